@@ -1,0 +1,216 @@
+/* qbc.h: what every part of the compiler shares. Prototypes are grouped by the file that defines
+ * them. Everything takes the context `q` first; a function that can fail reports through the
+ * diagnostics below and the caller looks at `q->errors`.
+ */
+#ifndef QBC_H
+#define QBC_H
+
+#include <mlir-c/IR.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct qbc_target; /* targets/target.h */
+struct qbc_format; /* dialects/format.h */
+struct qbc_store;  /* store.c */
+
+/* What the user asked for. Strings are borrowed. */
+struct qbc_options {
+    const char *input;   /* model.onnx, or a .mlir of any level */
+    const char *output;  /* NULL: the input's name with another ending */
+    const char *target;  /* "native" */
+    const char *quant;   /* format of every linear and embedding: "f32" */
+    const char *fit;     /* "rtn" or "range" */
+    const char **quant_tensor; /* [n_quant_tensor] "REGEX=FORMAT", later ones win */
+    size_t n_quant_tensor;
+    const char *emit;      /* "qbm", "onnx", "graph", "quant", "kernels", "llvm", "asm", "obj" */
+    const char *tokenizer; /* tokenizer.json; NULL: next to the model, if it is there */
+    int64_t context;       /* -ctx: most tokens in a session; 0: what the model says, or 2048 */
+    int64_t chunk;         /* most tokens in a step; 0: 512 */
+    int threads;           /* of the compiler; 0: all cores */
+    const char *print_after; /* pass name, "all" or NULL */
+    bool quiet;
+};
+
+struct qbc {
+    MlirContext mlir;
+    const struct qbc_target *target;
+    struct qbc_options options;
+    struct qbc_store *store;
+    struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */
+    size_t errors;
+    size_t warnings;
+};
+
+/* --- context.c: open the MLIR context with our dialect (and upstream's) loaded */
+bool qbc_open(struct qbc *q);
+void qbc_close(struct qbc *q);
+MlirModule qbc_parse_file(struct qbc *q, const char *path); /* null after an error */
+
+/* --- arena.c: memory that lives as long as `q`. Zeroed; running out ends the compiler. */
+void *qbc_alloc(struct qbc *q, size_t bytes);
+char *qbc_text(struct qbc *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *qbc_copy(struct qbc *q, const char *text, size_t length); /* with a final NUL */
+
+/* --- diagnostics.c: "model.onnx:node: error: what" the way clang prints; errors are counted. */
+void qbc_error(struct qbc *q, MlirOperation op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void qbc_warn(struct qbc *q, MlirOperation op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* For faults that no operation stands for; `where` is a file, an option, ... */
+void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The entry of `names` (ends with NULL) nearest to `wrong`, or NULL when none is near. */
+const char *qbc_nearest(const char *wrong, const char *const *names);
+/* A line on a terminal that tells how far long work is; call as often as you like. */
+void qbc_progress(struct qbc *q, const char *what, size_t done, size_t total);
+
+/* --- ir.c: reading and changing operations */
+struct qbc_ops {
+    MlirOperation *op;
+    size_t n;
+};
+
+MlirStringRef qbc_str(const char *s);
+const char *qbc_op_name(MlirOperation op); /* "qb.linear"; lives as long as the context */
+bool qbc_is(MlirOperation op, const char *name);
+MlirOperation qbc_def(MlirValue v, const char *name); /* what defines v if it is a `name`, else null */
+MlirOperation qbc_def_any(MlirValue v);               /* null for block arguments */
+struct qbc_ops qbc_collect(struct qbc *q, MlirOperation root, const char *name); /* NULL: all */
+void qbc_each(struct qbc *q, MlirOperation root, const char *name,
+              void (*visit)(struct qbc *q, MlirOperation op)); /* collects first: visit may erase */
+size_t qbc_uses(MlirValue v);
+void qbc_replace(MlirOperation op, MlirValue with); /* all uses of op's only result; erases op */
+void qbc_sweep(MlirOperation op); /* erase op if unused, then what only it used */
+void qbc_sweep_all(struct qbc *q, MlirOperation root); /* every op in root that is unused and pure */
+MlirOperation qbc_find_func(MlirOperation module, const char *name); /* func.func, null if absent */
+MlirBlock qbc_func_body(MlirOperation func);
+MlirOperation qbc_module_op(MlirOperation op);         /* the builtin.module around op, or op */
+
+/* attributes; `fallback` when absent */
+bool qbc_has(MlirOperation op, const char *name);
+int64_t qbc_int(MlirOperation op, const char *name, int64_t fallback);
+double qbc_float(MlirOperation op, const char *name, double fallback);
+bool qbc_bool(MlirOperation op, const char *name, bool fallback);
+const char *qbc_string(struct qbc *q, MlirOperation op, const char *name, const char *fallback);
+size_t qbc_ints(struct qbc *q, MlirOperation op, const char *name, const int64_t **out);
+size_t qbc_floats(struct qbc *q, MlirOperation op, const char *name, const float **out);
+void qbc_set(MlirOperation op, const char *name, MlirAttribute value);
+void qbc_set_int(struct qbc *q, MlirOperation op, const char *name, int64_t value); /* i64 */
+void qbc_set_float(struct qbc *q, MlirOperation op, const char *name, float value); /* f32 */
+void qbc_set_bool(struct qbc *q, MlirOperation op, const char *name, bool value);
+void qbc_set_string(struct qbc *q, MlirOperation op, const char *name, const char *value);
+void qbc_set_ints(struct qbc *q, MlirOperation op, const char *name, const int64_t *v, size_t n);
+void qbc_set_floats(struct qbc *q, MlirOperation op, const char *name, const float *v, size_t n);
+MlirAttribute qbc_attr_int(struct qbc *q, int64_t value);
+MlirAttribute qbc_attr_float(struct qbc *q, float value);
+MlirAttribute qbc_attr_string(struct qbc *q, const char *value);
+
+/* types; QBC_ANY stands for `?` */
+enum { QBC_ANY = -1 };
+MlirType qbc_type(struct qbc *q, const char *text); /* parsed: "f32", "vector<16xf32>", "!llvm.ptr" */
+MlirType qbc_tensor(struct qbc *q, MlirType element, size_t rank, const int64_t *dims);
+MlirType qbc_tensor2(struct qbc *q, MlirType element, int64_t rows, int64_t cols);
+size_t qbc_rank(MlirValue v);               /* 0 for what is no ranked tensor */
+int64_t qbc_dim(MlirValue v, size_t i);     /* QBC_ANY when dynamic */
+MlirType qbc_block_type(struct qbc *q, const char *format);           /* !qb.block<"i4g32"> */
+const struct qbc_format *qbc_block_format(struct qbc *q, MlirValue v); /* NULL: not blocks, or unknown */
+
+/* --- build.c: making operations. A builder is a place in a block and a location. */
+struct qbc_build {
+    struct qbc *q;
+    MlirBlock block;
+    MlirOperation before; /* null: at the end of the block */
+    MlirLocation loc;
+};
+
+struct qbc_build qbc_before(struct qbc *q, MlirOperation op);
+struct qbc_build qbc_after(struct qbc *q, MlirOperation op);
+struct qbc_build qbc_at_end(struct qbc *q, MlirBlock block, MlirLocation loc);
+
+struct qbc_attr {
+    const char *name;
+    MlirAttribute value;
+};
+
+/* The general form. `result` null: no result. `attrs` ends with {0}; may be NULL. */
+MlirOperation qbc_make(struct qbc_build *b, const char *name, MlirType result,
+                       const struct qbc_attr *attrs, size_t n, const MlirValue *operands);
+/* The usual one: n operands follow as MlirValue; gives the (only) result. */
+MlirValue qbc_op(struct qbc_build *b, const char *name, MlirType result, size_t n, ...);
+/* An operation without result. */
+MlirOperation qbc_do(struct qbc_build *b, const char *name, size_t n, ...);
+/* An operation with regions and any number of results; each region gets one empty block whose
+ * arguments have the types given. */
+struct qbc_region {
+    size_t n_args;
+    const MlirType *args;
+};
+MlirOperation qbc_make_regions(struct qbc_build *b, const char *name, size_t n_results,
+                               const MlirType *results, const struct qbc_attr *attrs,
+                               size_t n_operands, const MlirValue *operands, size_t n_regions,
+                               const struct qbc_region *regions);
+MlirBlock qbc_region_block(MlirOperation op, size_t region);
+
+/* --- store.c: weights stay in the mapped files; the IR knows them by name.
+ *
+ * A source is a tensor as the model file holds it. `data` points into a mapping (or the arena),
+ * row-major, little-endian. The store owns the mappings.
+ */
+enum qbc_element {
+    QBC_F32 = 1, /* the numbers are ONNX's TensorProto.DataType */
+    QBC_U8 = 2,
+    QBC_I8 = 3,
+    QBC_U16 = 4,
+    QBC_I16 = 5,
+    QBC_I32 = 6,
+    QBC_I64 = 7,
+    QBC_BOOL = 9,
+    QBC_F16 = 10,
+    QBC_F64 = 11,
+    QBC_U32 = 12,
+    QBC_U64 = 13,
+    QBC_BF16 = 16
+};
+enum { QBC_MAX_RANK = 8 };
+
+struct qbc_source {
+    const char *name;
+    enum qbc_element element;
+    size_t rank;
+    int64_t dims[QBC_MAX_RANK];
+    const void *data;
+    size_t bytes;
+};
+
+/* A weight is a strided view of a source: w[n][k] = source[offset + n*row_stride + k*col_stride],
+ * in elements. A vector has rows = 1. In the IR:
+ *   "qb.weight"() {name = "0.ffn_up", source = "onnx::MatMul_7", offset = 0 : i64,
+ *                  strides = array<i64: 1, 160>} : () -> tensor<160x128xf32>
+ */
+struct qbc_view {
+    const struct qbc_source *source;
+    int64_t rows, cols;
+    int64_t offset, row_stride, col_stride;
+};
+
+struct qbc_store *qbc_store_create(struct qbc *q);
+void qbc_store_destroy(struct qbc_store *store);
+/* Map a file read-only; NULL after an error. The mapping lives as long as the store. */
+const void *qbc_store_map(struct qbc *q, const char *path, size_t *bytes);
+void qbc_store_add(struct qbc *q, struct qbc_source source); /* copies the struct */
+const struct qbc_source *qbc_store_find(struct qbc *q, const char *name);
+bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out); /* false after an error */
+/* rows x cols of the view as f32, row-major. Exact for f32, f16, bf16. */
+void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out);
+/* Tell the system that the pages of this view are not needed any more. */
+void qbc_view_release(const struct qbc_view *view);
+size_t qbc_element_bytes(enum qbc_element element);
+float qbc_half_to_float(uint16_t half);
+uint16_t qbc_float_to_half(float value); /* nearest even; overflow gives infinity */
+
+/* --- evaluate.c: run imported operations on small concrete tensors; see evaluate.h */
+
+#endif

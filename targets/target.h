@@ -1,0 +1,63 @@
+/* target.h: what a machine is. Data only: no MLIR, no format names.
+ *
+ * A tile is one way to multiply: M tokens x N rows of weights x K columns in one step of the inner
+ * loop. In a table the plainest comes first and the last row that fits wins; row 0 is f32 `fma`
+ * and works everywhere. All tiles that serve the same codes have the same N and kind, so
+ * that one packing serves every number of tokens.
+ */
+#ifndef QBC_TARGET_H
+#define QBC_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kinds of arithmetic; each is one lowering in passes/kernels/. */
+enum qbc_kind {
+    QBC_KIND_FMA,  /* float multiply-add, codes converted in registers; packing depth 1 */
+    QBC_KIND_DOT4, /* integer dot of 4 bytes into each 32-bit lane; packing depth 4 */
+};
+
+struct qbc_tile {
+    int act_bits;  /* activations: 32 float, 8 int8 with a scale per 32 */
+    int code_bits; /* widest weight code that this row takes */
+    int m, n;      /* tokens and rows of weights held in registers */
+    enum qbc_kind kind;
+    /* QBC_KIND_DOT4. Either `dot` adds products of 4 unsigned by 4 signed bytes to each lane
+     * exactly, or `widen` is set and `dot` gives saturating 16-bit sums of 2 products, which
+     * `widen` (with ones) adds pairwise into 32 bits. `sign` copies the sign of the weights to the
+     * activations where unsigned codes would saturate; `abs` is the generic one. */
+    const char *dot;
+    const char *widen;
+    const char *sign;
+    bool dot_signed; /* `dot` takes both operands signed */
+};
+
+struct qbc_target {
+    const char *name;
+    const char *about;  /* one line for --list-targets */
+    const char *triple;
+    const char *cpu;      /* LLVM's -mcpu */
+    const char *features; /* LLVM's -mattr: "+avx2,+fma"; also what the artifact requires */
+    int machine;          /* e_machine of the ELF image */
+    int vector_bits;
+    int vector_regs;
+    int l1_bytes, l2_bytes;
+    const struct qbc_tile *tiles; /* ends with {0} */
+};
+
+/* Rows of targets.def, plainest first within a triple. */
+#define TARGET(symbol) extern const struct qbc_target qbc_target_##symbol;
+#include "targets.def"
+#undef TARGET
+
+const struct qbc_target *qbc_target_find(const char *name);
+const struct qbc_target *qbc_target_at(size_t i); /* NULL: past the end */
+/* The last target of this triple's architecture whose features are all in `host_features`
+ * ("+avx2,+fma,..."); NULL when none fits. */
+const struct qbc_target *qbc_target_native(const char *triple, const char *host_features);
+/* The last tile that takes these bits and at most `tokens` tokens; never NULL for act_bits 32. */
+const struct qbc_tile *qbc_target_tile(const struct qbc_target *t, int act_bits, int code_bits,
+                                       int tokens);
+
+#endif
