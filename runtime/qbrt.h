@@ -1,0 +1,234 @@
+/* qbrt.h: run a .qbm model. The public interface of libqbrt, version 1.
+ *
+ *     size_t bytes = qbrt_model_size();
+ *     struct qbrt_model *model;
+ *     qbrt_open_file("model.qbm", memory, bytes, &model, NULL);
+ *     struct qbrt_session *s;
+ *     qbrt_session_create(model, room, qbrt_session_size(model), NULL, &s);
+ *     qbrt_eval(s, prompt, n, logits);
+ *     while ((token = qbrt_argmax(logits, qbrt_facts(model)->vocab)) != eos)
+ *         qbrt_eval(s, &token, 1, logits);
+ *
+ * The library allocates nothing, prints nothing, keeps no globals and starts no thread unless a
+ * pool is asked for. Memory is the caller's, aligned to QBRT_ALIGN, and used lazily: what is not
+ * needed is not touched. Everything fails by its return value and sets *out (to NULL on errors).
+ *
+ * A .qbm holds native code. Damage is found, malice is not: open models only from a maker whose
+ * programs you would run.
+ *
+ * Source: docs/qbm.md.
+ */
+#ifndef QBRT_H
+#define QBRT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { QBRT_VERSION = 1 };
+enum { QBRT_ALIGN = 64 };
+enum { QBRT_DETAIL = 192 };
+
+enum qbrt_status {
+    QBRT_OK = 0,
+    QBRT_CANNOT_OPEN,  /* the system refused; errno says why */
+    QBRT_NOT_QBM,      /* no .qbm at all */
+    QBRT_NEWER,        /* a .qbm of a layout this library does not know */
+    QBRT_DAMAGED,      /* cut or changed since it was written */
+    QBRT_NO_VARIANT,   /* holds no code that this CPU can run */
+    QBRT_BAD_CODE,     /* its code image is none that may be loaded */
+    QBRT_CANNOT_MAP,   /* the system refused to map code; errno says why */
+    QBRT_NO_ROOM,      /* the memory given is too small */
+    QBRT_BAD_ALIGN,    /* the memory given is not aligned to QBRT_ALIGN */
+    QBRT_BAD_ARGUMENT, /* NULL, or a number out of its range */
+    QBRT_BAD_COUNT,    /* no tokens, or more than the room left */
+    QBRT_BAD_TOKEN,    /* a token outside of the vocabulary */
+    QBRT_BAD_STATE,    /* a saved state that is damaged or of another model */
+    QBRT_NO_TOKENIZER, /* the model has none */
+    QBRT_NO_THREADS,   /* the system refused a thread */
+};
+
+/* A sentence without a final point, never NULL. */
+const char *qbrt_status_text(enum qbrt_status status);
+
+/* --- Models ------------------------------------------------------------------------------- */
+
+struct qbrt_model; /* read-only once open; any number of sessions and threads may share it */
+
+/* What a host knows that the portable core does not. */
+struct qbrt_host {
+    void *context;
+    /* Has this CPU the feature? LLVM's name: "avx2", "dotprod", "v". */
+    bool (*has_feature)(void *context, const char *feature);
+    /* Make the image in file[offset, offset + bytes) executable, its segments at the distances that
+     * its program headers say. *base is where virtual address 0 comes to lie. */
+    enum qbrt_status (*map_code)(void *context, const void *file, uint64_t offset, uint64_t bytes,
+                                 const void **base);
+    void (*unmap_code)(void *context, const void *file, uint64_t offset, uint64_t bytes,
+                       const void *base);
+};
+
+/* Bytes for a `struct qbrt_model`. */
+size_t qbrt_model_size(void);
+
+/* Open a model that lies in memory as it lies in its file, aligned to 64 bytes and unchanged until
+ * qbrt_close.
+ *
+ * host     NULL: read the facts only; no session can be made
+ * detail   char [QBRT_DETAIL], or NULL: on an error, what exactly is wrong, "" when the status
+ *          says it all
+ *
+ * Returns  QBRT_OK, or NOT_QBM, NEWER, DAMAGED, NO_VARIANT, BAD_CODE, CANNOT_MAP, NO_ROOM,
+ *          BAD_ALIGN, BAD_ARGUMENT
+ */
+enum qbrt_status qbrt_open_memory(const void *file, size_t file_bytes, const struct qbrt_host *host,
+                                  void *memory, size_t bytes, struct qbrt_model **out,
+                                  char *detail);
+
+/* Map a file read-only and open it on this machine; also returns CANNOT_OPEN. */
+enum qbrt_status qbrt_open_file(const char *path, void *memory, size_t bytes,
+                                struct qbrt_model **out, char *detail);
+/* The same without code: any machine's model tells its facts. */
+enum qbrt_status qbrt_open_facts(const char *path, void *memory, size_t bytes,
+                                 struct qbrt_model **out, char *detail);
+
+/* Gives back mappings; the memory is the caller's again. All sessions must be gone. NULL is fine. */
+void qbrt_close(struct qbrt_model *model);
+
+/* This machine's host for qbrt_open_memory: copies code into pages of its own. Borrowed, constant. */
+const struct qbrt_host *qbrt_this_machine(void);
+/* Does this machine's CPU (and its system) have the feature? Unknown names: no. */
+bool qbrt_cpu_has(const char *feature);
+
+/* Everything a model says about itself. Strings and arrays live as long as the model. */
+struct qbrt_facts {
+    uint32_t vocab;
+    uint32_t context; /* most tokens in a session */
+    uint32_t chunk;   /* most tokens in one step */
+    uint64_t parameters;
+    uint64_t arena_bytes, state_bytes;
+    uint64_t file_bytes, root_bytes, code_bytes, tokenizer_bytes;
+    uint64_t weights_bytes; /* the weights section of the chosen variant (facts only: the first) */
+    const void *tokenizer;  /* tables for qbrt_tokenizer_open, NULL when there are none */
+    int32_t bos;            /* -1: none */
+    size_t n_eos, n_states, n_tensors, n_variants, n_record;
+    int32_t variant; /* the one in use, -1: none */
+    const char *producer, *chat_template; /* "" when absent */
+};
+const struct qbrt_facts *qbrt_facts(const struct qbrt_model *model);
+
+struct qbrt_variant_facts {
+    const char *target, *triple;
+    uint16_t machine;
+    size_t n_requirements;
+    uint64_t image_bytes;
+};
+struct qbrt_tensor_facts {
+    const char *name, *role, *format; /* role "" when absent */
+    int32_t block;                    /* -1: outside of any */
+    uint64_t rows, cols, offset, size;
+    bool lookup; /* a token reads one row, not all */
+};
+
+/* i < the count in qbrt_facts; beyond it: -1, "" or zeros. */
+int32_t qbrt_eos(const struct qbrt_model *model, size_t i);
+bool qbrt_is_eos(const struct qbrt_model *model, int32_t token);
+struct qbrt_variant_facts qbrt_variant(const struct qbrt_model *model, size_t i);
+const char *qbrt_requirement(const struct qbrt_model *model, size_t variant, size_t i);
+struct qbrt_tensor_facts qbrt_tensor(const struct qbrt_model *model, size_t i);
+const char *qbrt_record_key(const struct qbrt_model *model, size_t i);
+const char *qbrt_record_value(const struct qbrt_model *model, size_t i);
+
+/* --- Threads ------------------------------------------------------------------------------ */
+
+/* How a host lends threads. A step runs on all of them at once and they meet often. */
+struct qbrt_parallel {
+    void *context;
+    int threads; /* >= 1 */
+    /* Run body(arg, i) for all i in 0 .. threads - 1 at the same time; return when all are done. */
+    void (*run)(void *context, void (*body)(void *arg, int64_t thread), void *arg);
+    /* Called from within bodies: returns once all threads have called it. A full memory fence. */
+    void (*barrier)(void *context);
+};
+
+/* The built-in pool: threads - 1 helpers beside the calling thread. They spin for some
+ * microseconds, then sleep, so that a busy machine costs a fair share and an idle one nothing. */
+struct qbrt_pool;
+size_t qbrt_pool_size(int threads); /* bytes; 0 for a number outside 1 .. 1024 */
+/* Returns QBRT_OK, NO_ROOM, BAD_ALIGN, BAD_ARGUMENT, NO_THREADS. */
+enum qbrt_status qbrt_pool_create(int threads, void *memory, size_t bytes, struct qbrt_pool **out);
+void qbrt_pool_destroy(struct qbrt_pool *pool); /* joins the helpers; NULL is fine */
+/* For one session at a time, or several that never run at once. */
+struct qbrt_parallel qbrt_pool_parallel(struct qbrt_pool *pool);
+
+/* --- Sessions ----------------------------------------------------------------------------- */
+
+struct qbrt_session; /* one caller at a time; sessions may share a model */
+
+/* Bytes for a session: its state (all of the context) and the scratch of a step. */
+size_t qbrt_session_size(const struct qbrt_model *model);
+
+/* parallel   copied; NULL: the calling thread alone. Any number of threads gives the same bits.
+ * Returns QBRT_OK, NO_ROOM, BAD_ALIGN, BAD_ARGUMENT, NO_VARIANT (opened for facts only). */
+enum qbrt_status qbrt_session_create(const struct qbrt_model *model, void *memory, size_t bytes,
+                                     const struct qbrt_parallel *parallel,
+                                     struct qbrt_session **out);
+
+size_t qbrt_position(const struct qbrt_session *s); /* tokens fed since the last reset */
+size_t qbrt_room(const struct qbrt_session *s);     /* tokens that still fit */
+void qbrt_reset(struct qbrt_session *s);            /* position 0 */
+
+/* Feed n tokens to a session and score what may come next.
+ *
+ * tokens   int32 [n]     ids in [0, vocab); read before return, never kept
+ * n        1 .. room     a whole prompt, or one; cut into steps of `chunk` inside
+ * logits   f32 [vocab]   unnormalised log-probabilities, in nats, of the token after
+ *                        tokens[n-1]; written only on QBRT_OK
+ *
+ * Returns  QBRT_OK          s has advanced by n tokens
+ *          QBRT_BAD_COUNT   n is 0 or more than the room left
+ *          QBRT_BAD_TOKEN   an id is outside the vocabulary
+ *          On an error nothing has changed, neither s nor logits.
+ *
+ * Costs    no allocation, no clock, no other threads than the session's.
+ * Source   docs/qbm.md, "Entry points".
+ */
+enum qbrt_status qbrt_eval(struct qbrt_session *s, const int32_t *tokens, size_t n, float *logits);
+
+/* The same with a row of scores for each token: logits f32 [n][vocab]. */
+enum qbrt_status qbrt_eval_all(struct qbrt_session *s, const int32_t *tokens, size_t n,
+                               float *logits);
+
+/* A session's state as bytes, to go on later with the same model file. */
+size_t qbrt_state_size(const struct qbrt_session *s);
+enum qbrt_status qbrt_state_save(const struct qbrt_session *s, void *out, size_t bytes);
+/* Returns QBRT_OK or QBRT_BAD_STATE; on an error nothing has changed. */
+enum qbrt_status qbrt_state_restore(struct qbrt_session *s, const void *in, size_t bytes);
+
+/* --- Sampling ----------------------------------------------------------------------------- */
+
+/* The largest logit; the lowest id of equals; NaN counts as the smallest. */
+int32_t qbrt_argmax(const float *logits, size_t vocab);
+
+/* How to draw. In this order: logits / temperature -> softmax -> the top_k likeliest -> of these
+ * the fewest whose probabilities reach top_p -> of these the ones with at least min_p times the
+ * probability of the likeliest. The same seed draws the same tokens on every machine that computes
+ * the same logits. */
+struct qbrt_sampler {
+    float temperature; /* 0: argmax */
+    int32_t top_k;     /* 0: all */
+    float top_p;       /* 1: all */
+    float min_p;       /* 0: all */
+    uint64_t state;    /* the seed at first; advances with each draw */
+};
+
+struct qbrt_candidate {
+    float weight;
+    int32_t token;
+};
+
+/* Draw a token. scratch [vocab], contents irrelevant; logits are left alone. */
+int32_t qbrt_sample(struct qbrt_sampler *sampler, const float *logits, size_t vocab,
+                    struct qbrt_candidate *scratch);
+
+#endif
