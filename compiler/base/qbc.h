@@ -51,6 +51,7 @@ MlirModule qbc_parse_file(struct qbc *q, const char *path); /* null after an err
 void *qbc_alloc(struct qbc *q, size_t bytes);
 char *qbc_text(struct qbc *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *qbc_copy(struct qbc *q, const char *text, size_t length); /* with a final NUL */
+void qbc_arena_free(struct qbc *q);
 
 /* --- diagnostics.c: "model.onnx:node: error: what" the way clang prints; errors are counted. */
 void qbc_error(struct qbc *q, MlirOperation op, const char *format, ...)
@@ -64,6 +65,7 @@ void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The entry of `names` (ends with NULL) nearest to `wrong`, or NULL when none is near. */
 const char *qbc_nearest(const char *wrong, const char *const *names);
+void qbc_diagnostics_attach(struct qbc *q);
 /* A line on a terminal that tells how far long work is; call as often as you like. */
 void qbc_progress(struct qbc *q, const char *what, size_t done, size_t total);
 
@@ -83,7 +85,7 @@ void qbc_each(struct qbc *q, MlirOperation root, const char *name,
               void (*visit)(struct qbc *q, MlirOperation op)); /* collects first: visit may erase */
 size_t qbc_uses(MlirValue v);
 void qbc_replace(MlirOperation op, MlirValue with); /* all uses of op's only result; erases op */
-void qbc_sweep(MlirOperation op); /* erase op if unused, then what only it used */
+void qbc_sweep(struct qbc *q, MlirOperation op); /* erase op if unused, then what only it used */
 void qbc_sweep_all(struct qbc *q, MlirOperation root); /* every op in root that is unused and pure */
 MlirOperation qbc_find_func(MlirOperation module, const char *name); /* func.func, null if absent */
 MlirBlock qbc_func_body(MlirOperation func);
@@ -183,6 +185,7 @@ struct qbc_source {
     int64_t dims[QBC_MAX_RANK];
     const void *data;
     size_t bytes;
+    bool mapped; /* data lies in a file mapping, whose pages may be given back */
 };
 
 /* A weight is a strided view of a source: w[n][k] = source[offset + n*row_stride + k*col_stride],

@@ -1,0 +1,21 @@
+/* pipeline.h: the compilation from the model file to the artifact. */
+#ifndef QBC_PIPELINE_H
+#define QBC_PIPELINE_H
+
+#include "qbc.h"
+
+struct qbc_pass {
+    const char *name;  /* "fuse-dequant" */
+    const char *level; /* "graph", "quant", "kernels" */
+    const char *about;
+    void (*run)(struct qbc *q, MlirOperation module);
+};
+
+const struct qbc_pass *qbc_pass_at(size_t i); /* NULL past the end */
+const struct qbc_pass *qbc_pass_find(const char *name);
+/* Run one pass, verify the module after it, print it where options say so. False after errors. */
+bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module);
+/* Everything: q->options says what. False after errors; then no output is left behind. */
+bool qbc_compile(struct qbc *q);
+
+#endif
