@@ -16,7 +16,7 @@ static const struct qbc_pass pipeline[] = {
 
 const struct qbc_pass *qbc_pass_at(size_t i)
 {
-    return i < sizeof pipeline / sizeof *pipeline - 1 ? &pipeline[i] : NULL;
+    return i + 1 < sizeof pipeline / sizeof *pipeline ? &pipeline[i] : NULL;
 }
 
 static bool same_name(const char *symbol, const char *flag)
