@@ -5,6 +5,8 @@
 #ifndef QBC_H
 #define QBC_H
 
+#include "half.h" /* qbc_half_to_float, qbc_float_to_half */
+
 #include <mlir-c/IR.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -211,8 +213,6 @@ void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float
 /* Tell the system that the pages of this view are not needed any more. */
 void qbc_view_release(const struct qbc_view *view);
 size_t qbc_element_bytes(enum qbc_element element);
-float qbc_half_to_float(uint16_t half);
-uint16_t qbc_float_to_half(float value); /* nearest even; overflow gives infinity */
 
 /* --- evaluate.c: run imported operations on small concrete tensors; see evaluate.h */
 

@@ -171,45 +171,6 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
     return true;
 }
 
-float qbc_half_to_float(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, bits;
-    uint32_t fraction = half & 0x3ff;
-    if (exponent == 31) {
-        bits = sign | 0x7f800000 | fraction << 13;
-    } else if (exponent) {
-        bits = sign | (exponent + 112) << 23 | fraction << 13;
-    } else { /* zero and subnormals: fraction * 2^-24, exact in f32 */
-        float value = (float)fraction * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= sign;
-    }
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-uint16_t qbc_float_to_half(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
-    bits &= 0x7fffffff;
-    if (bits > 0x7f800000)
-        return sign | 0x7e00; /* NaN */
-    if (bits >= 0x477ff000)
-        return sign | 0x7c00; /* 65520 and up round to infinity */
-    if (bits < 0x38800000) {  /* below 2^-14: adding 0.5 leaves the rounded fraction in the low bits */
-        float magic;
-        memcpy(&magic, &bits, sizeof magic);
-        magic += 0.5f;
-        memcpy(&bits, &magic, sizeof bits);
-        return sign | (uint16_t)(bits - 0x3f000000);
-    }
-    bits += 0xfff + (bits >> 13 & 1); /* round half to even */
-    return sign | (uint16_t)((bits - 0x38000000) >> 13);
-}
-
 static float element(const struct qbc_source *s, int64_t i)
 {
     uint32_t bits;

@@ -1,0 +1,29 @@
+/* fit.h: what the two fits share. One group of one row at a time. */
+#ifndef QBC_FIT_H
+#define QBC_FIT_H
+
+#include "format.h"
+
+enum { QBC_MAX_GROUP = 1024 };
+
+struct qbc_group {
+    const struct qbc_format *format;
+    const float *w;   /* [n], n <= QBC_MAX_GROUP; all finite */
+    int n;
+    float extreme;    /* the weight of largest magnitude, with its sign; negative in a tie */
+    float least, most; /* range of the weights, extended to contain 0 */
+};
+
+/* What a group stores beside its codes. */
+struct qbc_params {
+    uint16_t scale; /* f16 bits; never -0 */
+    int zero;       /* code of the value 0: the zero point, or the format's bias */
+};
+
+/* f16 bits of a scale: what underflows is +0. */
+uint16_t qbc_fit_scale(float scale);
+
+/* fit_range.c: the parameters of least squared error near the plain ones. */
+struct qbc_params qbc_fit_range(const struct qbc_group *g, struct qbc_params plain);
+
+#endif
