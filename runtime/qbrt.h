@@ -58,6 +58,7 @@ struct qbrt_model; /* read-only once open; any number of sessions and threads ma
 /* What a host knows that the portable core does not. */
 struct qbrt_host {
     void *context;
+    uint16_t machine; /* e_machine of the code it runs: 62 x86-64, 183 AArch64, 243 RISC-V */
     /* Has this CPU the feature? LLVM's name: "avx2", "dotprod", "v". */
     bool (*has_feature)(void *context, const char *feature);
     /* Make the image in file[offset, offset + bytes) executable, its segments at the distances that
@@ -158,6 +159,8 @@ size_t qbrt_pool_size(int threads); /* bytes; 0 for a number outside 1 .. 1024 *
 /* Returns QBRT_OK, NO_ROOM, BAD_ALIGN, BAD_ARGUMENT, NO_THREADS. */
 enum qbrt_status qbrt_pool_create(int threads, void *memory, size_t bytes, struct qbrt_pool **out);
 void qbrt_pool_destroy(struct qbrt_pool *pool); /* joins the helpers; NULL is fine */
+/* Cores that this process may run on. */
+int qbrt_cores(void);
 /* For one session at a time, or several that never run at once. */
 struct qbrt_parallel qbrt_pool_parallel(struct qbrt_pool *pool);
 
@@ -210,15 +213,15 @@ enum qbrt_status qbrt_state_restore(struct qbrt_session *s, const void *in, size
 /* The largest logit; the lowest id of equals; NaN counts as the smallest. */
 int32_t qbrt_argmax(const float *logits, size_t vocab);
 
-/* How to draw. In this order: logits / temperature -> softmax -> the top_k likeliest -> of these
- * the fewest whose probabilities reach top_p -> of these the ones with at least min_p times the
- * probability of the likeliest. The same seed draws the same tokens on every machine that computes
+/* How to draw. Probabilities are softmax(logits / temperature) over the whole vocabulary. Of the
+ * tokens by falling probability (equal ones by id) the first few are kept: as many as all three
+ * limits allow, at least one. The same seed draws the same tokens on every machine that computes
  * the same logits. */
 struct qbrt_sampler {
     float temperature; /* 0: argmax */
-    int32_t top_k;     /* 0: all */
-    float top_p;       /* 1: all */
-    float min_p;       /* 0: all */
+    int32_t top_k;     /* this many; 0: all */
+    float top_p;       /* until their probabilities reach this sum; 1: all */
+    float min_p;       /* those with this share of the likeliest's probability; 0: all */
     uint64_t state;    /* the seed at first; advances with each draw */
 };
 

@@ -1,0 +1,32 @@
+/* internal.h: what the files of libqbrt share.
+ *
+ * The core (every file that does not say "hosted" in its head) also builds -ffreestanding: it
+ * needs the headers of the compiler and the four functions of memory that every compiler needs.
+ */
+#ifndef QBRT_INTERNAL_H
+#define QBRT_INTERNAL_H
+
+#include "qbm_read.h"
+#include "qbrt.h"
+#include "step.h"
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+
+struct qbrt_model {
+    struct qbrt_facts facts;
+    struct qbm_root root;
+    const uint8_t *file;
+    const uint8_t *weights;
+    qbrt_step_function decode, step; /* NULL: opened for its facts */
+    struct qbrt_host host;
+    struct qbm_variant variant; /* the one in use */
+    struct flat_vector tensors;
+    const void *code; /* where its address 0 lies */
+    void (*unmap_file)(const void *file, uint64_t bytes); /* NULL: the file is not ours */
+};
+
+/* --- explain.c: write to `detail` (may be NULL), cut at QBRT_DETAIL. In the format, %s takes a
+ * string and %u a uint64_t. */
+void qbrt_explain(char *detail, const char *format, ...);
+
+#endif
