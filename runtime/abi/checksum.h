@@ -25,7 +25,7 @@ static inline uint64_t qbrt_checksum_word(const uint8_t *bytes, size_t n)
 
 static inline uint64_t qbrt_checksum(const void *data, size_t n)
 {
-    const uint8_t *bytes = data;
+    const uint8_t *bytes = (const uint8_t *)data; /* C++ includes this too */
     uint64_t h = n * QBRT_CHECKSUM_MULTIPLIER;
     for (size_t i = 0; i < n; i += 8) {
         h ^= n - i >= 8 ? qbrt_checksum_word(bytes + i, 8) : qbrt_checksum_word(bytes + i, n - i);
