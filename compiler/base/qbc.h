@@ -212,6 +212,8 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out); /* 
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out);
 /* Tell the system that the pages of this view are not needed any more. */
 void qbc_view_release(const struct qbc_view *view);
+/* The same for some rows, where they lie in one piece; else nothing. */
+void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows);
 size_t qbc_element_bytes(enum qbc_element element);
 
 /* --- evaluate.c: run imported operations on small concrete tensors; see evaluate.h */

@@ -171,60 +171,100 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
     return true;
 }
 
-static float element(const struct qbc_source *s, int64_t i)
+/* At most PIECE elements to f32. In the file they may lie at any address, so they are copied. */
+enum { PIECE = 256 };
+static void convert_piece(enum qbc_element element, const void *from, size_t n, float *restrict out)
 {
-    uint32_t bits;
-    float value;
-    switch (s->element) {
-    case QBC_F32:
-        memcpy(&value, (const char *)s->data + 4 * i, 4);
-        return value;
-    case QBC_F16: {
-        uint16_t half;
-        memcpy(&half, (const char *)s->data + 2 * i, 2);
-        return qbc_half_to_float(half);
-    }
-    case QBC_BF16: {
-        uint16_t top;
-        memcpy(&top, (const char *)s->data + 2 * i, 2);
-        bits = (uint32_t)top << 16;
-        memcpy(&value, &bits, 4);
-        return value;
-    }
-    case QBC_F64: {
-        double wide;
-        memcpy(&wide, (const char *)s->data + 8 * i, 8);
-        return (float)wide;
-    }
-    default:
-        return 0; /* the recogniser makes weights of float sources only */
+    uint16_t halves[PIECE];
+    double wide[PIECE];
+    switch (element) {
+    case QBC_F16:
+        memcpy(halves, from, n * sizeof *halves);
+        qbc_halves_to_floats(n, halves, out);
+        return;
+    case QBC_BF16:
+        memcpy(halves, from, n * sizeof *halves);
+        for (size_t i = 0; i < n; ++i) {
+            uint32_t bits = (uint32_t)halves[i] << 16;
+            memcpy(out + i, &bits, sizeof bits);
+        }
+        return;
+    case QBC_F64:
+        memcpy(wide, from, n * sizeof *wide);
+        for (size_t i = 0; i < n; ++i)
+            out[i] = (float)wide[i];
+        return;
+    default: /* the recogniser makes weights of float sources only */
+        memset(out, 0, n * sizeof *out);
     }
 }
 
-/* Transposed sources are walked in tiles, so that a cache line is used while it is there. */
+/* n consecutive elements as f32 */
+static void convert(const struct qbc_source *s, int64_t first, int64_t n, float *restrict out)
+{
+    int64_t size = (int64_t)qbc_element_bytes(s->element);
+    const char *from = (const char *)s->data + first * size;
+    if (s->element == QBC_F32)
+        memcpy(out, from, (size_t)n * sizeof *out);
+    else
+        for (int64_t i = 0; i < n; i += PIECE)
+            convert_piece(s->element, from + i * size, (size_t)(n - i < PIECE ? n - i : PIECE), out + i);
+}
+
+/* Part of a transposed view: `rows` x `cols` starting at element `first`, through a buffer, so that
+ * both sides are walked in whole cache lines whatever the strides are. */
+enum { BLOCK_ROWS = 64, BLOCK_COLS = 16 };
+static void read_block(const struct qbc_view *view, int64_t first, int64_t rows, int64_t cols,
+                       float *restrict out)
+{
+    float block[BLOCK_COLS][BLOCK_ROWS];
+    for (int64_t c = 0; c < cols; ++c)
+        convert(view->source, first + c * view->col_stride, rows, block[c]);
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < cols; ++c)
+            out[r * view->cols + c] = block[c][r];
+}
+
+static int64_t at_most(int64_t n, int64_t most)
+{
+    return n < most ? n : most;
+}
+
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out)
 {
-    enum { TILE = 64 };
-    const struct qbc_source *s = view->source;
-    if (view->col_stride == 1 && s->element == QBC_F32) {
+    int64_t first = view->offset + row * view->row_stride;
+    bool lines = view->row_stride == 1; /* elements of neighbouring rows lie together */
+    int64_t height = lines ? BLOCK_ROWS : 1;
+    if (view->col_stride == 1) {
         for (int64_t r = 0; r < rows; ++r)
-            memcpy(out + r * view->cols,
-                   (const float *)s->data + view->offset + (row + r) * view->row_stride,
-                   (size_t)view->cols * sizeof *out);
+            convert(view->source, first + r * view->row_stride, view->cols, out + r * view->cols);
         return;
     }
-    for (int64_t c0 = 0; c0 < view->cols; c0 += TILE)
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t c = c0; c < view->cols && c < c0 + TILE; ++c)
-                out[r * view->cols + c] = element(s, view->offset + (row + r) * view->row_stride +
-                                                         c * view->col_stride);
+    for (int64_t c = 0; c < view->cols; c += BLOCK_COLS)
+        for (int64_t r = 0; r < rows; r += height)
+            read_block(view, first + r * view->row_stride + c * view->col_stride,
+                       at_most(rows - r, height), at_most(view->cols - c, BLOCK_COLS),
+                       out + r * view->cols + c);
+}
+
+static void release(const struct qbc_source *source, const char *first, const char *end)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)first + page - 1) & ~(page - 1), to = (uintptr_t)end & ~(page - 1);
+    if (source->mapped && to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED); /* clean file pages: read again if needed */
 }
 
 void qbc_view_release(const struct qbc_view *view)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)view->source->data + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)view->source->data + view->source->bytes) & ~(page - 1);
-    if (view->source->mapped && end > first)
-        madvise((void *)first, end - first, MADV_DONTNEED); /* clean file pages: read again if needed */
+    const char *data = view->source->data;
+    release(view->source, data, data + view->source->bytes);
+}
+
+void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows)
+{
+    int64_t size = (int64_t)qbc_element_bytes(view->source->element);
+    const char *first = (const char *)view->source->data + (view->offset + row * view->row_stride) * size;
+    if (view->col_stride == 1 && view->row_stride == view->cols)
+        release(view->source, first, first + rows * view->cols * size);
 }

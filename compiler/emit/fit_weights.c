@@ -1,0 +1,179 @@
+/* fit_weights: weights stream through here, a slab of rows at a time, and are never held.
+ *
+ * A tensor is cut into slabs of whole panels. Thread t takes slabs t, t + T, t + 2 T, ...; a slab's
+ * bytes depend on its rows alone, so the artifact does not depend on the number of threads.
+ */
+#include "fit_weights.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SLAB_WEIGHTS = 1 << 20, /* 4 MiB of f32 a thread */
+    LEAST_ROWS = 64,        /* transposed sources are read in lines of rows */
+    MAX_THREADS = 64,
+};
+
+struct fitting {
+    struct qbc_view view;
+    const struct qbc_format *format;
+    struct qbc_packing packing;
+    enum qbc_fit how;
+    int64_t slab_rows, slabs;
+    int threads;
+    void (*write)(void *user, int64_t offset, const void *bytes, size_t n);
+    void *user;
+};
+
+struct worker {
+    const struct fitting *fitting;
+    pthread_t thread;
+    int index;
+    bool no_memory;
+    int64_t bad_row, bad_col; /* bad_row -1: none */
+    float bad_value;
+    float *weights;
+    struct qbc_blocks blocks;
+    uint8_t *packed;
+};
+
+const struct qbc_format *qbc_weight_format(struct qbc *q, MlirOperation weight)
+{
+    const struct qbc_format *format = qbc_block_format(q, mlirOperationGetResult(weight, 0));
+    const char *name = qbc_string(q, weight, "format", "f32");
+    if (!format)
+        format = qbc_format_find(name);
+    if (!format)
+        qbc_error(q, weight, "unknown block format '%s'; see dialects/formats.def", name);
+    return format;
+}
+
+static int64_t rows_of_slab(const struct fitting *f, int64_t slab)
+{
+    int64_t rest = f->view.rows - slab * f->slab_rows;
+    return rest < f->slab_rows ? rest : f->slab_rows;
+}
+
+/* false: a weight cannot be kept */
+static bool do_slab(struct worker *w, int64_t slab)
+{
+    const struct fitting *f = w->fitting;
+    int64_t row = slab * f->slab_rows, rows = rows_of_slab(f, slab);
+    struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, f->view.cols);
+    qbc_view_read(&f->view, row, rows, w->weights);
+    int64_t bad = qbc_format_fit(f->how, &w->blocks, 0, rows, w->weights);
+    if (bad >= 0) {
+        w->bad_row = row + bad / f->view.cols;
+        w->bad_col = bad % f->view.cols;
+        w->bad_value = w->weights[bad];
+        return false;
+    }
+    qbc_pack(&w->blocks, f->packing, 0, rows, w->packed);
+    f->write(f->user, row / f->packing.rows * layout.panel_bytes, w->packed, (size_t)layout.bytes);
+    qbc_view_release_rows(&f->view, row, rows);
+    return true;
+}
+
+static void *work(void *user)
+{
+    struct worker *w = user;
+    const struct fitting *f = w->fitting;
+    int64_t rows = rows_of_slab(f, 0), cols = f->view.cols;
+    struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, cols);
+    w->weights = malloc((size_t)(rows * cols) * sizeof *w->weights);
+    w->packed = malloc((size_t)layout.bytes);
+    w->no_memory = !qbc_blocks_create(&w->blocks, f->format, rows, cols) || !w->weights || !w->packed;
+    for (int64_t slab = w->index; slab < f->slabs && !w->no_memory; slab += f->threads)
+        if (!do_slab(w, slab))
+            break;
+    qbc_blocks_destroy(&w->blocks);
+    free(w->weights);
+    free(w->packed);
+    return NULL;
+}
+
+/* What is left undone when a thread does not start is done here: the same slabs, the same bytes. */
+static void work_together(struct worker *workers, int threads)
+{
+    bool started[MAX_THREADS] = {false};
+    for (int i = 1; i < threads; ++i)
+        started[i] = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+    work(&workers[0]);
+    for (int i = 1; i < threads; ++i)
+        if (started[i])
+            pthread_join(workers[i].thread, NULL);
+        else
+            work(&workers[i]);
+}
+
+static int count_threads(const struct qbc *q, int64_t slabs)
+{
+    int64_t n = q->options.threads > 0 ? q->options.threads : sysconf(_SC_NPROCESSORS_ONLN);
+    n = n < MAX_THREADS ? n : MAX_THREADS;
+    n = n < slabs ? n : slabs;
+    return n < 1 ? 1 : (int)n;
+}
+
+static void report(struct qbc *q, MlirOperation weight, const struct qbc_format *format,
+                   const struct worker *w)
+{
+    const char *name = qbc_string(q, weight, "name", "?");
+    const char *what = isnan(w->bad_value) ? "NaN" : w->bad_value > 0 ? "infinity" : "-infinity";
+    if (isfinite(w->bad_value))
+        qbc_error(q, weight,
+                  "weight '%s' has %g at row %ld, column %ld, too large for format %s, whose f16 numbers "
+                  "end at 65504; give this tensor another format with -quant-tensor='^%s$=f32'",
+                  name, (double)w->bad_value, (long)w->bad_row, (long)w->bad_col, format->name, name);
+    else
+        qbc_error(q, weight,
+                  "weight '%s' has %s at row %ld, column %ld; the model file is damaged or its training "
+                  "diverged: export it again",
+                  name, what, (long)w->bad_row, (long)w->bad_col);
+}
+
+/* The first fault in the order of rows, whoever found it. */
+static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f, const struct worker *w)
+{
+    const struct worker *first = NULL;
+    for (int i = 0; i < f->threads; ++i) {
+        if (w[i].no_memory) {
+            qbc_error(q, weight, "there is no memory to fit this weight");
+            return false;
+        }
+        if (w[i].bad_row >= 0 && (!first || w[i].bad_row < first->bad_row))
+            first = &w[i];
+    }
+    if (first)
+        report(q, weight, f->format, first);
+    return !first;
+}
+
+static int64_t choose_slab(int64_t cols, int64_t panel)
+{
+    int64_t rows = SLAB_WEIGHTS / cols;
+    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    return (rows + panel - 1) / panel * panel;
+}
+
+bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, struct qbc_packing packing,
+                      void (*write)(void *user, int64_t offset, const void *bytes, size_t n),
+                      void *user)
+{
+    struct fitting f = {.packing = packing, .write = write, .user = user};
+    f.format = qbc_weight_format(q, weight);
+    if (!f.format || !qbc_view_of(q, weight, &f.view))
+        return false;
+    f.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    f.slab_rows = choose_slab(f.view.cols, packing.rows);
+    f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
+    f.threads = count_threads(q, f.slabs);
+    struct worker workers[MAX_THREADS];
+    for (int i = 0; i < f.threads; ++i)
+        workers[i] = (struct worker){.fitting = &f, .index = i, .bad_row = -1};
+    work_together(workers, f.threads);
+    qbc_view_release(&f.view);
+    return judge(q, weight, &f, workers);
+}

@@ -1,0 +1,23 @@
+/* fit_weights.h: one weight, from the model file to the bytes of the artifact. */
+#ifndef QBC_FIT_WEIGHTS_H
+#define QBC_FIT_WEIGHTS_H
+
+#include "packing.h"
+#include "qbc.h"
+
+/* The format of a qb.weight: its block type's, or its attribute's (`format = "f16"`), or f32.
+ * NULL after an error: the name is none. */
+const struct qbc_format *qbc_weight_format(struct qbc *q, MlirOperation weight);
+
+/* Read, fit (options.fit) and pack a weight. `write` gets its bytes in pieces: `offset` counts from
+ * the start of the tensor, all pieces together are the qbc_layout(...).bytes of it; it is called
+ * from several threads at once, in any order, with the same bytes every time. Vectors are packed
+ * as they are with packing {1, 1}.
+ *
+ * False after an error (a weight that is no number, or too large for the format), which is reported
+ * at `weight`; some pieces may have been written then. Memory: a few MiB a thread. */
+bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, struct qbc_packing packing,
+                      void (*write)(void *user, int64_t offset, const void *bytes, size_t n),
+                      void *user);
+
+#endif
