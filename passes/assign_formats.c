@@ -1,0 +1,153 @@
+/* assign-formats: say in which format each weight is stored.
+ *
+ *   before   %w = "qb.weight"() {name = "0.ffn_up", ...} : () -> tensor<NxKxf32>
+ *   after    %b = "qb.weight"() {name = "0.ffn_up", format = "i4g32", ...}
+ *                     : () -> tensor<NxKx!qb.block<"i4g32">>
+ *            %w = "qb.dequant"(%b) : (tensor<NxKx!qb.block<"i4g32">>) -> tensor<NxKxf32>
+ *
+ * needs    qb.linear and qb.embed recognised
+ * leaves   every weight of theirs with a `format`: -quant, or the last -quant-tensor rule
+ *          "REGEX=FORMAT" (POSIX extended, anywhere in the weight's name) that matches;
+ *          a float format is only noted: the weight stays dense
+ * keeps    vectors and other weights (they are f32), and weights that came as blocks
+ */
+#include "format.h"
+#include "qbc.h"
+
+#include <mlir-c/BuiltinTypes.h>
+#include <regex.h>
+#include <string.h>
+
+struct rule {
+    const char *text;
+    const char *pattern;
+    const struct qbc_format *format;
+    regex_t regex;
+    bool compiled;
+    size_t matches;
+};
+
+enum { MOST_FORMATS = 256, MOST_NAMES = 6 };
+
+static const struct qbc_format *find_format(struct qbc *q, const char *option, const char *name)
+{
+    const struct qbc_format *format = qbc_format_find(name);
+    if (format)
+        return format;
+    const char *names[MOST_FORMATS + 1] = {NULL};
+    const char *list = "";
+    for (size_t i = 0; i < MOST_FORMATS && qbc_format_at(i); ++i) {
+        names[i] = qbc_format_at(i)->name;
+        list = qbc_text(q, "%s%s%s", list, i ? ", " : "", names[i]);
+    }
+    const char *near = qbc_nearest(name, names);
+    if (near)
+        qbc_error_in(q, option, "no format '%s'; did you mean '%s'? Formats: %s", name, near, list);
+    else
+        qbc_error_in(q, option, "no format '%s'; formats: %s", name, list);
+    return NULL;
+}
+
+static void read_rule(struct qbc *q, struct rule *rule, const char *text)
+{
+    const char *option = qbc_text(q, "-quant-tensor=%s", text), *equals = strrchr(text, '=');
+    rule->text = option;
+    if (!equals || equals == text) {
+        qbc_error_in(q, option, "write REGEX=FORMAT, for example 'ffn_down=i8g32'");
+        return;
+    }
+    rule->pattern = qbc_copy(q, text, (size_t)(equals - text));
+    rule->format = find_format(q, option, equals + 1);
+    int status = regcomp(&rule->regex, rule->pattern, REG_EXTENDED | REG_NOSUB);
+    rule->compiled = !status;
+    if (status) {
+        char why[128];
+        regerror(status, &rule->regex, why, sizeof why);
+        qbc_error_in(q, option, "'%s' is no regular expression: %s", rule->pattern, why);
+    }
+}
+
+/* Weights that linears and embeddings multiply or look up, each once, in program order. */
+static bool wanted(MlirOperation weight)
+{
+    MlirValue w = mlirOperationGetResult(weight, 0);
+    for (MlirOpOperand use = mlirValueGetFirstUse(w); !mlirOpOperandIsNull(use);
+         use = mlirOpOperandGetNextUse(use)) {
+        MlirOperation user = mlirOpOperandGetOwner(use);
+        bool matrix = qbc_is(user, "qb.linear") || qbc_is(user, "qb.embed");
+        if (matrix && mlirOpOperandGetOperandNumber(use) == 1)
+            return true;
+    }
+    return false;
+}
+
+static bool is_blocks(struct qbc *q, MlirOperation weight)
+{
+    return qbc_block_format(q, mlirOperationGetResult(weight, 0));
+}
+
+static const struct qbc_format *choose(const char *name, const struct qbc_format *format,
+                                       struct rule *rules, size_t n)
+{
+    for (size_t i = 0; i < n; ++i)
+        if (rules[i].compiled && !regexec(&rules[i].regex, name, 0, NULL, 0)) {
+            ++rules[i].matches;
+            format = rules[i].format ? rules[i].format : format;
+        }
+    return format;
+}
+
+static void assign(struct qbc *q, MlirOperation weight, const struct qbc_format *format)
+{
+    MlirValue w = mlirOperationGetResult(weight, 0);
+    MlirType dense = mlirValueGetType(w);
+    if (qbc_rank(w) != 2) {
+        qbc_error(q, weight, "the weight of a linear or an embedding is a matrix");
+        return;
+    }
+    qbc_set_string(q, weight, "format", format->name);
+    if (format->codebook == QBC_CODE_FLOAT)
+        return;
+    struct qbc_build b = qbc_after(q, weight);
+    MlirType block = qbc_block_type(q, format->name);
+    mlirValueSetType(w, qbc_tensor2(q, block, qbc_dim(w, 0), qbc_dim(w, 1)));
+    MlirValue dequant = qbc_op(&b, "qb.dequant", dense, 1, w);
+    MlirOperation except = mlirOpResultGetOwner(dequant);
+    mlirValueReplaceAllUsesExcept(w, dequant, 1, &except);
+}
+
+static void report_unused(struct qbc *q, const struct rule *rule, const char *const *names, size_t n)
+{
+    const char *list = n ? "" : "none";
+    size_t step = n > MOST_NAMES ? n / MOST_NAMES : 1; /* from all parts of the model */
+    for (size_t i = 0, shown = 0; i < n && shown < MOST_NAMES; i += step, ++shown)
+        list = qbc_text(q, "%s%s%s", list, i ? ", " : "", names[i]);
+    qbc_error_in(q, rule->text, "no tensor's name matches '%s'; the %zu tensors are %s%s", rule->pattern,
+                 n, list, n > MOST_NAMES ? ", ..." : "");
+}
+
+void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)
+{
+    size_t n_rules = q->options.n_quant_tensor, before = q->errors, n = 0;
+    struct rule *rules = qbc_alloc(q, (n_rules + 1) * sizeof *rules);
+    const struct qbc_format *format =
+        find_format(q, qbc_text(q, "-quant=%s", q->options.quant), q->options.quant);
+    for (size_t i = 0; i < n_rules; ++i)
+        read_rule(q, &rules[i], q->options.quant_tensor[i]);
+
+    struct qbc_ops weights = qbc_collect(q, module, "qb.weight");
+    const char **names = qbc_alloc(q, (weights.n + 1) * sizeof *names);
+    for (size_t i = 0; i < weights.n && q->errors == before; ++i) {
+        if (!wanted(weights.op[i]) || is_blocks(q, weights.op[i]))
+            continue;
+        names[n] = qbc_string(q, weights.op[i], "name", "");
+        assign(q, weights.op[i], choose(names[n++], format, rules, n_rules));
+    }
+    bool good = q->errors == before;
+    for (size_t i = 0; i < n_rules; ++i) {
+        if (good && !rules[i].matches)
+            report_unused(q, &rules[i], names, n);
+        if (rules[i].compiled)
+            regfree(&rules[i].regex);
+    }
+}

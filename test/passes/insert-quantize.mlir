@@ -1,0 +1,56 @@
+// RUN: qbc-opt -insert-quantize %s | FileCheck %s
+// RUN: sed 's/tensor<48x32xf32>/tensor<48x40xf32>/; s/48x32x!qb/48x40x!qb/' %s | not qbc-opt -insert-quantize - 2>&1 | FileCheck %s --check-prefix=COLUMNS
+
+// linears on one input share one quantize, placed before the first of them
+// CHECK-LABEL: @shared
+// CHECK-COUNT-2: "qb.dequant"
+// CHECK-NEXT: %[[A:.*]] = "qb.quantize"(%arg0) {act = "i8g32"} : (tensor<?x32xf32>) -> tensor<?x32x!qb.block<"i8g32">>
+// CHECK-NEXT: "qb.linear"(%[[A]], %{{.*}}) {role = "ffn_gate"} : (tensor<?x32x!qb.block<"i8g32">>, tensor<48x32xf32>) -> tensor<?x48xf32>
+// CHECK-NEXT: "qb.linear"(%[[A]],
+// CHECK-NOT: "qb.quantize"
+// COLUMNS: error: the input has 32 columns, the weight 40
+func.func @shared(%x: tensor<?x32xf32>) -> (tensor<?x48xf32>, tensor<?x48xf32>) {
+  %0 = "qb.weight"() {name = "gate"} : () -> tensor<48x32x!qb.block<"i4g32">>
+  %gate = "qb.dequant"(%0) : (tensor<48x32x!qb.block<"i4g32">>) -> tensor<48x32xf32>
+  %1 = "qb.weight"() {name = "up"} : () -> tensor<48x32x!qb.block<"i8g32">>
+  %up = "qb.dequant"(%1) : (tensor<48x32x!qb.block<"i8g32">>) -> tensor<48x32xf32>
+  %g = "qb.linear"(%x, %gate) {role = "ffn_gate"} : (tensor<?x32xf32>, tensor<48x32xf32>) -> tensor<?x48xf32>
+  %u = "qb.linear"(%x, %up) : (tensor<?x32xf32>, tensor<48x32xf32>) -> tensor<?x48xf32>
+  return %g, %u : tensor<?x48xf32>, tensor<?x48xf32>
+}
+
+// equal scalings of one input share as well; the second goes away. Another scaling does not.
+// CHECK-LABEL: @scaled
+// CHECK: %[[S:.*]] = "qb.scale"(%arg0, %arg1)
+// CHECK-NEXT: "qb.scale"(%arg0, %arg2)
+// CHECK-NEXT: %[[B:.*]] = "qb.quantize"(%[[S]])
+// CHECK-NEXT: "qb.linear"(%[[B]],
+// CHECK-NEXT: "qb.linear"(%[[B]],
+// CHECK-NEXT: %[[C:.*]] = "qb.quantize"
+// CHECK-NEXT: "qb.linear"(%[[C]],
+func.func @scaled(%x: tensor<?x32xf32>, %map: tensor<32xf32>, %other: tensor<32xf32>) -> tensor<?x8xf32> {
+  %b = "qb.weight"() {name = "v"} : () -> tensor<8x32x!qb.block<"i4g32">>
+  %w = "qb.dequant"(%b) : (tensor<8x32x!qb.block<"i4g32">>) -> tensor<8x32xf32>
+  %s = "qb.scale"(%x, %map) : (tensor<?x32xf32>, tensor<32xf32>) -> tensor<?x32xf32>
+  %t = "qb.scale"(%x, %map) : (tensor<?x32xf32>, tensor<32xf32>) -> tensor<?x32xf32>
+  %o = "qb.scale"(%x, %other) : (tensor<?x32xf32>, tensor<32xf32>) -> tensor<?x32xf32>
+  %1 = "qb.linear"(%s, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  %2 = "qb.linear"(%t, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  %3 = "qb.linear"(%o, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  return %2 : tensor<?x8xf32>
+}
+
+// dense weights and quantized activations are left alone
+// CHECK-LABEL: @left_alone
+// CHECK: "qb.linear"(%arg0,
+// CHECK: %[[D:.*]] = "qb.quantize"(%arg0) {act = "i8g32"}
+// CHECK-NEXT: "qb.linear"(%[[D]],
+func.func @left_alone(%x: tensor<?x32xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
+  %dense = "qb.weight"() {name = "v", format = "f16"} : () -> tensor<8x32xf32>
+  %b = "qb.weight"() {name = "w"} : () -> tensor<8x32x!qb.block<"i4g32">>
+  %w = "qb.dequant"(%b) : (tensor<8x32x!qb.block<"i4g32">>) -> tensor<8x32xf32>
+  %1 = "qb.linear"(%x, %dense) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  %a = "qb.quantize"(%x) {act = "i8g32"} : (tensor<?x32xf32>) -> tensor<?x32x!qb.block<"i8g32">>
+  %2 = "qb.linear"(%a, %w) : (tensor<?x32x!qb.block<"i8g32">>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  return %1, %2 : tensor<?x8xf32>, tensor<?x8xf32>
+}
