@@ -1,0 +1,157 @@
+"""A Llama forward pass, slow and obvious: what an artifact must compute.
+
+Weights come from an artifact (decoded by qbm_dump) or from model.safetensors, by canonical names ("embed", "0.attn_q", ...);
+hyper-parameters from config.json. Numbers are float64 but where the artifact rounds: the activations of linears whose weight has
+integer codes become int8 per 32 columns (docs/numerics.md).
+"""
+import json
+import pathlib
+import struct
+import subprocess
+import tempfile
+
+import numpy as np
+
+QUANTIZED_GROUP = 32
+LINEARS = ("attn_q", "attn_k", "attn_v", "attn_o", "ffn_gate", "ffn_up", "ffn_down")
+NORMS = ("attn_norm", "ffn_norm")
+
+
+class Config:
+    def __init__(self, path):
+        c = json.loads(pathlib.Path(path).read_text())
+        self.heads = c["num_attention_heads"]
+        self.kv_heads = c.get("num_key_value_heads", self.heads)
+        self.head_dim = c.get("head_dim") or c["hidden_size"] // self.heads
+        self.blocks = c["num_hidden_layers"]
+        self.eps = c["rms_norm_eps"]
+        self.theta = c.get("rope_theta", 10000.0)
+        if c["model_type"] != "llama" or c.get("rope_scaling") or c["hidden_act"] != "silu":
+            raise ValueError(f"{path}: the reference knows plain Llama only")
+
+
+class Weights:
+    """Arrays by name; `codes` holds the names of those that are stored as integer codes."""
+
+    def __init__(self, arrays, codes=()):
+        self.arrays, self.codes = arrays, set(codes)
+
+    def __getitem__(self, name):
+        return self.arrays[name]
+
+    def head(self):
+        """The output layer, or the embedding that is it too."""
+        return "output" if "output" in self.arrays else "embed"
+
+
+def from_artifact(qbm_dump, artifact):
+    """Decoded weights of a .qbm."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = subprocess.run([qbm_dump, artifact, folder], check=True, capture_output=True, text=True).stdout
+        rows = [line.split("\t") for line in lines.splitlines()]
+        arrays = {name: np.load(f"{folder}/{i}.npy").astype(np.float64) for i, name, *_ in rows}
+    codes = [name for _, name, fmt, *_ in rows if fmt[0] != "f"]
+    return Weights({n: a[0] if len(a) == 1 else a for n, a in arrays.items()}, codes)
+
+
+def read_safetensors(path):
+    """{name: float64 array} of a safetensors file with F32, F16 and BF16 tensors."""
+    data = pathlib.Path(path).read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    arrays = {}
+    for name, t in json.loads(data[8 : 8 + size]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = (8 + size + o for o in t["data_offsets"])
+        raw = data[begin:end]
+        if t["dtype"] == "BF16":
+            flat = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+        else:
+            flat = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2"}[t["dtype"]])
+        arrays[name] = flat.reshape(t["shape"]).astype(np.float64)
+    return arrays
+
+
+def from_safetensors(path):
+    """Hugging Face's names to ours."""
+    theirs = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
+    theirs.update({f"attn_{x}": f"self_attn.{x}_proj" for x in "qkvo"})
+    theirs.update({f"ffn_{x}": f"mlp.{x}_proj" for x in ("gate", "up", "down")})
+    a = read_safetensors(path)
+    ours = {"embed": a["model.embed_tokens.weight"], "output_norm": a["model.norm.weight"]}
+    if "lm_head.weight" in a:
+        ours["output"] = a["lm_head.weight"]
+    block = 0
+    while f"model.layers.{block}.input_layernorm.weight" in a:
+        for our, their in theirs.items():
+            ours[f"{block}.{our}"] = a[f"model.layers.{block}.{their}.weight"]
+        block += 1
+    return Weights(ours)
+
+
+def quantize_activations(x):
+    """int8 in [-127, 127] per 32 columns, scale amax / 127, half to even; decoded. The tail is padded with zeros."""
+    rows, cols = x.shape
+    groups = -(-cols // QUANTIZED_GROUP)
+    padded = np.zeros((rows, groups * QUANTIZED_GROUP), np.float32)
+    padded[:, :cols] = x
+    padded = padded.reshape(rows, groups, QUANTIZED_GROUP)
+    scale = np.abs(padded).max(-1, keepdims=True) / np.float32(127)
+    codes = np.rint(np.divide(padded, scale, out=np.zeros_like(padded), where=scale > 0))
+    decoded = codes.astype(np.float64) * scale
+    return decoded.reshape(rows, -1)[:, :cols]
+
+
+def rms_norm(x, gain, eps):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * gain
+
+
+def rope(x, theta):
+    """x [T, heads, head_dim]: element i is rotated with element i + head_dim / 2."""
+    tokens, _, dim = x.shape
+    angle = np.arange(tokens)[:, None] * theta ** (-np.arange(0, dim, 2) / dim)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    low, high = x[..., : dim // 2], x[..., dim // 2 :]
+    return np.concatenate([low * cos - high * sin, high * cos + low * sin], -1)
+
+
+def attention(q, k, v):
+    """q [T, heads, d], k and v [T, kv_heads, d], causal -> [T, heads * d]"""
+    tokens, heads, dim = q.shape
+    repeat = heads // k.shape[1]
+    k, v = np.repeat(k, repeat, 1), np.repeat(v, repeat, 1)
+    scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(dim)
+    scores = np.where(np.tril(np.ones((tokens, tokens), bool)), scores, -np.inf)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return np.einsum("hts,shd->thd", p, v).reshape(tokens, heads * dim)
+
+
+class Model:
+    def __init__(self, config, weights):
+        self.config, self.weights = config, weights
+
+    def linear(self, x, *names):
+        """x through several weights; quantized once where a weight has codes."""
+        w = self.weights
+        rounded = quantize_activations(x) if any(n in w.codes for n in names) else None
+        results = [(rounded if n in w.codes else x) @ w[n].T for n in names]
+        return results[0] if len(names) == 1 else results
+
+    def block(self, x, i):
+        c, w = self.config, self.weights
+        n = rms_norm(x, w[f"{i}.attn_norm"], c.eps)
+        q, k, v = self.linear(n, f"{i}.attn_q", f"{i}.attn_k", f"{i}.attn_v")
+        shape = (len(x), -1, c.head_dim)
+        a = attention(rope(q.reshape(shape), c.theta), rope(k.reshape(shape), c.theta), v.reshape(shape))
+        x = x + self.linear(a, f"{i}.attn_o")
+        n = rms_norm(x, w[f"{i}.ffn_norm"], c.eps)
+        gate, up = self.linear(n, f"{i}.ffn_gate", f"{i}.ffn_up")
+        return x + self.linear(gate / (1 + np.exp(-gate)) * up, f"{i}.ffn_down")
+
+    def logits(self, tokens):
+        """int [T] -> float64 [T, V]: the logits after each token, from an empty cache"""
+        x = self.weights["embed"][np.asarray(tokens)]
+        for i in range(self.config.blocks):
+            x = self.block(x, i)
+        return self.linear(rms_norm(x, self.weights["output_norm"], self.config.eps), self.weights.head())
