@@ -1,0 +1,34 @@
+/* options.h: what the user asked qbrun for. */
+#ifndef QBRUN_OPTIONS_H
+#define QBRUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum task { TASK_NONE, TASK_TEXT, TASK_PPL, TASK_BENCH, TASK_INFO, TASK_LOGITS, TASK_TOKENS };
+
+struct options {
+    enum task task;
+    const char *model;
+    const char *input;  /* the prompt itself, or the task's file */
+    const char *output; /* -o */
+    bool prompt_is_file;
+    bool info_as_json;
+    bool no_echo, no_special, verbose;
+    int64_t n;           /* -1: the task's own */
+    int64_t threads;     /* 0: one a core */
+    int64_t chunk;       /* tokens a call; 0: the model's */
+    int64_t window;      /* of --ppl */
+    int64_t repetitions; /* of --bench */
+    double temperature, top_p, min_p;
+    int64_t top_k;
+    uint64_t seed;
+};
+
+enum parsed { PARSED, PARSED_DONE /* help or version was printed */, PARSED_WRONG };
+
+/* Prints what is wrong. */
+enum parsed options_parse(int argc, char **argv, struct options *out);
+
+#endif
