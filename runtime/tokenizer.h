@@ -20,7 +20,7 @@ struct qbrt_tokenizer_table {
     uint32_t count;
 };
 
-enum { QBRT_TOKENIZER_TABLES = 24 };
+enum { QBRT_TOKENIZER_TABLES = 32 };
 
 /* Filled by qbrt_tokenizer_open; the fields are the implementation's own. The blob is borrowed. */
 struct qbrt_tokenizer {
