@@ -18,7 +18,7 @@ struct qbrt_step {
     uint8_t *state;         /* Model.state_bytes, 64-byte aligned; positions < pos are filled */
     const int32_t *tokens;  /* [n_tokens] ids in [0, vocab) */
     float *logits;          /* [n_tokens - first_logit][vocab] */
-    int64_t n_tokens;       /* T: 1 for `decode`, 1..Model.chunk for `step` */
+    int64_t n_tokens;       /* T: 1 .. Model.chunk; `decode` is `step` for T = 1, first_logit = 0 */
     int64_t pos;            /* tokens already in the state; pos + n_tokens <= Model.context */
     int64_t first_logit;    /* logits are wanted for tokens first_logit .. n_tokens - 1 */
     int64_t threads;        /* how many threads walk this step together, >= 1 */

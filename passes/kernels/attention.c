@@ -1,0 +1,250 @@
+/* attention: softmax(q k^T * scale) v over the state, grouped heads, without a T x T buffer.
+ *
+ *   operands   y, q, keys, values
+ *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
+ *
+ * A unit of work is a block of up to four query rows that share a kv head: heads of one group, and
+ * tokens when there are several. It walks the positions in blocks of 16, which lie side by side in
+ * the key state, so a score vector is a sum of broadcasts; the softmax streams (Milakov and
+ * Gimelshein, arXiv 1805.02867): with a new maximum, what was summed so far is scaled down.
+ */
+#include "kernel.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+enum { Y = 0, Q = 1, KEYS = 2, VALUES = 3 };
+enum { BLOCK = QBC_POSITIONS, MOST_ROWS = 4, MOST_CHANNEL_BLOCKS = 4 };
+
+struct attention {
+    struct qbc_kernel *k;
+    int64_t head_dim, padded, group, window; /* group: query heads a kv head */
+    int64_t key_bytes, value_bytes;          /* of a head */
+    int head_rows, token_rows, rows;         /* of a block */
+    float scale;
+    MlirValue sums, weights; /* scratch: f32 [rows][padded], [rows][BLOCK] */
+};
+
+/* What is known of a block's rows. */
+struct rows {
+    MlirValue q[MOST_ROWS], y[MOST_ROWS], limit[MOST_ROWS]; /* limit i32: positions that a row sees */
+    MlirValue keys, values, last;                           /* last: the largest limit, i64 */
+};
+
+static int largest_divisor(int64_t of, int at_most)
+{
+    for (int d = at_most; d > 1; --d)
+        if (of % d == 0)
+            return d;
+    return 1;
+}
+
+static MlirValue lanes_f32(struct attention *a, double value)
+{
+    return k_float_of(a->k, k_vec(a->k, BLOCK, a->k->f32), value);
+}
+
+/* Unit u = (kv head * head blocks + head block) * token blocks + token block. */
+static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_blocks)
+{
+    struct qbc_kernel *k = a->k;
+    struct rows r;
+    int64_t head_blocks = a->group / a->head_rows;
+    MlirValue token_block = k_op2(k, "arith.remui", unit, token_blocks);
+    MlirValue rest = k_op2(k, "arith.divui", unit, token_blocks);
+    MlirValue kv_head = k_op2(k, "arith.divui", rest, k_i64(k, head_blocks));
+    MlirValue head = k_mul_i(k, rest, a->head_rows); /* rest counts head blocks over all kv heads */
+    MlirValue last_token = k_add_i(k, k->rows, -1);
+    r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->key_bytes));
+    r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->value_bytes));
+    for (int i = 0; i < a->rows; ++i) {
+        MlirValue token = k_add_i(k, k_mul_i(k, token_block, a->token_rows), i / a->head_rows);
+        /* rows past the end do the last token's work again, with the same result */
+        token = k_op2(k, "arith.minsi", token, last_token);
+        MlirValue column = k_mul_i(k, k_add_i(k, head, i % a->head_rows), a->head_dim * 4);
+        MlirValue sees = k_add_i(k, k_add(k, k->pos, token), 1);
+        r.q[i] = k_at(k, k_row(k, Q, token), column);
+        r.y[i] = k_at(k, k_row(k, Y, token), column);
+        r.limit[i] = k_cast(k, "arith.trunci", sees, k->i32);
+        r.last = sees;
+    }
+    return r;
+}
+
+/* Scores of 16 positions from `position` (i64, a multiple of 16), one vector a row. */
+static void scores(struct attention *a, const struct rows *r, MlirValue position, MlirValue *s)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue block = k_at(k, r->keys, k_mul_i(k, position, a->head_dim * 4));
+    for (int i = 0; i < a->rows; ++i)
+        s[i] = lanes_f32(a, 0);
+    struct k_loop d = k_for(k, k_i64(k, 0), k_i64(k, a->head_dim), 1, (size_t)a->rows, s);
+    MlirValue key = k_load(k, k_vec(k, BLOCK, k->f32), k_at(k, block, k_mul_i(k, d.i, 4 * BLOCK)), 4);
+    MlirValue next[MOST_ROWS], offset = k_mul_i(k, d.i, 4);
+    for (int i = 0; i < a->rows; ++i) {
+        MlirValue q = k_splat(k, k_load(k, k->f32, k_at(k, r->q[i], offset), 4), BLOCK);
+        next[i] = k_fma(k, q, key, d.carried[i]);
+    }
+    k_end(k, &d, next);
+    for (int i = 0; i < a->rows; ++i)
+        s[i] = k_fmul(k, d.carried[i], lanes_f32(a, (double)a->scale));
+}
+
+/* Which of the 16 positions row i sees. */
+static MlirValue visible(struct attention *a, const struct rows *r, MlirValue position, int i)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue first = k_splat(k, k_cast(k, "arith.trunci", position, k->i32), BLOCK);
+    MlirValue index = k_add(k, first, k_iota(k, BLOCK, k->i32));
+    MlirValue limit = k_splat(k, r->limit[i], BLOCK), sees = k_cmp(k, QBC_LT, index, limit);
+    if (!a->window)
+        return sees;
+    MlirValue oldest = k_add_i(k, limit, -a->window);
+    return k_op2(k, "arith.andi", sees, k_cmp(k, QBC_GE, index, oldest));
+}
+
+/* Turn scores to weights in scratch; carried[2 i] is row i's maximum, carried[2 i + 1] its sum.
+ * shrink[i]: what the sums so far are to be multiplied by. */
+static void softmax(struct attention *a, const struct rows *r, MlirValue position, const MlirValue *s,
+                    MlirValue *carried, MlirValue *shrink)
+{
+    struct qbc_kernel *k = a->k;
+    for (int i = 0; i < a->rows; ++i) {
+        MlirValue sees = visible(a, r, position, i), old = carried[2 * i];
+        MlirValue masked = k_select(k, sees, s[i], lanes_f32(a, -1e30));
+        MlirValue top = k_op2(k, "arith.maxnumf", old, k_reduce(k, "maxnumf", masked));
+        MlirValue p = k_exp(k, k_fsub(k, masked, k_splat(k, top, BLOCK)));
+        p = k_select(k, sees, p, lanes_f32(a, 0));
+        shrink[i] = k_exp(k, k_fsub(k, old, top));
+        k_store(k, p, k_at_i(k, a->weights, i * 4 * BLOCK), 64);
+        carried[2 * i] = top;
+        carried[2 * i + 1] = k_fma(k, carried[2 * i + 1], shrink[i], k_reduce(k, "add", p));
+    }
+}
+
+/* sums[i][channels] = sums * shrink + weights[i] . values, for `n` vectors of channels at `channel`. */
+static void accumulate(struct attention *a, const struct rows *r, MlirValue position, MlirValue count,
+                       const MlirValue *shrink, MlirValue channel, int n)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue sum[MOST_ROWS * MOST_CHANNEL_BLOCKS], next[MOST_ROWS * MOST_CHANNEL_BLOCKS];
+    MlirValue at[MOST_ROWS], value;
+    for (int i = 0; i < a->rows; ++i) {
+        at[i] = k_at(k, k_at_i(k, a->sums, i * a->padded * 4), k_mul_i(k, channel, 4));
+        for (int c = 0; c < n; ++c) {
+            MlirValue v = k_load(k, k_vec(k, BLOCK, k->f32), k_at_i(k, at[i], c * 4 * BLOCK), 64);
+            sum[i * n + c] = k_fmul(k, v, k_splat(k, shrink[i], BLOCK));
+        }
+    }
+    MlirValue base = k_at(k, k_at(k, r->values, k_mul_i(k, position, a->padded * 4)),
+                          k_mul_i(k, channel, 4));
+    struct k_loop j = k_for(k, k_i64(k, 0), count, 1, (size_t)(a->rows * n), sum);
+    for (int c = 0; c < n; ++c) {
+        MlirValue row = k_at(k, base, k_mul_i(k, j.i, a->padded * 4));
+        value = k_load(k, k_vec(k, BLOCK, k->f32), k_at_i(k, row, c * 4 * BLOCK), 4);
+        for (int i = 0; i < a->rows; ++i) {
+            MlirValue p = k_at(k, k_at_i(k, a->weights, i * 4 * BLOCK), k_mul_i(k, j.i, 4));
+            MlirValue weight = k_splat(k, k_load(k, k->f32, p, 4), BLOCK);
+            next[i * n + c] = k_fma(k, weight, value, j.carried[i * n + c]);
+        }
+    }
+    k_end(k, &j, next);
+    for (int i = 0; i < a->rows; ++i)
+        for (int c = 0; c < n; ++c)
+            k_store(k, j.carried[i * n + c], k_at_i(k, at[i], c * 4 * BLOCK), 64);
+}
+
+/* How many vectors of 16 channels fit in registers beside the rest, for every row. */
+static int channel_blocks(struct attention *a)
+{
+    const struct qbc_target *t = a->k->q->target;
+    int registers = t->vector_regs * a->k->lanes / BLOCK, free = (registers - registers / 4) / a->rows;
+    int most = free < 1 ? 1 : free > MOST_CHANNEL_BLOCKS ? MOST_CHANNEL_BLOCKS : free;
+    return largest_divisor(a->padded / BLOCK, most);
+}
+
+static void walk_positions(struct attention *a, const struct rows *r, MlirValue *state)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue s[MOST_ROWS], shrink[MOST_ROWS], next[2 * MOST_ROWS], from = k_i64(k, 0);
+    if (a->window) { /* the first row sees least far back */
+        MlirValue oldest = k_add_i(k, k_cast(k, "arith.extsi", r->limit[0], k->i64), -a->window);
+        oldest = k_op2(k, "arith.maxsi", oldest, from);
+        from = k_op2(k, "arith.andi", oldest, k_i64(k, -BLOCK));
+    }
+    struct k_loop blocks = k_for(k, from, r->last, BLOCK, (size_t)(2 * a->rows), state);
+    for (int i = 0; i < 2 * a->rows; ++i)
+        next[i] = blocks.carried[i];
+    scores(a, r, blocks.i, s);
+    softmax(a, r, blocks.i, s, next, shrink);
+    MlirValue count = k_op2(k, "arith.minsi", k_sub(k, r->last, blocks.i), k_i64(k, BLOCK));
+    int n = channel_blocks(a);
+    struct k_loop channels = k_for(k, k_i64(k, 0), k_i64(k, a->padded), n * BLOCK, 0, NULL);
+    accumulate(a, r, blocks.i, count, shrink, channels.i, n);
+    k_end(k, &channels, NULL);
+    k_end(k, &blocks, next);
+    for (int i = 0; i < 2 * a->rows; ++i)
+        state[i] = blocks.carried[i];
+}
+
+struct output {
+    MlirValue sums, y, inverse;
+};
+
+static MlirValue put(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    struct output *o = user;
+    MlirValue v = k_float_at(k, o->sums, column, width);
+    k_float_to(k, k_fmul(k, v, k_splat(k, o->inverse, width)), o->y, column);
+    return sum;
+}
+
+static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
+{
+    struct qbc_kernel *k = a->k;
+    struct rows r = locate(a, index, token_blocks);
+    MlirValue state[2 * MOST_ROWS];
+    struct k_loop clear = k_for(k, k_i64(k, 0), k_i64(k, a->rows * a->padded * 4), 4 * BLOCK, 0, NULL);
+    k_store(k, lanes_f32(a, 0), k_at(k, a->sums, clear.i), 64);
+    k_end(k, &clear, NULL);
+    for (int i = 0; i < a->rows; ++i) {
+        state[2 * i] = k_f32(k, -1e30f);
+        state[2 * i + 1] = k_f32(k, 0);
+    }
+    walk_positions(a, &r, state);
+    for (int i = 0; i < a->rows; ++i) {
+        struct output o = {
+            .sums = k_at_i(k, a->sums, i * a->padded * 4),
+            .y = r.y[i],
+            .inverse = k_fdiv(k, k_f32(k, 1), state[2 * i + 1]),
+        };
+        k_columns(k, a->head_dim, BLOCK, put, &o, (MlirValue){NULL});
+    }
+}
+
+void qbc_kernel_attention(struct qbc_kernel *k)
+{
+    int64_t context = qbc_int(k->launch, "context", 0), kv_heads = qbc_int(k->launch, "kv_heads", 1);
+    struct attention a = {
+        .k = k,
+        .head_dim = qbc_int(k->launch, "head_dim", 0),
+        .group = qbc_int(k->launch, "heads", 0) / kv_heads,
+        .window = qbc_int(k->launch, "window", 0),
+        .scale = (float)qbc_float(k->launch, "scale", 1),
+    };
+    a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
+    a.key_bytes = qbc_head_bytes(true, context, a.head_dim);
+    a.value_bytes = qbc_head_bytes(false, context, a.head_dim);
+    a.head_rows = largest_divisor(a.group, MOST_ROWS);
+    a.token_rows = k->one ? 1 : MOST_ROWS / a.head_rows;
+    a.rows = a.head_rows * a.token_rows;
+    a.sums = k_scratch(k, a.rows * a.padded * 4);
+    a.weights = k_scratch(k, a.rows * BLOCK * 4);
+
+    MlirValue tokens = k_add_i(k, k->rows, a.token_rows - 1);
+    MlirValue token_blocks = k_op2(k, "arith.divui", tokens, k_i64(k, a.token_rows));
+    MlirValue units = k_mul_i(k, token_blocks, kv_heads * a.group / a.head_rows);
+    struct k_range share = k_share(k, units);
+    struct k_loop loop = k_for(k, share.from, share.to, 1, 0, NULL);
+    unit(&a, loop.i, token_blocks);
+    k_end(k, &loop, NULL);
+}

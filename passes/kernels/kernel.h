@@ -1,0 +1,158 @@
+/* kernel.h: what the generators of kernels share.
+ *
+ * A kernel is generated from a qb.launch as one function
+ *
+ *     func @kernel_N(%step: ptr, %thread: i64, %rows: i64, operands: ptr...)
+ *
+ * that every thread calls; it takes its share by `thread` of `threads`. `rows` is how many tokens
+ * there are to work on: a constant 1 in the step for one token. Operand pointers point at the first
+ * row; launch attribute `row_bytes` has the distance between rows of each operand.
+ *
+ * Generators write scf, arith, math, vector and llvm operations; upstream lowers those. Vectors are as
+ * wide as the work wants, and LLVM splits them into registers.
+ */
+#ifndef QBC_KERNEL_H
+#define QBC_KERNEL_H
+
+#include "qbc.h"
+#include "format.h"
+#include "packing.h"
+#include "target.h"
+
+/* Activations quantized for an integer product: per token, a record for each 32 columns. */
+enum {
+    QBC_ACT_GROUP = 32,  /* columns */
+    QBC_ACT_MINUS = 0,   /* i32: minus the sum of the codes, times the launch's `multiplier` */
+    QBC_ACT_SCALE = 4,   /* f32 */
+    QBC_ACT_CODES = 8,   /* i8 [32], within -127 .. 127 */
+    QBC_ACT_RECORD = 40, /* bytes */
+    QBC_POSITIONS = 16   /* positions that lie side by side in the key state */
+};
+
+/* How the state of one layer's keys or values lies in memory: for each kv head,
+ *   keys    [context / 16][head_dim][16]    16 positions of one channel together
+ *   values  [context][head_dim_padded]      a position's channels together, padded to 16
+ */
+int64_t qbc_state_bytes(bool keys, int64_t context, int64_t kv_heads, int64_t head_dim);
+int64_t qbc_head_bytes(bool keys, int64_t context, int64_t head_dim);
+
+/* A kernel being written: where the next operation goes, and types at hand. */
+struct qbc_kernel {
+    struct qbc *q;
+    struct qbc_build b;
+    MlirOperation launch;
+    bool one; /* the step for one token: rows is 1 */
+    MlirValue step, thread, threads, rows, pos;
+    MlirValue operand[16];
+    const int64_t *row_bytes;
+    MlirType i1, i8, i16, i32, i64, f16, f32, f64, ptr;
+    int lanes; /* f32 in a vector register */
+};
+
+struct qbc_generator {
+    const char *name;
+    void (*generate)(struct qbc_kernel *k);
+    /* How the kernel splits its work over threads; two launches with the same words split alike, so
+     * that a thread reads only what it wrote itself. NULL: never alike. */
+    const char *(*partition)(struct qbc *q, MlirOperation launch);
+};
+
+/* Rows of kernels.def. */
+#define KERNEL(name, split) void qbc_kernel_##name(struct qbc_kernel *k);
+#include "kernels.def"
+#undef KERNEL
+const struct qbc_generator *qbc_generator_find(const char *name);
+
+/* The packing of a weight's tensor for this target: which tile serves it, and how it lies. */
+const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens);
+struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f);
+
+/* --- build_kernel.c: operations in few words. Results have the type of the first operand. */
+MlirType k_vec(struct qbc_kernel *k, int64_t n, MlirType element);
+MlirValue k_i64(struct qbc_kernel *k, int64_t value);
+MlirValue k_i32(struct qbc_kernel *k, int32_t value);
+MlirValue k_f32(struct qbc_kernel *k, float value);
+MlirValue k_f64(struct qbc_kernel *k, double value);
+MlirValue k_int_of(struct qbc_kernel *k, MlirType type, int64_t value);  /* scalar or splat */
+MlirValue k_float_of(struct qbc_kernel *k, MlirType type, double value); /* scalar or splat */
+MlirValue k_iota(struct qbc_kernel *k, int64_t n, MlirType element);     /* 0, 1, .. n - 1 */
+MlirValue k_op1(struct qbc_kernel *k, const char *name, MlirValue a);
+MlirValue k_op2(struct qbc_kernel *k, const char *name, MlirValue a, MlirValue b);
+MlirValue k_add(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_sub(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_mul(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_fadd(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_fsub(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_fmul(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_fdiv(struct qbc_kernel *k, MlirValue a, MlirValue b);
+MlirValue k_fma(struct qbc_kernel *k, MlirValue a, MlirValue b, MlirValue c); /* a * b + c */
+MlirValue k_mul_i(struct qbc_kernel *k, MlirValue a, int64_t b); /* i64 by a constant */
+MlirValue k_add_i(struct qbc_kernel *k, MlirValue a, int64_t b);
+MlirValue k_cast(struct qbc_kernel *k, const char *name, MlirValue v, MlirType element);
+MlirValue k_bitcast(struct qbc_kernel *k, MlirValue v, MlirType type);
+MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n);
+MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);
+MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector); /* "add", "maximumf" */
+MlirValue k_select(struct qbc_kernel *k, MlirValue which, MlirValue a, MlirValue b);
+enum qbc_compare { QBC_EQ = 0, QBC_LT = 2, QBC_LE = 3, QBC_GT = 4, QBC_GE = 5 }; /* signed */
+MlirValue k_cmp(struct qbc_kernel *k, enum qbc_compare how, MlirValue a, MlirValue b);
+enum qbc_compare_float { QBC_FGT = 2, QBC_FLT = 4 }; /* ordered: false for NaN */
+MlirValue k_fcmp(struct qbc_kernel *k, enum qbc_compare_float how, MlirValue a, MlirValue b);
+MlirValue k_fmax(struct qbc_kernel *k, MlirValue limit, MlirValue x); /* NaN when x is */
+MlirValue k_fmin(struct qbc_kernel *k, MlirValue limit, MlirValue x);
+MlirValue k_intrinsic(struct qbc_kernel *k, const char *name, MlirType result, size_t n,
+                      const MlirValue *operands);
+MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes);
+MlirValue k_at_i(struct qbc_kernel *k, MlirValue base, int64_t bytes);
+MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignment);
+void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
+void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
+MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes); /* on the stack, 64-byte aligned */
+
+struct k_loop {
+    MlirOperation op;
+    MlirValue i;             /* i64 */
+    MlirValue *carried;      /* inside: this turn's values; after k_end: the results */
+    size_t n;
+    struct qbc_build outer;
+};
+/* for i = from; i < to; i += by, with n carried values. Between begin and end, operations go into
+ * the body. */
+struct k_loop k_for(struct qbc_kernel *k, MlirValue from, MlirValue to, int64_t by, size_t n,
+                    const MlirValue *init);
+void k_end(struct qbc_kernel *k, struct k_loop *loop, const MlirValue *next);
+struct k_loop k_if(struct qbc_kernel *k, MlirValue condition); /* ends with k_end(k, &it, NULL) */
+
+/* --- share.c: work for this thread */
+struct k_range {
+    MlirValue from, to;
+};
+struct k_range k_share(struct qbc_kernel *k, MlirValue units); /* thread's part of 0 .. units - 1 */
+MlirValue k_row(struct qbc_kernel *k, size_t operand, MlirValue row); /* pointer to a row */
+
+/* Visit columns 0 .. n - 1 of a row in vectors: a loop of `width` wide ones, then pieces of powers of
+ * two. `sum` goes through all of them (null: nothing does); body returns the next one. */
+typedef MlirValue (*k_column_body)(struct qbc_kernel *k, void *user, MlirValue column, int64_t width,
+                                   MlirValue sum);
+MlirValue k_columns(struct qbc_kernel *k, int64_t n, int64_t width, k_column_body body, void *user,
+                    MlirValue sum);
+MlirValue k_float_at(struct qbc_kernel *k, MlirValue row, MlirValue column, int64_t width);
+void k_float_to(struct qbc_kernel *k, MlirValue value, MlirValue row, MlirValue column);
+/* The first n of `width` floats, the others 0 and not touched in memory. */
+MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_t n);
+
+/* --- norm.c: 1 / sqrt(mean(x[0 .. n-1]^2) + eps), f32 */
+MlirValue k_inverse_rms(struct qbc_kernel *k, MlirValue x, int64_t n, float eps);
+
+/* --- math.c: on f32, scalar or vector */
+MlirValue k_exp(struct qbc_kernel *k, MlirValue x);  /* relative error < 2^-22; tiny, not 0, below -87 */
+MlirValue k_silu(struct qbc_kernel *k, MlirValue x); /* x / (1 + exp(-x)) */
+struct k_sincos {
+    MlirValue sin, cos;
+};
+struct k_sincos k_sincos(struct qbc_kernel *k, MlirValue angle); /* f64 vector -> f32; |angle| < 2^30 */
+
+/* --- epilogue.c: the launch's region on vectors */
+MlirValue k_epilogue(struct qbc_kernel *k, MlirValue product, size_t n_extra, const MlirValue *extra);
+
+#endif

@@ -1,0 +1,65 @@
+/* kernels: the table of generators, and which tile and packing serve a format. */
+#include "kernel.h"
+
+#include <string.h>
+
+/* --- how work is split: two launches with the same words split alike */
+
+static const char *split_panels(struct qbc *q, MlirOperation launch)
+{
+    return qbc_text(q, "panels %ld %ld", (long)qbc_int(launch, "n", 0), (long)qbc_int(launch, "panel", 0));
+}
+
+static const char *split_rows(struct qbc *q, MlirOperation launch)
+{
+    return qbc_text(q, "rows %s", qbc_string(q, launch, "rows", "all"));
+}
+
+static const char *split_mixed(struct qbc *q, MlirOperation launch)
+{
+    (void)q, (void)launch;
+    return NULL;
+}
+
+static const struct qbc_generator generators[] = {
+#define KERNEL(name, split) {#name, qbc_kernel_##name, split_##split},
+#include "kernels.def"
+#undef KERNEL
+};
+
+const struct qbc_generator *qbc_generator_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof generators / sizeof *generators; ++i)
+        if (!strcmp(generators[i].name, name))
+            return &generators[i];
+    return NULL;
+}
+
+const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens)
+{
+    int act_bits = f->codebook == QBC_CODE_FLOAT ? 32 : 8;
+    return qbc_target_tile(t, act_bits, f->bits, tokens);
+}
+
+/* Codes are signed bytes where the dot wants them so, or where unsigned ones would saturate it. */
+struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f)
+{
+    const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
+    struct qbc_packing p = {.rows = tile->n, .depth = tile->kind == QBC_KIND_DOT4 ? 4 : 1};
+    bool saturates = tile->widen && 2 * f->high * 127 > INT16_MAX;
+    p.is_signed = tile->kind == QBC_KIND_DOT4 && f->bits == 8 && f->offset == QBC_OFFSET_NONE &&
+                  (tile->dot_signed || saturates);
+    return p;
+}
+
+int64_t qbc_head_bytes(bool keys, int64_t context, int64_t head_dim)
+{
+    int64_t positions = (context + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
+    int64_t channels = keys ? head_dim : (head_dim + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
+    return positions * channels * 4;
+}
+
+int64_t qbc_state_bytes(bool keys, int64_t context, int64_t kv_heads, int64_t head_dim)
+{
+    return kv_heads * qbc_head_bytes(keys, context, head_dim);
+}

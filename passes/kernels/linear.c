@@ -1,0 +1,96 @@
+/* linear: y[t][n] = epilogue(sum over k of x[t][k] w[n][k]), weights read in their packed form.
+ *
+ *   operands   y, x, w, extra...          extra: more inputs of the epilogue, as y
+ *   attributes n, k, format, panel, multiplier
+ *
+ * Threads take panels of rows. Within a panel, blocks of M tokens go through the whole depth, so a
+ * panel comes from memory once and from the near cache for further blocks. What differs between
+ * formats and machines is in two places: unpack.c makes vectors of codes, and the kinds of
+ * arithmetic (linear_dot.c, linear_fma.c) add up one group.
+ */
+#include "linear.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+enum { Y = 0, X = 1, W = 2, EXTRA = 3 };
+
+static MlirValue extra_at(struct qbc_kernel *k, size_t i, MlirValue row, MlirValue column, MlirType type)
+{
+    MlirValue at = k_at(k, k_row(k, EXTRA + i, row), k_mul_i(k, column, 4));
+    return k_load(k, type, at, 4);
+}
+
+/* Results of one block: row `token + j`, columns panel * height .. */
+static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m, const MlirValue *sums)
+{
+    struct qbc_kernel *k = l->k;
+    MlirType type = mlirValueGetType(sums[0]);
+    int64_t n = qbc_int(k->launch, "n", 0), height = l->packing.rows;
+    size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
+    MlirValue column = k_mul_i(k, panel, height), extra[8];
+    for (int j = 0; j < m; ++j) {
+        MlirValue row = k_add_i(k, token, j);
+        for (size_t i = 0; i < n_extra; ++i)
+            extra[i] = extra_at(k, i, row, column, type);
+        MlirValue result = k_epilogue(k, sums[j], n_extra, extra);
+        MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
+        /* rows of the arena are padded; only what the host sees must end exactly */
+        if (qbc_bool(k->launch, "exact", false) && n % height)
+            k_store_first(k, result, at, k_sub(k, k_i64(k, n), column));
+        else
+            k_store(k, result, at, 4);
+    }
+}
+
+static void block(struct qbc_linear *l, MlirValue token, MlirValue panel, int m)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue sums[QBC_MOST_TOKENS], w, x[QBC_MOST_TOKENS];
+    w = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
+    for (int j = 0; j < m; ++j)
+        x[j] = k_row(k, X, k_add_i(k, token, j));
+    if (l->format->codebook == QBC_CODE_FLOAT)
+        qbc_linear_float(l, m, x, w, sums);
+    else
+        qbc_linear_groups(l, m, x, w, sums);
+    finish(l, token, panel, m, sums);
+}
+
+/* All tokens of a panel: full blocks of the tile's M, then halves down to one. */
+static void tokens(struct qbc_linear *l, MlirValue panel)
+{
+    struct qbc_kernel *k = l->k;
+    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m;
+    MlirValue whole = k_op2(k, "arith.andi", k->rows, k_i64(k, -m));
+    struct k_loop loop = k_for(k, k_i64(k, 0), whole, m, 0, NULL);
+    block(l, loop.i, panel, m);
+    k_end(k, &loop, NULL);
+    for (int part = m / 2; part >= 1; part /= 2) {
+        MlirValue bit = k_op2(k, "arith.andi", k->rows, k_i64(k, part));
+        struct k_loop then = k_if(k, k_cmp(k, QBC_GT, bit, k_i64(k, 0)));
+        block(l, k_op2(k, "arith.andi", k->rows, k_i64(k, -2 * part)), panel, part);
+        k_end(k, &then, NULL);
+    }
+}
+
+void qbc_kernel_linear(struct qbc_kernel *k)
+{
+    int64_t n = qbc_int(k->launch, "n", 0), depth = qbc_int(k->launch, "k", 0);
+    const struct qbc_format *format = qbc_format_find(qbc_string(k->q, k->launch, "format", ""));
+    struct qbc_linear l = {
+        .k = k,
+        .format = format,
+        .tile = qbc_tile_for(k->q->target, format, 1),
+        .packing = qbc_packing_for(k->q->target, format),
+        .depth = depth,
+        .multiplier = qbc_int(k->launch, "multiplier", 1),
+    };
+    l.layout = qbc_layout(format, l.packing, n, depth);
+    struct k_range share = k_share(k, k_i64(k, l.layout.panels));
+    struct k_loop panels = k_for(k, share.from, share.to, 1, 0, NULL);
+    if (k->one)
+        block(&l, k_i64(k, 0), panels.i, 1);
+    else
+        tokens(&l, panels.i);
+    k_end(k, &panels, NULL);
+}

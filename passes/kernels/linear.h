@@ -1,0 +1,35 @@
+/* linear.h: between linear.c and the kinds of arithmetic. */
+#ifndef QBC_LINEAR_H
+#define QBC_LINEAR_H
+
+#include "kernel.h"
+
+enum { QBC_MOST_TOKENS = 16 };
+
+struct qbc_linear {
+    struct qbc_kernel *k;
+    const struct qbc_format *format;
+    const struct qbc_tile *tile;
+    struct qbc_packing packing;
+    struct qbc_layout layout;
+    int64_t depth;      /* K */
+    int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
+};
+
+/* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
+void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
+void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
+
+/* Sum over one run of QBC_ACT_GROUP columns (or fewer, of a smaller group), from chunk `first` of
+ * the group at `group`: out[m] = f32 vectors of exact integers, sum of (code - bias) * activation
+ * code; for zero-point formats sum of code * activation code. act[m]: the activations' records. */
+void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                     const MlirValue *act, MlirValue *out);
+void qbc_linear_fma(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                    const MlirValue *act, MlirValue *out);
+
+/* Codes of one chunk: `bytes` bytes at `group`, which may point at one lane of it (unpack.c). */
+MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue group,
+                           int bytes, int chunk);
+
+#endif

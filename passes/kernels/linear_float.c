@@ -1,0 +1,45 @@
+/* linear_float: weights that are floats. For each k one row of the panel, times x[k] broadcast. */
+#include "linear.h"
+
+static MlirValue weights(struct qbc_linear *l, MlirValue at)
+{
+    struct qbc_kernel *k = l->k;
+    if (l->format->bits == 32)
+        return k_load(k, k_vec(k, l->packing.rows, k->f32), at, 4);
+    MlirValue half = k_load(k, k_vec(k, l->packing.rows, k->f16), at, 2);
+    return k_cast(k, "arith.extf", half, k->f32);
+}
+
+/* `count` consecutive k, the first at byte offsets `xk` of x and `wk` of w. */
+static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue first,
+                  int count, MlirValue *sums)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue wk = k_at(k, w, k_mul_i(k, first, l->layout.group_bytes)), xk = k_mul_i(k, first, 4);
+    for (int i = 0; i < count; ++i) {
+        MlirValue row = weights(l, k_at_i(k, wk, (int64_t)i * l->layout.group_bytes));
+        for (int j = 0; j < m; ++j) {
+            MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
+            sums[j] = k_fma(k, row, k_splat(k, xv, l->packing.rows), sums[j]);
+        }
+    }
+}
+
+void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
+{
+    enum { UNROLL = 4 };
+    struct qbc_kernel *k = l->k;
+    MlirValue zero = k_float_of(k, k_vec(k, l->packing.rows, k->f32), 0);
+    for (int j = 0; j < m; ++j)
+        sums[j] = zero;
+    int64_t whole = l->depth / UNROLL * UNROLL;
+    struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
+    MlirValue next[QBC_MOST_TOKENS];
+    for (int j = 0; j < m; ++j)
+        next[j] = loop.carried[j];
+    steps(l, m, x, w, loop.i, UNROLL, next);
+    k_end(k, &loop, next);
+    for (int j = 0; j < m; ++j)
+        sums[j] = loop.carried[j];
+    steps(l, m, x, w, k_i64(k, whole), (int)(l->depth - whole), sums);
+}
