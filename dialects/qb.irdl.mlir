@@ -92,10 +92,12 @@ irdl.dialect @qb {
   // --- L2: quantized
 
   // x [T, K] f32 -> [T, K] of !qb.block<act>: int8 codes, a scale per 32 columns, dynamic. {act}
+  // With a gain [K] and {eps}: of rms_norm(x, gain).
   irdl.operation @quantize {
     %x = irdl.any
+    %gain = irdl.any
     %y = irdl.any
-    irdl.operands(x: %x)
+    irdl.operands(x: %x, gain: variadic %gain)
     irdl.results(y: %y)
   }
   // blocks -> floats

@@ -1,0 +1,98 @@
+/* fuse-epilogue: elementwise work on a product happens while the product is in registers.
+ *
+ *   before   %p = "qb.fused_linear"(%a, %w) ({ ^bb0(%0: f32): yield %0 })
+ *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p)
+ *   after    %y = "qb.fused_linear"(%a, %w, %x) ({ ^bb0(%0: f32, %1: f32): yield %1 + %0 })
+ *
+ * needs    fuse-dequant
+ * keeps    a product that something else reads too
+ */
+#include "passes.h"
+
+#include <mlir-c/BuiltinTypes.h>
+#include <string.h>
+
+/* The only user of a product, and which operand it is; null when there are more or none. */
+static MlirOperation only_user(MlirValue v, int *operand)
+{
+    if (qbc_uses(v) != 1)
+        return (MlirOperation){NULL};
+    MlirOpOperand use = mlirValueGetFirstUse(v);
+    *operand = (int)mlirOpOperandGetOperandNumber(use);
+    return mlirOpOperandGetOwner(use);
+}
+
+/* What the epilogue does with `product` and the other operand of `user`. */
+static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, int operand,
+                       MlirValue product, MlirValue other)
+{
+    MlirType f32 = mlirF32TypeGet(q->mlir);
+    if (qbc_is(user, "arith.addf"))
+        return qbc_op(b, "arith.addf", f32, 2, other, product);
+    MlirValue gate = operand == 0 ? product : other, up = operand == 0 ? other : product;
+    return qbc_op(b, "arith.mulf", f32, 2, qbc_op(b, "qb.silu", f32, 1, gate), up);
+}
+
+static bool can_take(struct qbc *q, MlirOperation user)
+{
+    if (qbc_is(user, "qb.glu"))
+        return !strcmp(qbc_string(q, user, "act", ""), "silu");
+    return qbc_is(user, "arith.addf");
+}
+
+/* qb.yield is no terminator to MLIR, just the last operation. */
+static MlirOperation last_operation(MlirBlock block)
+{
+    MlirOperation op = mlirBlockGetFirstOperation(block), next;
+    while (next = mlirOperationGetNextInBlock(op), !mlirOperationIsNull(next))
+        op = next;
+    return op;
+}
+
+/* A fused_linear with one more input, its epilogue followed by what `user` does. */
+static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation user, int operand)
+{
+    struct qbc_build b = qbc_before(q, user);
+    intptr_t n = mlirOperationGetNumOperands(linear);
+    MlirValue operands[16];
+    for (intptr_t i = 0; i < n; ++i)
+        operands[i] = mlirOperationGetOperand(linear, i);
+    operands[n] = mlirOperationGetOperand(user, 1 - operand);
+    MlirType type = mlirValueGetType(mlirOperationGetResult(linear, 0));
+    MlirOperation fused = qbc_make_regions(&b, "qb.fused_linear", 1, &type, NULL, (size_t)n + 1, operands,
+                                           1, &(struct qbc_region){0, NULL});
+    for (intptr_t i = 0; i < mlirOperationGetNumAttributes(linear); ++i) {
+        MlirNamedAttribute a = mlirOperationGetAttribute(linear, i);
+        mlirOperationSetAttributeByName(fused, mlirIdentifierStr(a.name), a.attribute);
+    }
+    /* the body moves over and grows an argument */
+    MlirRegion region = mlirOperationGetRegion(fused, 0);
+    mlirBlockDestroy(mlirRegionGetFirstBlock(region));
+    MlirBlock body = qbc_region_block(linear, 0);
+    mlirBlockDetach(body);
+    mlirRegionAppendOwnedBlock(region, body);
+    MlirValue other = mlirBlockAddArgument(body, mlirF32TypeGet(q->mlir), b.loc);
+    MlirOperation yield = last_operation(body);
+    struct qbc_build in_body = qbc_before(q, yield);
+    mlirOperationSetOperand(yield, 0,
+                            apply(q, &in_body, user, operand, mlirOperationGetOperand(yield, 0), other));
+    qbc_replace(user, mlirOperationGetResult(fused, 0));
+    mlirOperationDestroy(linear);
+    return fused;
+}
+
+/* Backwards: of two products that meet, the later one takes the other as an input. A product that
+ * took its user is looked at again at its new place. */
+void qbc_pass_fuse_epilogue(struct qbc *q, MlirOperation module)
+{
+    enum { MOST_OPERANDS = 6 };
+    struct qbc_ops ops = qbc_collect(q, module, "qb.fused_linear");
+    for (size_t i = ops.n; i-- > 0;) {
+        MlirOperation linear = ops.op[i], user;
+        int operand = 0;
+        while (user = only_user(mlirOperationGetResult(linear, 0), &operand),
+               !mlirOperationIsNull(user) && can_take(q, user) &&
+                   mlirOperationGetNumOperands(linear) < MOST_OPERANDS)
+            linear = absorb(q, linear, user, operand);
+    }
+}

@@ -1,0 +1,32 @@
+/* fuse-prologue: normalise a row while quantizing it.
+ *
+ *   before   %n = "qb.rms_norm"(%x, %g) {eps}
+ *            %a = "qb.quantize"(%n) {act}
+ *   after    %a = "qb.quantize"(%x, %g) {act, eps}
+ *
+ * keeps    a norm that something else reads, or that runs over less than the row
+ */
+#include "passes.h"
+
+static void fuse(struct qbc *q, MlirOperation quantize)
+{
+    MlirOperation norm = qbc_def(mlirOperationGetOperand(quantize, 0), "qb.rms_norm");
+    if (mlirOperationIsNull(norm) || mlirOperationGetNumOperands(quantize) != 1)
+        return;
+    MlirValue y = mlirOperationGetResult(norm, 0), gain = mlirOperationGetOperand(norm, 1);
+    if (qbc_uses(y) != 1 || qbc_dim(gain, 0) != qbc_dim(y, 1))
+        return;
+    struct qbc_build b = qbc_before(q, quantize);
+    MlirValue operands[] = {mlirOperationGetOperand(norm, 0), gain};
+    MlirType type = mlirValueGetType(mlirOperationGetResult(quantize, 0));
+    MlirOperation fused = qbc_make(&b, "qb.quantize", type, NULL, 2, operands);
+    qbc_set_string(q, fused, "act", qbc_string(q, quantize, "act", ""));
+    qbc_set_float(q, fused, "eps", (float)qbc_float(norm, "eps", 0));
+    qbc_replace(quantize, mlirOperationGetResult(fused, 0));
+    mlirOperationDestroy(norm);
+}
+
+void qbc_pass_fuse_prologue(struct qbc *q, MlirOperation module)
+{
+    qbc_each(q, module, "qb.quantize", fuse);
+}

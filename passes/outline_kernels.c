@@ -1,0 +1,500 @@
+/* outline-kernels: from values to a program over memory.
+ *
+ *   before   %y = "qb.fused_linear"(%a, %b, %x) ({...}) : tensors
+ *   after    %p = "qb.place"() {section = "arena", name = "7", row_bytes = 1024, rows = "all"}
+ *            "qb.launch"(%p, %pa, %pb, %px) ({...}) {kernel = "linear", n, k, format, panel, rows, row_bytes, ...}
+ *
+ * needs    fuse-dequant; fuse-prologue and fuse-epilogue if they are wanted
+ * leaves   func @step: places and launches in the order of the values; func @weights: the qb.weight operations, for
+ *          the emitter; attributes of the module: qb.vocab, qb.context, qb.chunk. Function @main is gone.
+ * complains of an operation that no kernel does
+ *
+ * Rows of arena buffers are padded to a multiple of 128 columns, so that kernels may write whole vectors.
+ */
+#include "kernel.h"
+#include "passes.h"
+
+#include <mlir-c/BuiltinAttributes.h>
+#include <math.h>
+#include <mlir-c/BuiltinTypes.h>
+#include <string.h>
+
+enum { PAD = 128, MOST_OPERANDS = 16 };
+
+struct outline {
+    struct qbc *q;
+    struct qbc_build b; /* end of @step */
+    MlirBlock weights;  /* of @weights */
+    struct {
+        MlirValue value, place;
+    } *known;
+    size_t n_known, capacity;
+    size_t n_buffers;
+    int64_t context;
+    MlirValue result; /* what @main returns: the logits */
+    MlirOperation last_rope; /* whose angles are at hand */
+    MlirValue angles;
+};
+
+static void remember(struct outline *o, MlirValue value, MlirValue place)
+{
+    if (o->n_known == o->capacity) {
+        size_t capacity = o->capacity ? 2 * o->capacity : 256;
+        void *grown = qbc_alloc(o->q, capacity * sizeof *o->known);
+        if (o->n_known)
+            memcpy(grown, o->known, o->n_known * sizeof *o->known);
+        o->known = grown;
+        o->capacity = capacity;
+    }
+    o->known[o->n_known].value = value;
+    o->known[o->n_known++].place = place;
+}
+
+static MlirValue place_of(struct outline *o, MlirValue value)
+{
+    for (size_t i = o->n_known; i-- > 0;)
+        if (mlirValueEqual(o->known[i].value, value))
+            return o->known[i].place;
+    return (MlirValue){NULL};
+}
+
+static MlirOperation new_place(struct outline *o, const char *section)
+{
+    MlirOperation op = qbc_make(&o->b, "qb.place", qbc_type(o->q, "!llvm.ptr"), NULL, 0, NULL);
+    qbc_set_string(o->q, op, "section", section);
+    return op;
+}
+
+static MlirValue value_of(MlirOperation op)
+{
+    return mlirOperationGetResult(op, 0);
+}
+
+static const char *rows_of(struct outline *o, MlirValue place)
+{
+    return qbc_string(o->q, qbc_def_any(place), "rows", "all");
+}
+
+static int64_t row_bytes_of(MlirValue place)
+{
+    return qbc_int(qbc_def_any(place), "row_bytes", 0);
+}
+
+static MlirValue buffer(struct outline *o, int64_t row_bytes, const char *rows)
+{
+    MlirOperation op = new_place(o, "arena");
+    qbc_set_string(o->q, op, "name", qbc_text(o->q, "%zu", o->n_buffers++));
+    qbc_set_int(o->q, op, "row_bytes", row_bytes);
+    qbc_set_string(o->q, op, "rows", rows);
+    return value_of(op);
+}
+
+static int64_t padded_row(int64_t columns)
+{
+    return (columns + PAD - 1) / PAD * PAD * 4;
+}
+
+/* Where the result of op goes: a buffer for its columns, or the host's logits. */
+static MlirValue output(struct outline *o, MlirOperation op, const char *rows)
+{
+    MlirValue y = value_of(op);
+    MlirValue place;
+    if (mlirValueEqual(y, o->result)) {
+        MlirOperation logits = new_place(o, "logits");
+        qbc_set_int(o->q, logits, "row_bytes", qbc_dim(y, 1) * 4);
+        qbc_set_string(o->q, logits, "rows", rows);
+        place = value_of(logits);
+    } else {
+        place = buffer(o, padded_row(qbc_dim(y, 1)), rows);
+    }
+    remember(o, y, place);
+    return place;
+}
+
+static MlirOperation launch(struct outline *o, const char *kernel, const char *rows, size_t n,
+                            const MlirValue *operands)
+{
+    int64_t row_bytes[MOST_OPERANDS];
+    struct qbc_region none = {0, NULL};
+    MlirOperation op = qbc_make_regions(&o->b, "qb.launch", 0, NULL, NULL, n, operands, 1, &none);
+    for (size_t i = 0; i < n; ++i)
+        row_bytes[i] = row_bytes_of(operands[i]);
+    qbc_set_string(o->q, op, "kernel", kernel);
+    qbc_set_string(o->q, op, "rows", rows);
+    qbc_set_ints(o->q, op, "row_bytes", row_bytes, n);
+    return op;
+}
+
+/* --- weights */
+
+static const char *format_name(struct outline *o, MlirValue w)
+{
+    const struct qbc_format *f = qbc_block_format(o->q, w);
+    return f ? f->name : qbc_string(o->q, qbc_def_any(w), "format", "f32");
+}
+
+static void copy_attribute(MlirOperation from, MlirOperation to, const char *name)
+{
+    MlirAttribute a = mlirOperationGetAttributeByName(from, qbc_str(name));
+    if (!mlirAttributeIsNull(a))
+        qbc_set(to, name, a);
+}
+
+static MlirValue weight_place(struct outline *o, MlirOperation weight)
+{
+    MlirOperation place = new_place(o, "weights");
+    copy_attribute(weight, place, "name");
+    remember(o, value_of(weight), value_of(place));
+    return value_of(place);
+}
+
+static void set_matrix(struct outline *o, MlirOperation op, MlirValue w)
+{
+    const struct qbc_format *format = qbc_format_find(format_name(o, w));
+    qbc_set_int(o->q, op, "n", qbc_dim(w, 0));
+    qbc_set_int(o->q, op, "k", qbc_dim(w, 1));
+    qbc_set_string(o->q, op, "format", format->name);
+    qbc_set_int(o->q, op, "panel", qbc_packing_for(o->q->target, format).rows);
+}
+
+/* --- one function an operation */
+
+/* The operation itself goes to @weights, for the emitter. */
+static void outline_weight(struct outline *o, MlirOperation op)
+{
+    weight_place(o, op);
+    mlirOperationMoveBefore(op, mlirBlockGetTerminator(o->weights));
+}
+
+static void outline_embed(struct outline *o, MlirOperation op)
+{
+    MlirValue w = mlirOperationGetOperand(op, 1);
+    MlirValue operands[] = {output(o, op, "all"), place_of(o, w)};
+    MlirOperation l = launch(o, "embed", "all", 2, operands);
+    set_matrix(o, l, w);
+    qbc_set_bool(o->q, qbc_def_any(w), "lookup", true);
+    if (!qbc_has(qbc_def_any(w), "role"))
+        qbc_set_string(o->q, qbc_def_any(w), "role", "embed");
+}
+
+static void outline_norm(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0));
+    MlirValue gain = mlirOperationGetOperand(op, 1);
+    MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, gain)};
+    MlirOperation l = launch(o, "rms_norm", rows_of(o, x), 3, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+    qbc_set_int(o->q, l, "run", qbc_dim(gain, 0));
+    qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
+}
+
+/* The bias that all products of these activations take off, so that the quantizer multiplies once;
+ * 1 when they differ. And the records that the longest group asks for. */
+static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperation l)
+{
+    int64_t columns = qbc_dim(value_of(quantize), 1), bias = 0, records = 0;
+    for (MlirOpOperand use = mlirValueGetFirstUse(value_of(quantize)); !mlirOpOperandIsNull(use);
+         use = mlirOpOperandGetNextUse(use)) {
+        MlirOperation user = mlirOpOperandGetOwner(use);
+        const struct qbc_format *f = qbc_block_format(o->q, mlirOperationGetOperand(user, 1));
+        if (!f)
+            continue;
+        int64_t wants = f->offset == QBC_OFFSET_ZERO ? 1 : f->bias;
+        int64_t padded = qbc_format_groups(f, columns) * f->group;
+        bias = bias == 0 || bias == wants ? wants : 1;
+        records = padded > records ? padded : records;
+    }
+    records = (records + QBC_ACT_GROUP - 1) / QBC_ACT_GROUP;
+    qbc_set_int(o->q, l, "multiplier", bias ? bias : 1);
+    qbc_set_int(o->q, l, "records", records);
+    MlirOperation place = qbc_def_any(mlirOperationGetOperand(l, 0));
+    int64_t bytes = (records * QBC_ACT_RECORD + 63) / 64 * 64, row_bytes[MOST_OPERANDS];
+    qbc_set_int(o->q, place, "row_bytes", bytes);
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(l); ++i)
+        row_bytes[i] = row_bytes_of(mlirOperationGetOperand(l, i));
+    qbc_set_ints(o->q, l, "row_bytes", row_bytes, (size_t)mlirOperationGetNumOperands(l));
+    qbc_set_int(o->q, place, "multiplier", bias ? bias : 1);
+}
+
+static void outline_quantize(struct outline *o, MlirOperation op)
+{
+    intptr_t n = mlirOperationGetNumOperands(op);
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), operands[3];
+    const char *rows = rows_of(o, x);
+    operands[0] = buffer(o, 0, rows);
+    operands[1] = x;
+    if (n == 2)
+        operands[2] = place_of(o, mlirOperationGetOperand(op, 1));
+    remember(o, value_of(op), operands[0]);
+    MlirOperation l = launch(o, "quantize", rows, (size_t)n + 1, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+    if (n == 2)
+        qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
+    set_consumers(o, op, l);
+}
+
+static void move_region(MlirOperation from, MlirOperation to)
+{
+    MlirRegion region = mlirOperationGetRegion(to, 0);
+    mlirBlockDestroy(mlirRegionGetFirstBlock(region));
+    MlirBlock body = qbc_region_block(from, 0);
+    mlirBlockDetach(body);
+    mlirRegionAppendOwnedBlock(region, body);
+}
+
+static void outline_linear(struct outline *o, MlirOperation op)
+{
+    size_t n = (size_t)mlirOperationGetNumOperands(op);
+    MlirValue operands[MOST_OPERANDS], w = mlirOperationGetOperand(op, 1);
+    for (size_t i = 0; i < n; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
+    const char *rows = rows_of(o, operands[1]);
+    operands[0] = output(o, op, rows);
+    MlirOperation l = launch(o, "linear", rows, n + 1, operands);
+    set_matrix(o, l, w);
+    if (qbc_block_format(o->q, w))
+        qbc_set_int(o->q, l, "multiplier", qbc_int(qbc_def_any(operands[1]), "multiplier", 1));
+    if (mlirValueEqual(value_of(op), o->result))
+        qbc_set_bool(o->q, l, "exact", true);
+    if (!qbc_has(qbc_def_any(w), "role")) {
+        copy_attribute(op, qbc_def_any(w), "role");
+        copy_attribute(op, qbc_def_any(w), "block");
+    }
+    move_region(op, l);
+}
+
+/* --- rotary */
+
+static int64_t rotary_dim(MlirOperation rope)
+{
+    return qbc_int(rope, "rotary_dim", qbc_int(rope, "head_dim", 0));
+}
+
+static bool same_attribute(MlirOperation a, MlirOperation b, const char *name)
+{
+    return mlirAttributeEqual(mlirOperationGetAttributeByName(a, qbc_str(name)),
+                              mlirOperationGetAttributeByName(b, qbc_str(name)));
+}
+
+static bool same_angles(MlirOperation a, MlirOperation b)
+{
+    return rotary_dim(a) == rotary_dim(b) && same_attribute(a, b, "theta") &&
+           same_attribute(a, b, "frequencies") && same_attribute(a, b, "scale");
+}
+
+/* The frequencies become a vector of weights: theta^(-2i / rotary_dim) in f64, rounded once. */
+static MlirValue frequencies(struct outline *o, MlirOperation rope, int64_t pairs)
+{
+    const float *given;
+    float *f = qbc_alloc(o->q, (size_t)pairs * sizeof *f);
+    size_t n = qbc_floats(o->q, rope, "frequencies", &given);
+    double theta = qbc_float(rope, "theta", 10000);
+    for (int64_t i = 0; i < pairs; ++i)
+        f[i] = n ? given[i] : (float)pow(theta, -(double)i / (double)pairs);
+    const char *name = qbc_text(o->q, "rope.%zu", o->n_buffers);
+    qbc_store_add(o->q, (struct qbc_source){.name = name,
+                                            .element = QBC_F32,
+                                            .rank = 1,
+                                            .dims = {pairs},
+                                            .data = f,
+                                            .bytes = (size_t)pairs * sizeof *f});
+    struct qbc_build b = qbc_before(o->q, mlirBlockGetTerminator(o->weights));
+    MlirType type = qbc_tensor(o->q, mlirF32TypeGet(o->q->mlir), 1, &pairs);
+    MlirOperation weight = qbc_make(&b, "qb.weight", type, NULL, 0, NULL);
+    qbc_set_string(o->q, weight, "name", name);
+    qbc_set_string(o->q, weight, "source", name);
+    qbc_set_ints(o->q, weight, "strides", (int64_t[]){1}, 1);
+    qbc_set_string(o->q, weight, "role", "rope");
+    return weight_place(o, weight);
+}
+
+static MlirValue angles(struct outline *o, MlirOperation rope)
+{
+    if (!mlirOperationIsNull(o->last_rope) && same_angles(o->last_rope, rope))
+        return o->angles;
+    int64_t pairs = rotary_dim(rope) / 2;
+    MlirValue operands[] = {buffer(o, padded_row(2 * pairs), "all"), frequencies(o, rope, pairs)};
+    MlirOperation l = launch(o, "angles", "all", 2, operands);
+    qbc_set_int(o->q, l, "pairs", pairs);
+    qbc_set_float(o->q, l, "scale", (float)qbc_float(rope, "scale", 1));
+    o->last_rope = rope;
+    return o->angles = operands[0];
+}
+
+static void outline_rope(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), table = angles(o, op);
+    MlirValue operands[] = {output(o, op, "all"), x, table};
+    MlirOperation l = launch(o, "rope", "all", 3, operands);
+    int64_t head_dim = qbc_int(op, "head_dim", 0);
+    qbc_set_int(o->q, l, "heads", qbc_dim(value_of(op), 1) / head_dim);
+    qbc_set_int(o->q, l, "head_dim", head_dim);
+    qbc_set_int(o->q, l, "rotary_dim", rotary_dim(op));
+    qbc_set_string(o->q, l, "pairing", qbc_string(o->q, op, "pairing", "half"));
+}
+
+/* --- state and attention */
+
+static MlirOperation attention_reading(MlirValue appended, int *operand)
+{
+    for (MlirOpOperand use = mlirValueGetFirstUse(appended); !mlirOpOperandIsNull(use);
+         use = mlirOpOperandGetNextUse(use)) {
+        *operand = (int)mlirOpOperandGetOperandNumber(use);
+        if (qbc_is(mlirOpOperandGetOwner(use), "qb.attention") && *operand > 0)
+            return mlirOpOperandGetOwner(use);
+    }
+    return (MlirOperation){NULL};
+}
+
+static void outline_state(struct outline *o, MlirOperation op)
+{
+    MlirOperation place = new_place(o, "state");
+    copy_attribute(op, place, "name");
+    remember(o, value_of(op), value_of(place));
+}
+
+static void outline_append(struct outline *o, MlirOperation op)
+{
+    int operand = 0;
+    MlirOperation attention = attention_reading(value_of(op), &operand);
+    if (mlirOperationIsNull(attention)) {
+        qbc_error(o->q, op, "no attention reads this state");
+        return;
+    }
+    bool keys = operand == 1;
+    int64_t head_dim = qbc_int(attention, "head_dim", 0), kv_heads = qbc_int(attention, "kv_heads", 0);
+    MlirValue state = place_of(o, mlirOperationGetOperand(op, 0));
+    MlirValue operands[] = {state, place_of(o, mlirOperationGetOperand(op, 1))};
+    MlirOperation l = launch(o, keys ? "append_keys" : "append_values", "all", 2, operands);
+    qbc_set_int(o->q, l, "kv_heads", kv_heads);
+    qbc_set_int(o->q, l, "head_dim", head_dim);
+    qbc_set_int(o->q, l, "context", o->context);
+    qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(keys, o->context, kv_heads, head_dim));
+    remember(o, value_of(op), state);
+}
+
+static void outline_attention(struct outline *o, MlirOperation op)
+{
+    static const char *const copied[] = {"heads", "kv_heads", "head_dim", "scale", "window"};
+    MlirValue operands[4];
+    for (int i = 0; i < 3; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, i));
+    operands[0] = output(o, op, "all");
+    MlirOperation l = launch(o, "attention", "all", 4, operands);
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
+        copy_attribute(op, l, copied[i]);
+    qbc_set_int(o->q, l, "context", o->context);
+}
+
+/* --- the rest */
+
+/* The same buffer, from the first row whose logits are wanted. */
+static void outline_tail(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0));
+    MlirOperation tail = new_place(o, "arena");
+    copy_attribute(qbc_def_any(x), tail, "name");
+    copy_attribute(qbc_def_any(x), tail, "row_bytes");
+    qbc_set_string(o->q, tail, "rows", "tail");
+    qbc_set_bool(o->q, tail, "skip", true);
+    remember(o, value_of(op), value_of(tail));
+}
+
+static void outline_elementwise(struct outline *o, MlirOperation op)
+{
+    MlirValue operands[3];
+    for (int i = 0; i < 2; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, i));
+    const char *rows = rows_of(o, operands[1]);
+    operands[0] = output(o, op, rows);
+    MlirOperation l = launch(o, "elementwise", rows, 3, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+    MlirType f32 = mlirF32TypeGet(o->q->mlir);
+    MlirBlock body = qbc_region_block(l, 0);
+    MlirValue a = mlirBlockAddArgument(body, f32, o->b.loc), b = mlirBlockAddArgument(body, f32, o->b.loc);
+    struct qbc_build in_body = qbc_at_end(o->q, body, o->b.loc);
+    MlirValue y = qbc_is(op, "qb.glu") ? qbc_op(&in_body, "arith.mulf", f32, 2,
+                                                qbc_op(&in_body, "qb.silu", f32, 1, a), b)
+                                       : qbc_op(&in_body, qbc_op_name(op), f32, 2, a, b);
+    qbc_do(&in_body, "qb.yield", 1, y);
+}
+
+static void outline_return(struct outline *o, MlirOperation op)
+{
+    (void)o, (void)op;
+}
+
+static const struct {
+    const char *name;
+    void (*outline)(struct outline *o, MlirOperation op);
+} kernels[] = {
+    {"qb.weight", outline_weight},       {"qb.embed", outline_embed},
+    {"qb.rms_norm", outline_norm},       {"qb.quantize", outline_quantize},
+    {"qb.fused_linear", outline_linear}, {"qb.rope", outline_rope},
+    {"qb.state", outline_state},         {"qb.append", outline_append},
+    {"qb.attention", outline_attention}, {"qb.tail", outline_tail},
+    {"arith.addf", outline_elementwise}, {"arith.mulf", outline_elementwise},
+    {"qb.glu", outline_elementwise},     {"func.return", outline_return},
+};
+
+static void outline(struct outline *o, MlirOperation op)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i)
+        if (qbc_is(op, kernels[i].name)) {
+            o->b.loc = mlirOperationGetLocation(op);
+            kernels[i].outline(o, op);
+            return;
+        }
+    qbc_error(o->q, op, "no kernel does %s here", qbc_op_name(op));
+}
+
+static MlirBlock make_func(struct qbc *q, MlirOperation main, const char *name)
+{
+    struct qbc_build b = qbc_before(q, main);
+    struct qbc_attr attrs[] = {
+        {"sym_name", qbc_attr_string(q, name)},
+        {"function_type", mlirTypeAttrGet(qbc_type(q, "() -> ()"))},
+        {0},
+    };
+    struct qbc_region body = {0, NULL};
+    MlirOperation func = qbc_make_regions(&b, "func.func", 0, NULL, attrs, 0, NULL, 1, &body);
+    struct qbc_build inside = qbc_at_end(q, qbc_region_block(func, 0), b.loc);
+    qbc_make(&inside, "func.return", (MlirType){NULL}, NULL, 0, NULL);
+    return inside.block;
+}
+
+/* -ctx, else what the model says up to 4096 positions (a longer state is for who asks for it). */
+static int64_t choose_context(struct qbc *q, MlirOperation module)
+{
+    enum { LONGEST_UNASKED = 4096, UNKNOWN = 2048 };
+    int64_t says = qbc_int(module, "qb.context", UNKNOWN);
+    if (q->options.context)
+        return q->options.context;
+    return says < LONGEST_UNASKED ? says : LONGEST_UNASKED;
+}
+
+void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
+{
+    enum { CHUNK = 512 };
+    struct outline o = {.q = q, .context = choose_context(q, module)};
+    MlirOperation main = qbc_find_func(module, "main");
+    if (mlirOperationIsNull(main)) {
+        qbc_error(q, module, "there is no function @main");
+        return;
+    }
+    MlirBlock from = qbc_func_body(main);
+    MlirOperation ret = mlirBlockGetTerminator(from);
+    o.result = mlirOperationGetOperand(ret, 0);
+    o.weights = make_func(q, main, "weights");
+    o.b = qbc_before(q, mlirBlockGetTerminator(make_func(q, main, "step")));
+    for (MlirOperation op = mlirBlockGetFirstOperation(from), next; !mlirOperationIsNull(op); op = next) {
+        next = mlirOperationGetNextInBlock(op); /* a weight moves away */
+        outline(&o, op);
+    }
+    int64_t chunk = q->options.chunk ? q->options.chunk : CHUNK;
+    qbc_set_int(q, module, "qb.vocab", qbc_dim(o.result, 1));
+    qbc_set_int(q, module, "qb.context", o.context);
+    qbc_set_int(q, module, "qb.chunk", chunk < o.context ? chunk : o.context);
+    if (!q->errors)
+        mlirOperationDestroy(main);
+}
