@@ -1,10 +1,12 @@
 /* pipeline: the compilation, top to bottom. */
 #include "pipeline.h"
 
+#include "emit.h"
 #include "import.h"
 #include "passes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct qbc_pass pipeline[] = {
@@ -53,4 +55,109 @@ bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation modu
         fputc('\n', stderr);
     }
     return q->errors == before;
+}
+
+/* --- the whole way */
+
+static const char *const levels[] = {"onnx", "graph", "quant", "kernels", "code", NULL};
+
+static size_t level_number(const char *name)
+{
+    size_t i = 0;
+    while (levels[i] && strcmp(levels[i], name))
+        ++i;
+    return i;
+}
+
+/* All passes up to a level, starting after the level that the module is at. */
+static bool run_to(struct qbc *q, MlirOperation module, const char *from, const char *to)
+{
+    for (const struct qbc_pass *p = pipeline; p->name; ++p) {
+        size_t level = level_number(p->level);
+        bool done = level < level_number(from) || (level == level_number(from) && level > 0);
+        if (!done && level <= level_number(to) && !qbc_pass_run(q, p, module))
+            return false;
+    }
+    return true;
+}
+
+/* `main` of a .mlir file says its level in the module's qb.level; ONNX starts at the bottom. */
+static MlirModule read_input(struct qbc *q, const char **level)
+{
+    const char *dot = strrchr(q->options.input, '.');
+    *level = "onnx";
+    if (!dot || strcmp(dot, ".mlir"))
+        return qbc_import_onnx(q, q->options.input);
+    if (q->options.weights) {
+        MlirModule model = qbc_import_onnx(q, q->options.weights);
+        if (mlirModuleIsNull(model))
+            return model;
+        mlirModuleDestroy(model);
+    }
+    MlirModule module = qbc_parse_file(q, q->options.input);
+    if (!mlirModuleIsNull(module))
+        *level = qbc_string(q, mlirModuleGetOperation(module), "qb.level", "onnx");
+    return module;
+}
+
+static void append_text(MlirStringRef part, void *user)
+{
+    struct qbc_bytes *text = user;
+    uint8_t *grown = realloc(text->data, text->size + part.length + 1);
+    if (!grown)
+        abort(); /* as every allocation of the compiler */
+    memcpy(grown + text->size, part.data, part.length);
+    text->data = grown;
+    text->size += part.length;
+}
+
+static bool emit_ir(struct qbc *q, MlirOperation module)
+{
+    struct qbc_bytes text = {0};
+    mlirOperationPrint(module, append_text, &text);
+    append_text(qbc_str("\n"), &text);
+    bool good = qbc_write_file(q, q->options.output, text.data, text.size);
+    free(text.data);
+    return good;
+}
+
+static bool emit_code(struct qbc *q, MlirOperation module)
+{
+    const char *emit = q->options.emit;
+    bool artifact = !strcmp(emit, "qbm");
+    enum qbc_code what = !strcmp(emit, "llvm")  ? QBC_CODE_LLVM
+                         : !strcmp(emit, "asm") ? QBC_CODE_ASM
+                                                : QBC_CODE_OBJ;
+    MlirOperation weights = qbc_find_func(module, "weights");
+    mlirOperationRemoveFromParent(weights);
+    bool good = qbc_lower_to_llvm(q, module);
+    struct qbc_bytes code = {0}, image = {0};
+    if (good)
+        code = qbc_emit_code(q, module, what);
+    good = good && code.data;
+    if (good && artifact) {
+        image = qbc_link(q, code);
+        good = image.data && qbc_emit_artifact(q, module, weights, image);
+    } else if (good) {
+        good = qbc_write_file(q, q->options.output, code.data, code.size);
+    }
+    free(code.data);
+    free(image.data);
+    mlirOperationDestroy(weights);
+    return good;
+}
+
+bool qbc_compile(struct qbc *q)
+{
+    const char *emit = q->options.emit, *level;
+    MlirModule module = read_input(q, &level);
+    if (mlirModuleIsNull(module))
+        return false;
+    MlirOperation op = mlirModuleGetOperation(module);
+    bool ir = level_number(emit) < level_number("code");
+    bool good = run_to(q, op, level, ir ? emit : "code");
+    if (good)
+        good = ir ? emit_ir(q, op) : emit_code(q, op);
+    mlirModuleDestroy(module);
+    return good && !q->errors;
 }

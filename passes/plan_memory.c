@@ -12,6 +12,7 @@
 #include "kernel.h"
 #include "passes.h"
 
+#include <mlir-c/BuiltinAttributes.h>
 #include <string.h>
 
 enum { ALIGNMENT = 64 };
@@ -114,15 +115,26 @@ static int64_t place_arena(struct plan *p, MlirOperation step)
     return total;
 }
 
-static int64_t place_states(struct plan *p, MlirOperation step)
+/* Names, offsets and sizes go to the module too: the artifact lists its states. */
+static int64_t place_states(struct plan *p, MlirOperation module, MlirOperation step)
 {
     int64_t total = 0;
     struct qbc_ops places = qbc_collect(p->q, step, "qb.place");
+    MlirAttribute *names = qbc_alloc(p->q, (places.n + 1) * sizeof *names);
+    int64_t *offsets = qbc_alloc(p->q, (places.n + 1) * sizeof *offsets);
+    int64_t *sizes = qbc_alloc(p->q, (places.n + 1) * sizeof *sizes);
+    size_t n = 0;
     for (size_t i = 0; i < places.n; ++i)
         if (is_section(p->q, places.op[i], "state")) {
+            names[n] = qbc_attr_string(p->q, qbc_string(p->q, places.op[i], "name", ""));
+            offsets[n] = total;
+            sizes[n++] = aligned(qbc_int(places.op[i], "bytes", 0));
             qbc_set_int(p->q, places.op[i], "offset", total);
-            total += aligned(qbc_int(places.op[i], "bytes", 0));
+            total += sizes[n - 1];
         }
+    qbc_set(module, "qb.state_names", mlirArrayAttrGet(p->q->mlir, (intptr_t)n, names));
+    qbc_set_ints(p->q, module, "qb.state_offsets", offsets, n);
+    qbc_set_ints(p->q, module, "qb.state_sizes", sizes, n);
     return total;
 }
 
@@ -164,6 +176,6 @@ void qbc_pass_plan_memory(struct qbc *q, MlirOperation module)
     collect_buffers(&p, step, qbc_int(module, "qb.chunk", 1));
     find_lives(&p, step);
     qbc_set_int(q, module, "qb.arena_bytes", place_arena(&p, step));
-    qbc_set_int(q, module, "qb.state_bytes", place_states(&p, step));
+    qbc_set_int(q, module, "qb.state_bytes", place_states(&p, module, step));
     qbc_set_int(q, module, "qb.weights_bytes", place_weights(&p, module, step));
 }

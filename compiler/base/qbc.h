@@ -19,6 +19,7 @@ struct qbc_store;  /* store.c */
 /* What the user asked for. Strings are borrowed. */
 struct qbc_options {
     const char *input;   /* model.onnx, or a .mlir of any level */
+    const char *weights; /* the model that a .mlir input takes its weights from, or NULL */
     const char *output;  /* NULL: the input's name with another ending */
     const char *target;  /* "native" */
     const char *quant;   /* format of every linear and embedding: "f32" */

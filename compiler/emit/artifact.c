@@ -1,0 +1,234 @@
+/* artifact: gather the facts, then stream the weights: one tensor at a time is read, fitted, packed
+ * and written, so memory is a few slabs and not the model.
+ */
+#include "emit.h"
+#include "fit_weights.h"
+#include "kernel.h"
+#include "qbm.h"
+#include "tokenizer.h"
+
+#include <mlir-c/BuiltinAttributes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- symbols of the image: .dynsym, as lld wrote it */
+
+enum { SHT_DYNSYM = 11, SECTION_BYTES = 64, SYMBOL_BYTES = 24 };
+
+static uint64_t number(struct qbc_bytes image, uint64_t at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes && at + (uint64_t)i < image.size; ++i)
+        value |= (uint64_t)image.data[at + (uint64_t)i] << 8 * i;
+    return value;
+}
+
+static uint64_t find_symbol(struct qbc_bytes image, uint64_t section, uint64_t sections, const char *name)
+{
+    uint64_t at = number(image, section + 24, 8), size = number(image, section + 32, 8);
+    uint64_t link = number(image, section + 40, 4);
+    uint64_t strings = number(image, sections + link * SECTION_BYTES + 24, 8);
+    for (uint64_t s = at; s + SYMBOL_BYTES <= at + size; s += SYMBOL_BYTES) {
+        uint64_t text = strings + number(image, s, 4);
+        if (text + strlen(name) < image.size && !strcmp((const char *)image.data + text, name))
+            return number(image, s + 8, 8);
+    }
+    return 0;
+}
+
+uint64_t qbc_image_symbol(struct qbc_bytes image, const char *name)
+{
+    uint64_t sections = number(image, 40, 8), n = number(image, 60, 2), found = 0;
+    for (uint64_t i = 0; i < n && !found; ++i) {
+        uint64_t section = sections + i * SECTION_BYTES;
+        if (number(image, section + 4, 4) == SHT_DYNSYM)
+            found = find_symbol(image, section, sections, name);
+    }
+    return found;
+}
+
+/* --- facts */
+
+static struct qbc_artifact_tensor tensor_of(struct qbc *q, MlirOperation weight)
+{
+    MlirValue w = mlirOperationGetResult(weight, 0);
+    size_t rank = qbc_rank(w);
+    const struct qbc_format *format = qbc_weight_format(q, weight);
+    struct qbc_artifact_tensor t = {
+        .name = qbc_string(q, weight, "name", ""),
+        .role = qbc_string(q, weight, "role", NULL),
+        .block = (int)qbc_int(weight, "block", -1),
+        .rows = rank == 2 ? (uint64_t)qbc_dim(w, 0) : 1,
+        .cols = (uint64_t)qbc_dim(w, rank - 1),
+        .offset = (uint64_t)qbc_int(weight, "place", 0),
+        .lookup = qbc_bool(weight, "lookup", false),
+        .packing = {1, 1, false},
+    };
+    if (!format)
+        return t;
+    t.format = format->name;
+    if (rank == 2)
+        t.packing = qbc_packing_for(q->target, format);
+    t.size = (uint64_t)qbc_layout(format, t.packing, (int64_t)t.rows, (int64_t)t.cols).bytes;
+    return t;
+}
+
+static struct qbc_artifact_tensor *tensors_of(struct qbc *q, struct qbc_ops weights)
+{
+    struct qbc_artifact_tensor *tensors = qbc_alloc(q, (weights.n + 1) * sizeof *tensors);
+    for (size_t i = 0; i < weights.n; ++i)
+        tensors[i] = tensor_of(q, weights.op[i]);
+    return tensors;
+}
+
+static uint64_t parameters_of(const struct qbc_artifact_tensor *tensors, size_t n)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; ++i)
+        if (!tensors[i].role || strcmp(tensors[i].role, "rope"))
+            total += tensors[i].rows * tensors[i].cols;
+    return total;
+}
+
+static void set_states(struct qbc *q, MlirOperation module, struct qbc_artifact *a)
+{
+    MlirAttribute names = mlirOperationGetAttributeByName(module, qbc_str("qb.state_names"));
+    const int64_t *offsets, *sizes;
+    size_t n = qbc_ints(q, module, "qb.state_offsets", &offsets);
+    if (qbc_ints(q, module, "qb.state_sizes", &sizes) != n || mlirAttributeIsNull(names))
+        return;
+    struct qbc_artifact_state *states = qbc_alloc(q, (n + 1) * sizeof *states);
+    for (size_t i = 0; i < n; ++i) {
+        MlirStringRef name = mlirStringAttrGetValue(mlirArrayAttrGetElement(names, (intptr_t)i));
+        states[i] = (struct qbc_artifact_state){qbc_copy(q, name.data, name.length),
+                                                (uint64_t)offsets[i], (uint64_t)sizes[i]};
+    }
+    a->states = states;
+    a->n_states = n;
+}
+
+/* "+avx2,+fma" to names. */
+static size_t requirements_of(struct qbc *q, const char *const **out)
+{
+    enum { MOST = 64 };
+    const char **names = qbc_alloc(q, MOST * sizeof *names);
+    size_t n = 0;
+    for (const char *at = q->target->features; *at && n < MOST;) {
+        size_t length = strcspn(at, ",");
+        if (*at == '+')
+            names[n++] = qbc_copy(q, at + 1, length - 1);
+        at += length + (at[length] == ',');
+    }
+    *out = names;
+    return n;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* tokenizer.json next to the model or one folder up, unless an option says where. */
+static const char *find_tokenizer(struct qbc *q)
+{
+    if (q->options.tokenizer)
+        return *q->options.tokenizer && strcmp(q->options.tokenizer, "none") ? q->options.tokenizer : NULL;
+    int folder = (int)(base_name(q->options.input) - q->options.input);
+    static const char *const places[] = {"tokenizer.json", "../tokenizer.json"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; ++i) {
+        const char *path = qbc_text(q, "%.*s%s", folder, q->options.input, places[i]);
+        if (!access(path, R_OK))
+            return path;
+    }
+    return NULL;
+}
+
+static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
+{
+    const char *path = find_tokenizer(q);
+    struct qbc_tokenizer_facts facts;
+    uint8_t *blob;
+    a->bos = -1;
+    if (!path)
+        return true;
+    if (!qbc_tokenizer_compile(q, path, &blob, &a->tokenizer_bytes) ||
+        !qbc_tokenizer_facts(q, path, &facts))
+        return false;
+    a->tokenizer = blob;
+    a->bos = facts.bos;
+    a->eos = facts.eos;
+    a->n_eos = facts.n_eos;
+    a->chat_template = facts.chat_template;
+    return true;
+}
+
+/* --- weights */
+
+struct sink {
+    struct qbc_qbm *file;
+    uint64_t offset;
+};
+
+static void put(void *user, int64_t offset, const void *bytes, size_t n)
+{
+    struct sink *s = user;
+    qbc_qbm_write(s->file, 0, s->offset + (uint64_t)offset, bytes, n);
+}
+
+static bool write_weights(struct qbc *q, struct qbc_qbm *file, struct qbc_ops weights,
+                          const struct qbc_artifact_tensor *tensors)
+{
+    for (size_t i = 0; i < weights.n; ++i) {
+        struct sink sink = {file, tensors[i].offset};
+        qbc_progress(q, "fitting weights", i, weights.n);
+        if (!qbc_fit_and_pack(q, weights.op[i], tensors[i].packing, put, &sink))
+            return false;
+    }
+    qbc_progress(q, "fitting weights", weights.n, weights.n);
+    return true;
+}
+
+bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weights_func,
+                       struct qbc_bytes image)
+{
+    struct qbc_ops weights = qbc_collect(q, weights_func, "qb.weight");
+    struct qbc_artifact_tensor *tensors = tensors_of(q, weights);
+    struct qbc_artifact_weights section = {tensors, weights.n, qbc_qbm_place(tensors, weights.n)};
+    struct qbc_artifact_variant variant = {
+        .target = q->target->name,
+        .triple = q->target->triple,
+        .machine = q->target->machine,
+        .image = image.data,
+        .image_bytes = image.size,
+        .decode = qbc_image_symbol(image, "decode"),
+        .step = qbc_image_symbol(image, "step"),
+    };
+    variant.n_requirements = requirements_of(q, &variant.requirements);
+    struct qbc_artifact_fact record[] = {
+        {"source", base_name(q->options.input)},
+        {"quant", q->options.quant},
+        {"fit", q->options.fit},
+    };
+    struct qbc_artifact a = {
+        .producer = "qbc 0.1",
+        .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
+        .context = (uint32_t)qbc_int(module, "qb.context", 0),
+        .chunk = (uint32_t)qbc_int(module, "qb.chunk", 0),
+        .parameters = parameters_of(tensors, weights.n),
+        .arena_bytes = (uint64_t)qbc_int(module, "qb.arena_bytes", 0),
+        .state_bytes = (uint64_t)qbc_int(module, "qb.state_bytes", 0),
+        .weights = &section,
+        .n_weights = 1,
+        .variants = &variant,
+        .n_variants = 1,
+        .record = record,
+        .n_record = sizeof record / sizeof *record,
+    };
+    set_states(q, module, &a);
+    if (q->errors || !set_tokenizer(q, &a))
+        return false;
+    struct qbc_qbm *file = qbc_qbm_begin(q, q->options.output, &a);
+    return file && qbc_qbm_finish(file, write_weights(q, file, weights, tensors));
+}

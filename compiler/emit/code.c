@@ -1,0 +1,154 @@
+/* code: MLIR's dialects to LLVM's, LLVM IR, and machine code. */
+#include "emit.h"
+#include "target.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <mlir-c/Pass.h>
+#include <mlir-c/RegisterEverything.h>
+#include <mlir-c/Target/LLVMIR.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char pipeline[] =
+    "canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,convert-math-to-llvm,convert-arith-to-llvm,"
+    "convert-func-to-llvm,convert-cf-to-llvm,convert-index-to-llvm,reconcile-unrealized-casts";
+
+static void report(MlirStringRef text, void *user)
+{
+    struct qbc *q = user;
+    qbc_error_in(q, "qbc", "%.*s", (int)text.length, text.data);
+}
+
+bool qbc_lower_to_llvm(struct qbc *q, MlirOperation module)
+{
+    MlirPassManager passes = mlirPassManagerCreate(q->mlir);
+    mlirRegisterAllPasses();
+    bool good = mlirLogicalResultIsSuccess(mlirOpPassManagerAddPipeline(
+                    mlirPassManagerGetAsOpPassManager(passes), qbc_str(pipeline), report, q)) &&
+                mlirLogicalResultIsSuccess(mlirPassManagerRunOnOp(passes, module));
+    mlirPassManagerDestroy(passes);
+    if (!good && !q->errors)
+        qbc_error_in(q, "qbc", "the kernels do not lower to LLVM; this is a bug in qbc");
+    return good;
+}
+
+static void initialize(void)
+{
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+static LLVMTargetMachineRef machine_for(struct qbc *q)
+{
+    const struct qbc_target *t = q->target;
+    LLVMTargetRef target;
+    char *error = NULL;
+    initialize();
+    if (LLVMGetTargetFromTriple(t->triple, &target, &error)) {
+        qbc_error_in(q, t->name, "LLVM has no such target: %s", error);
+        LLVMDisposeMessage(error);
+        return NULL;
+    }
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelAggressive,
+                                   LLVMRelocPIC, LLVMCodeModelDefault);
+}
+
+static void add_attribute(LLVMValueRef function, const char *name, const char *value)
+{
+    LLVMContextRef context = LLVMGetModuleContext(LLVMGetGlobalParent(function));
+    LLVMAttributeRef a = LLVMCreateStringAttribute(context, name, (unsigned)strlen(name), value,
+                                                   (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, a);
+}
+
+/* An image has no library: loops must not become calls of memcpy or memset. Wide vectors are meant. */
+static void set_attributes(struct qbc *q, LLVMModuleRef code)
+{
+    char bits[16];
+    snprintf(bits, sizeof bits, "%d", q->target->vector_bits);
+    for (LLVMValueRef f = LLVMGetFirstFunction(code); f; f = LLVMGetNextFunction(f)) {
+        if (LLVMIsDeclaration(f))
+            continue;
+        add_attribute(f, "no-builtins", "");
+        add_attribute(f, "prefer-vector-width", bits);
+        add_attribute(f, "min-legal-vector-width", bits);
+        unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+        LLVMAddAttributeAtIndex(
+            f, LLVMAttributeFunctionIndex,
+            LLVMCreateEnumAttribute(LLVMGetModuleContext(code), nounwind, 0));
+    }
+}
+
+static struct qbc_bytes copy(const char *data, size_t size)
+{
+    struct qbc_bytes bytes = {malloc(size ? size : 1), size};
+    if (bytes.data && size)
+        memcpy(bytes.data, data, size);
+    return bytes;
+}
+
+static struct qbc_bytes machine_code(struct qbc *q, LLVMTargetMachineRef machine, LLVMModuleRef code,
+                                     enum qbc_code what)
+{
+    LLVMMemoryBufferRef buffer = NULL;
+    char *error = NULL;
+    LLVMCodeGenFileType type = what == QBC_CODE_ASM ? LLVMAssemblyFile : LLVMObjectFile;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, code, type, &error, &buffer)) {
+        qbc_error_in(q, q->target->name, "code generation failed: %s", error);
+        LLVMDisposeMessage(error);
+        return (struct qbc_bytes){0};
+    }
+    struct qbc_bytes bytes = copy(LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
+    LLVMDisposeMemoryBuffer(buffer);
+    return bytes;
+}
+
+static struct qbc_bytes optimized(struct qbc *q, LLVMTargetMachineRef machine, LLVMModuleRef code,
+                                  enum qbc_code what)
+{
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef failed = LLVMRunPasses(code, "default<O3>", machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (failed) {
+        char *text = LLVMGetErrorMessage(failed);
+        qbc_error_in(q, "qbc", "LLVM's optimizer failed: %s", text);
+        LLVMDisposeErrorMessage(text);
+        return (struct qbc_bytes){0};
+    }
+    if (what != QBC_CODE_LLVM)
+        return machine_code(q, machine, code, what);
+    char *text = LLVMPrintModuleToString(code);
+    struct qbc_bytes bytes = copy(text, strlen(text));
+    LLVMDisposeMessage(text);
+    return bytes;
+}
+
+struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_code what)
+{
+    struct qbc_bytes bytes = {0};
+    LLVMTargetMachineRef machine = machine_for(q);
+    if (!machine)
+        return bytes;
+    mlirRegisterAllLLVMTranslations(q->mlir);
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMModuleRef code = mlirTranslateModuleToLLVMIR(module, context);
+    if (code) {
+        LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+        LLVMSetModuleDataLayout(code, layout);
+        LLVMDisposeTargetData(layout);
+        LLVMSetTarget(code, q->target->triple);
+        set_attributes(q, code);
+        bytes = optimized(q, machine, code, what);
+        LLVMDisposeModule(code);
+    } else {
+        qbc_error_in(q, "qbc", "the module does not translate to LLVM IR; this is a bug in qbc");
+    }
+    LLVMContextDispose(context);
+    LLVMDisposeTargetMachine(machine);
+    return bytes;
+}

@@ -1,0 +1,33 @@
+/* emit.h: from level-3 IR to code and to the artifact. */
+#ifndef QBC_EMIT_H
+#define QBC_EMIT_H
+
+#include "qbc.h"
+
+#include <llvm-c/Types.h>
+
+/* Bytes in malloc'ed memory; data NULL after an error. */
+struct qbc_bytes {
+    uint8_t *data;
+    size_t size;
+};
+
+/* --- code.c: LLVM, from a module of upstream's dialects only. Errors are reported. */
+bool qbc_lower_to_llvm(struct qbc *q, MlirOperation module);
+enum qbc_code { QBC_CODE_LLVM, QBC_CODE_ASM, QBC_CODE_OBJ };
+struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_code what);
+
+/* --- link.cc: an object file to an image that needs nobody (docs/qbm.md, "Code"). */
+struct qbc_bytes qbc_link(struct qbc *q, struct qbc_bytes object);
+/* The address of a symbol that the image exports; 0: there is none. */
+uint64_t qbc_image_symbol(struct qbc_bytes image, const char *name);
+
+/* --- artifact.c: everything to the output file. `weights` holds the qb.weight operations, `facts` has
+ * the attributes qb.vocab, qb.context, ... and @step's states. */
+bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weights,
+                       struct qbc_bytes image);
+
+/* --- write_file.c: `path` "-" is the standard output. False after an error, reported. */
+bool qbc_write_file(struct qbc *q, const char *path, const void *data, size_t size);
+
+#endif
