@@ -116,7 +116,8 @@ irdl.dialect @qb {
     irdl.results(y: %y)
   }
   // linear that reads blocks itself. The region is the epilogue, elementwise on f32: its arguments
-  // are one output of the product and the same element of each `extra` [T, N]; it ends with yield.
+  // are one output of the product and the same element of each `extra` [T, N]; it ends with
+  // llvm.return, as an operation of ours cannot be a terminator.
   irdl.operation @fused_linear {
     %x = irdl.any
     %w = irdl.any
@@ -132,10 +133,6 @@ irdl.dialect @qb {
     %y = irdl.any
     irdl.operands(x: %x)
     irdl.results(y: %y)
-  }
-  irdl.operation @yield {
-    %x = irdl.any
-    irdl.operands(x: %x)
   }
 
   // --- L3: a straight program over planned memory. Pointers are !llvm.ptr.

@@ -2,7 +2,7 @@
  *
  *   before   %w = "qb.dequant"(%b) : (tensor<NxKx!qb.block<F>>) -> tensor<NxKxf32>
  *            %y = "qb.linear"(%a, %w)              %a quantized, or %b absent and %w dense
- *   after    %y = "qb.fused_linear"(%a, %b) ({ ^bb0(%p: f32): "qb.yield"(%p) })
+ *   after    %y = "qb.fused_linear"(%a, %b) ({ ^bb0(%p: f32): "llvm.return"(%p) })
  *
  * needs    formats assigned, activations quantized
  * leaves   every linear that has a kernel as fused_linear with an empty epilogue
@@ -22,7 +22,7 @@ static MlirOperation fused_linear(struct qbc *q, MlirOperation linear, MlirValue
         qbc_make_regions(&b, "qb.fused_linear", 1, &type, NULL, 2, operands, 1, &epilogue);
     MlirBlock body = qbc_region_block(fused, 0);
     struct qbc_build in_body = qbc_at_end(q, body, b.loc);
-    qbc_do(&in_body, "qb.yield", 1, mlirBlockGetArgument(body, 0));
+    qbc_do(&in_body, "llvm.return", 1, mlirBlockGetArgument(body, 0));
     for (intptr_t i = 0; i < mlirOperationGetNumAttributes(linear); ++i) {
         MlirNamedAttribute a = mlirOperationGetAttribute(linear, i);
         mlirOperationSetAttributeByName(fused, mlirIdentifierStr(a.name), a.attribute);

@@ -40,15 +40,6 @@ static bool can_take(struct qbc *q, MlirOperation user)
     return qbc_is(user, "arith.addf");
 }
 
-/* qb.yield is no terminator to MLIR, just the last operation. */
-static MlirOperation last_operation(MlirBlock block)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(block), next;
-    while (next = mlirOperationGetNextInBlock(op), !mlirOperationIsNull(next))
-        op = next;
-    return op;
-}
-
 /* A fused_linear with one more input, its epilogue followed by what `user` does. */
 static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation user, int operand)
 {
@@ -65,14 +56,9 @@ static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation u
         MlirNamedAttribute a = mlirOperationGetAttribute(linear, i);
         mlirOperationSetAttributeByName(fused, mlirIdentifierStr(a.name), a.attribute);
     }
-    /* the body moves over and grows an argument */
-    MlirRegion region = mlirOperationGetRegion(fused, 0);
-    mlirBlockDestroy(mlirRegionGetFirstBlock(region));
-    MlirBlock body = qbc_region_block(linear, 0);
-    mlirBlockDetach(body);
-    mlirRegionAppendOwnedBlock(region, body);
+    MlirBlock body = qbc_move_body(linear, fused); /* and it grows an argument */
     MlirValue other = mlirBlockAddArgument(body, mlirF32TypeGet(q->mlir), b.loc);
-    MlirOperation yield = last_operation(body);
+    MlirOperation yield = mlirBlockGetTerminator(body);
     struct qbc_build in_body = qbc_before(q, yield);
     mlirOperationSetOperand(yield, 0,
                             apply(q, &in_body, user, operand, mlirOperationGetOperand(yield, 0), other));

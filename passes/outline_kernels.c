@@ -115,7 +115,7 @@ static MlirOperation launch(struct outline *o, const char *kernel, const char *r
                             const MlirValue *operands)
 {
     int64_t row_bytes[MOST_OPERANDS];
-    struct qbc_region none = {0, NULL};
+    struct qbc_region none = {.no_block = true};
     MlirOperation op = qbc_make_regions(&o->b, "qb.launch", 0, NULL, NULL, n, operands, 1, &none);
     for (size_t i = 0; i < n; ++i)
         row_bytes[i] = row_bytes_of(operands[i]);
@@ -233,15 +233,6 @@ static void outline_quantize(struct outline *o, MlirOperation op)
     set_consumers(o, op, l);
 }
 
-static void move_region(MlirOperation from, MlirOperation to)
-{
-    MlirRegion region = mlirOperationGetRegion(to, 0);
-    mlirBlockDestroy(mlirRegionGetFirstBlock(region));
-    MlirBlock body = qbc_region_block(from, 0);
-    mlirBlockDetach(body);
-    mlirRegionAppendOwnedBlock(region, body);
-}
-
 static void outline_linear(struct outline *o, MlirOperation op)
 {
     size_t n = (size_t)mlirOperationGetNumOperands(op);
@@ -260,7 +251,7 @@ static void outline_linear(struct outline *o, MlirOperation op)
         copy_attribute(op, qbc_def_any(w), "role");
         copy_attribute(op, qbc_def_any(w), "block");
     }
-    move_region(op, l);
+    qbc_move_body(op, l);
 }
 
 /* --- rotary */
@@ -410,13 +401,14 @@ static void outline_elementwise(struct outline *o, MlirOperation op)
     MlirOperation l = launch(o, "elementwise", rows, 3, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
     MlirType f32 = mlirF32TypeGet(o->q->mlir);
-    MlirBlock body = qbc_region_block(l, 0);
-    MlirValue a = mlirBlockAddArgument(body, f32, o->b.loc), b = mlirBlockAddArgument(body, f32, o->b.loc);
+    MlirBlock body = mlirBlockCreate(2, (MlirType[]){f32, f32}, (MlirLocation[]){o->b.loc, o->b.loc});
+    mlirRegionAppendOwnedBlock(mlirOperationGetRegion(l, 0), body);
+    MlirValue a = mlirBlockGetArgument(body, 0), b = mlirBlockGetArgument(body, 1);
     struct qbc_build in_body = qbc_at_end(o->q, body, o->b.loc);
     MlirValue y = qbc_is(op, "qb.glu") ? qbc_op(&in_body, "arith.mulf", f32, 2,
                                                 qbc_op(&in_body, "qb.silu", f32, 1, a), b)
                                        : qbc_op(&in_body, qbc_op_name(op), f32, 2, a, b);
-    qbc_do(&in_body, "qb.yield", 1, y);
+    qbc_do(&in_body, "llvm.return", 1, y);
 }
 
 static void outline_return(struct outline *o, MlirOperation op)

@@ -47,8 +47,9 @@ MlirOperation qbc_make_regions(struct qbc_build *b, const char *name, size_t n_r
         MlirLocation *locs = qbc_alloc(b->q, (regions[i].n_args + 1) * sizeof *locs);
         for (size_t j = 0; j < regions[i].n_args; ++j)
             locs[j] = b->loc;
-        mlirRegionAppendOwnedBlock(
-            region, mlirBlockCreate((intptr_t)regions[i].n_args, regions[i].args, locs));
+        if (!regions[i].no_block)
+            mlirRegionAppendOwnedBlock(
+                region, mlirBlockCreate((intptr_t)regions[i].n_args, regions[i].args, locs));
         mlirOperationStateAddOwnedRegions(&state, 1, &region);
     }
     return insert(b, mlirOperationCreate(&state));
@@ -57,6 +58,18 @@ MlirOperation qbc_make_regions(struct qbc_build *b, const char *name, size_t n_r
 MlirBlock qbc_region_block(MlirOperation op, size_t region)
 {
     return mlirRegionGetFirstBlock(mlirOperationGetRegion(op, (intptr_t)region));
+}
+
+MlirBlock qbc_move_body(MlirOperation from, MlirOperation to)
+{
+    MlirBlock empty = qbc_region_block(to, 0), body = qbc_region_block(from, 0);
+    if (!mlirBlockIsNull(empty)) {
+        mlirBlockDetach(empty);
+        mlirBlockDestroy(empty);
+    }
+    mlirBlockDetach(body);
+    mlirRegionAppendOwnedBlock(mlirOperationGetRegion(to, 0), body);
+    return body;
 }
 
 MlirOperation qbc_make(struct qbc_build *b, const char *name, MlirType result,

@@ -148,16 +148,19 @@ MlirValue qbc_op(struct qbc_build *b, const char *name, MlirType result, size_t 
 /* An operation without result. */
 MlirOperation qbc_do(struct qbc_build *b, const char *name, size_t n, ...);
 /* An operation with regions and any number of results; each region gets one empty block whose
- * arguments have the types given. */
+ * arguments have the types given, or none. */
 struct qbc_region {
     size_t n_args;
     const MlirType *args;
+    bool no_block;
 };
 MlirOperation qbc_make_regions(struct qbc_build *b, const char *name, size_t n_results,
                                const MlirType *results, const struct qbc_attr *attrs,
                                size_t n_operands, const MlirValue *operands, size_t n_regions,
                                const struct qbc_region *regions);
 MlirBlock qbc_region_block(MlirOperation op, size_t region);
+/* The only block of from's first region replaces that of to's; gives it. */
+MlirBlock qbc_move_body(MlirOperation from, MlirOperation to);
 
 /* --- store.c: weights stay in the mapped files; the IR knows them by name.
  *

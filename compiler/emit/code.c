@@ -9,6 +9,7 @@
 #include <mlir-c/Pass.h>
 #include <mlir-c/RegisterEverything.h>
 #include <mlir-c/Target/LLVMIR.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

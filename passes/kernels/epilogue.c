@@ -40,7 +40,7 @@ MlirValue k_epilogue(struct qbc_kernel *k, MlirValue product, size_t n_extra, co
     }
     for (MlirOperation op = mlirBlockGetFirstOperation(block); !mlirOperationIsNull(op);
          op = mlirOperationGetNextInBlock(op)) {
-        if (qbc_is(op, "qb.yield"))
+        if (qbc_is(op, "llvm.return"))
             return look_up(&m, mlirOperationGetOperand(op, 0));
         if (m.n == MOST_VALUES) {
             qbc_error(k->q, op, "an epilogue of more than %d operations", MOST_VALUES);
