@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""A new block format is one file and one row, and so is a new CPU.
+
+In a copy of the tree: the format i5g32 exactly as docs/ shows it, and a made-up CPU; then build, compile the bundled model with the format for
+this CPU and for the made-up one, and hold the logits against the reference.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import oracle
+
+CPU = r"""/* made_up: AVX2, but other tiles than any real row: other packings, other numbers of tokens. */
+#include "target.h"
+
+static const struct qbc_tile tiles[] = {
+    /* act code  m   n  kind */
+    {32, 32, 1, 8, QBC_KIND_FMA},
+    {32, 32, 3, 8, QBC_KIND_FMA},
+    {8, 8, 1, 8, QBC_KIND_FMA},
+    {8, 8, 5, 8, QBC_KIND_FMA},
+    {0},
+};
+
+const struct qbc_target qbc_target_made_up = {
+    .name = "made-up",
+    .about = "a CPU of the test",
+    .triple = "x86_64-linux-gnu",
+    .cpu = "haswell",
+    .features = "+avx2,+fma",
+    .machine = 62,
+    .vector_bits = 256,
+    .vector_regs = 16,
+    .l1_bytes = 32 << 10,
+    .l2_bytes = 256 << 10,
+    .tiles = tiles,
+};
+"""
+BUILT = ("qbc", "qbrun", "qbm_dump", "format_test", "packing_test", "target_test")
+
+
+def copy_tree(to):
+    """What is tracked, as it stands in the working tree."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=oracle.SOURCE, check=True, capture_output=True).stdout
+    for name in names.decode().split("\0"):
+        source = oracle.SOURCE / name
+        if name and source.is_file() and not name.startswith("test/models/"):
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, to / name)
+
+
+def documented_format():
+    """The C file of i5g32 that docs/ shows."""
+    for page in sorted((oracle.SOURCE / "docs").glob("*.md")):
+        for block in re.findall(r"^```c\n(.*?)^```", page.read_text(), re.S | re.M):
+            if "qbc_format_i5g32 =" in block:
+                return block
+    raise AssertionError("docs/ no longer shows how to add i5g32")
+
+
+def add_row(table, row):
+    table.write_text(table.read_text().rstrip("\n") + f"\n{row}\n")
+
+
+def add_both(tree):
+    if (tree / "dialects/formats/i5g32.c").exists():
+        raise AssertionError("i5g32 is built in: show another format in docs/ and here")
+    (tree / "dialects/formats/i5g32.c").write_text(documented_format())
+    add_row(tree / "dialects/formats.def", "FORMAT(i5g32)")
+    (tree / "targets/made_up.c").write_text(CPU)
+    # first of its architecture, so that it never becomes `native`
+    rows = (tree / "targets/targets.def").read_text()
+    (tree / "targets/targets.def").write_text(rows.replace("TARGET(", "TARGET(made_up)\nTARGET(", 1))
+
+
+def build(tree):
+    """Compiler caches see paths from the tree's root, so a second run is quick."""
+    where = tree / "build"
+    env = dict(os.environ, CCACHE_BASEDIR=str(tree), CCACHE_NOHASHDIR="1")
+    start = time.time()
+    for command in (
+        ["cmake", "-S", tree, "-B", where, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DQBC_CROSS=OFF"],
+        ["ninja", "-C", where, *BUILT],
+    ):
+        p = subprocess.run(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if p.returncode:
+            sys.exit(f"{command[0]} fails in the copy:\n{p.stdout[-4000:]}")
+    print(f"built in {time.time() - start:.0f} s", flush=True)
+    return where
+
+
+def cpu_flags():
+    return re.search(r"^flags\s*:(.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
+
+
+def main():
+    flags = cpu_flags()
+    if not oracle.bundled() or not flags or not {"avx2", "fma"} <= set(flags[1].split()):
+        print("skipped: needs the bundled model and an x86 CPU with AVX2")
+        return 77
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        tree, work = pathlib.Path(folder) / "qbc", pathlib.Path(folder)
+        copy_tree(tree)
+        add_both(tree)
+        where = build(tree)
+        for test in BUILT[3:]:
+            good = subprocess.run([where / "test" / test], cwd=tree).returncode == 0 and good
+        for target in ("native", "made-up"):
+            options = [f"-target={target}", "-quant=i5g32"]
+            good = oracle.check(*oracle.bundled(), options, work, where) and good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
