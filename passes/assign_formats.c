@@ -116,14 +116,15 @@ static void assign(struct qbc *q, MlirOperation weight, const struct qbc_format 
     mlirValueReplaceAllUsesExcept(w, dequant, 1, &except);
 }
 
-static void report_unused(struct qbc *q, const struct rule *rule, const char *const *names, size_t n)
+static void report_unused(struct qbc *q, const struct rule *rule, const char *const *names,
+                          size_t n)
 {
     const char *list = n ? "" : "none";
     size_t step = n > MOST_NAMES ? n / MOST_NAMES : 1; /* from all parts of the model */
     for (size_t i = 0, shown = 0; i < n && shown < MOST_NAMES; i += step, ++shown)
         list = qbc_text(q, "%s%s%s", list, i ? ", " : "", names[i]);
-    qbc_error_in(q, rule->text, "no tensor's name matches '%s'; the %zu tensors are %s%s", rule->pattern,
-                 n, list, n > MOST_NAMES ? ", ..." : "");
+    qbc_error_in(q, rule->text, "no tensor's name matches '%s'; the %zu tensors are %s%s",
+                 rule->pattern, n, list, n > MOST_NAMES ? ", ..." : "");
 }
 
 void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)

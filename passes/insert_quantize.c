@@ -71,8 +71,8 @@ static MlirValue quantize(struct qbc *q, MlirOperation linear, MlirValue x)
 static bool fits(struct qbc *q, MlirOperation linear)
 {
     MlirValue x = mlirOperationGetOperand(linear, 0), w = mlirOperationGetOperand(linear, 1);
-    bool matrix = qbc_rank(x) == 2 &&
-                  mlirTypeIsAF32(mlirShapedTypeGetElementType(mlirValueGetType(x)));
+    bool matrix =
+        qbc_rank(x) == 2 && mlirTypeIsAF32(mlirShapedTypeGetElementType(mlirValueGetType(x)));
     if (matrix && qbc_dim(x, 1) == qbc_dim(w, 1))
         return true;
     if (matrix)

@@ -85,7 +85,8 @@ static void *work(void *user)
     struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, cols);
     w->weights = malloc((size_t)(rows * cols) * sizeof *w->weights);
     w->packed = malloc((size_t)layout.bytes);
-    w->no_memory = !qbc_blocks_create(&w->blocks, f->format, rows, cols) || !w->weights || !w->packed;
+    w->no_memory =
+        !qbc_blocks_create(&w->blocks, f->format, rows, cols) || !w->weights || !w->packed;
     for (int64_t slab = w->index; slab < f->slabs && !w->no_memory; slab += f->threads)
         if (!do_slab(w, slab))
             break;
@@ -123,19 +124,22 @@ static void report(struct qbc *q, MlirOperation weight, const struct qbc_format 
     const char *name = qbc_string(q, weight, "name", "?");
     const char *what = isnan(w->bad_value) ? "NaN" : w->bad_value > 0 ? "infinity" : "-infinity";
     if (isfinite(w->bad_value))
-        qbc_error(q, weight,
-                  "weight '%s' has %g at row %ld, column %ld, too large for format %s, whose f16 numbers "
-                  "end at 65504; give this tensor another format with -quant-tensor='^%s$=f32'",
-                  name, (double)w->bad_value, (long)w->bad_row, (long)w->bad_col, format->name, name);
+        qbc_error(
+            q, weight,
+            "weight '%s' has %g at row %ld, column %ld, too large for format %s, whose f16 numbers "
+            "end at 65504; give this tensor another format with -quant-tensor='^%s$=f32'",
+            name, (double)w->bad_value, (long)w->bad_row, (long)w->bad_col, format->name, name);
     else
-        qbc_error(q, weight,
-                  "weight '%s' has %s at row %ld, column %ld; the model file is damaged or its training "
-                  "diverged: export it again",
-                  name, what, (long)w->bad_row, (long)w->bad_col);
+        qbc_error(
+            q, weight,
+            "weight '%s' has %s at row %ld, column %ld; the model file is damaged or its training "
+            "diverged: export it again",
+            name, what, (long)w->bad_row, (long)w->bad_col);
 }
 
 /* The first fault in the order of rows, whoever found it. */
-static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f, const struct worker *w)
+static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f,
+                  const struct worker *w)
 {
     const struct worker *first = NULL;
     for (int i = 0; i < f->threads; ++i) {

@@ -24,6 +24,6 @@ void qbc_format_decode(const struct qbc_blocks *b, float *out)
     bool is_float = b->format->codebook == QBC_CODE_FLOAT;
     for (int64_t row = 0; row < b->rows; ++row)
         for (int64_t col = 0; col < b->cols; ++col)
-            out[row * b->cols + col] = is_float ? decode_float(b, row * b->cols + col)
-                                                : decode_code(b, row, col);
+            out[row * b->cols + col] =
+                is_float ? decode_float(b, row * b->cols + col) : decode_code(b, row, col);
 }

@@ -166,7 +166,8 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
             return (int64_t)i;
 }
 
-int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w)
+int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n,
+                       const float *w)
 {
     bool is_float = b->format->codebook == QBC_CODE_FLOAT;
     for (int64_t r = 0; r < n; ++r) {

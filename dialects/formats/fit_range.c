@@ -8,7 +8,7 @@
  *
  * rounded to f16, and judged by sum (w - s c)^2 with the codes of the rounded scale. The plain fit
  * competes and wins ties, so the result is never worse. Same arithmetic on every machine: sums
- * run in LANES fixed lanes of f32 over at most a group, then in f64.
+ * over a group run in LANES fixed lanes, which are then added in pairs.
  */
 #include "fit.h"
 #include "half.h"
@@ -19,7 +19,7 @@
 enum { LANES = 16, STEPS = 41 };
 
 struct sums {
-    double wc, cc, error;
+    float wc, cc, error;
 };
 
 /* One group, padded with zeros to full lanes, and the best parameters so far. */
@@ -27,9 +27,17 @@ struct search {
     const struct qbc_format *format;
     float w[QBC_MAX_GROUP + LANES];
     int n;
-    double error;
+    float error;
     struct qbc_params best, last; /* last: judged before */
 };
+
+static float fold(float lanes[LANES])
+{
+    for (int half = LANES / 2; half; half /= 2)
+        for (int l = 0; l < half; ++l)
+            lanes[l] += lanes[l + half];
+    return lanes[0];
+}
 
 /* The codes of `scale`, and what they sum to. Padding has c = 0 and adds nothing. */
 static struct sums evaluate(const struct search *s, float scale, int zero)
@@ -47,13 +55,7 @@ static struct sums evaluate(const struct search *s, float scale, int zero)
             cc[l] += c * c;
             error[l] += e * e;
         }
-    struct sums sums = {0};
-    for (int l = 0; l < LANES; ++l) {
-        sums.wc += (double)wc[l];
-        sums.cc += (double)cc[l];
-        sums.error += (double)error[l];
-    }
-    return sums;
+    return (struct sums){fold(wc), fold(cc), fold(error)};
 }
 
 static void judge(struct search *s, struct qbc_params p)
@@ -63,7 +65,7 @@ static void judge(struct search *s, struct qbc_params p)
     if (p.scale == s->last.scale && p.zero == s->last.zero)
         return;
     s->last = p;
-    double error = evaluate(s, qbc_half_to_float(p.scale), p.zero).error;
+    float error = evaluate(s, qbc_half_to_float(p.scale), p.zero).error;
     if (error < s->error) {
         s->error = error;
         s->best = p;
@@ -74,7 +76,7 @@ static void try_candidate(struct search *s, float scale, int zero)
 {
     struct sums sums = evaluate(s, scale, zero);
     if (sums.cc > 0)
-        judge(s, (struct qbc_params){qbc_fit_scale((float)(sums.wc / sums.cc)), zero});
+        judge(s, (struct qbc_params){qbc_fit_scale(sums.wc / sums.cc), zero});
 }
 
 /* t = -2 .. 2 around `reach`; nothing below half of it, where few codes are left to shift. */
@@ -96,7 +98,7 @@ static void search_symmetric(struct search *s, const struct qbc_group *g)
 
 static int limited(float zero, int most)
 {
-    return zero < 0 ? 0 : zero > (float)most ? most : (int)zero;
+    return zero<0 ? 0 : zero>(float) most ? most : (int)zero;
 }
 
 static void search_zero_point(struct search *s, const struct qbc_group *g)

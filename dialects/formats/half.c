@@ -36,7 +36,8 @@ static inline uint16_t narrow(float value)
     uint32_t normal = (bits + 0xfffu + (bits >> 13 & 1) - 0x38000000u) >> 13;
     uint32_t special = bits > 0x7f800000u ? 0x7e00u : 0x7c00u;
     uint32_t finite = bits < 0x38800000u ? small : normal;
-    return (uint16_t)(sign | (bits >= 0x477ff000u ? special : finite)); /* 65520 rounds to infinity */
+    return (uint16_t)(sign |
+                      (bits >= 0x477ff000u ? special : finite)); /* 65520 rounds to infinity */
 }
 
 float qbc_half_to_float(uint16_t half)

@@ -138,7 +138,8 @@ static void pack_floats(const struct qbc_blocks *b, struct qbc_packing p, int64_
                   b->cols * size, size, size, l->group_bytes);
 }
 
-void qbc_pack(const struct qbc_blocks *b, struct qbc_packing p, int64_t row, int64_t n, uint8_t *out)
+void qbc_pack(const struct qbc_blocks *b, struct qbc_packing p, int64_t row, int64_t n,
+              uint8_t *out)
 {
     struct qbc_layout l = qbc_layout(b->format, p, n, b->cols);
     memset(out, 0, (size_t)l.bytes);

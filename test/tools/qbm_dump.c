@@ -34,7 +34,8 @@ static const uint8_t *map(const char *path, uint64_t *bytes)
     return data == MAP_FAILED ? NULL : data;
 }
 
-static struct qbc_packing packing_of(const struct qbm_root *root, struct flat_vector tensors, uint32_t i)
+static struct qbc_packing packing_of(const struct qbm_root *root, struct flat_vector tensors,
+                                     uint32_t i)
 {
     struct flat f = root->flat;
     struct flat_table t = flat_child(&f, flat_table_at(&f, tensors, i), TENSOR_PACKING);
@@ -47,9 +48,10 @@ static struct qbc_packing packing_of(const struct qbm_root *root, struct flat_ve
 static bool write_npy(const char *path, int64_t rows, int64_t cols, const float *values)
 {
     char header[129], shape[96];
-    int n = snprintf(shape, sizeof shape,
-                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRId64 ", %" PRId64 "), }",
-                     rows, cols);
+    int n =
+        snprintf(shape, sizeof shape,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRId64 ", %" PRId64 "), }",
+                 rows, cols);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
     memset(header + 10, ' ', 118);
     memcpy(header + 10, shape, (size_t)n);
@@ -58,12 +60,13 @@ static bool write_npy(const char *path, int64_t rows, int64_t cols, const float 
     if (!file)
         return false;
     size_t count = (size_t)(rows * cols);
-    bool good = fwrite(header, 128, 1, file) == 1 && fwrite(values, sizeof *values, count, file) == count;
+    bool good =
+        fwrite(header, 128, 1, file) == 1 && fwrite(values, sizeof *values, count, file) == count;
     return !fclose(file) && good;
 }
 
-static const char *dump(const struct qbrt_tensor_facts *t, struct qbc_packing p, const uint8_t *packed,
-                        const char *path)
+static const char *dump(const struct qbrt_tensor_facts *t, struct qbc_packing p,
+                        const uint8_t *packed, const char *path)
 {
     const struct qbc_format *f = qbc_format_find(t->format);
     struct qbc_blocks b;
@@ -102,11 +105,12 @@ int main(int argc, char **argv)
         struct qbrt_tensor_facts t = qbm_tensor(&root, section.tensors, i);
         char path[4096];
         snprintf(path, sizeof path, "%s/%" PRIu32 ".npy", argv[2], i);
-        const char *wrong = dump(&t, packing_of(&root, section.tensors, i),
-                                 file + section.offset + t.offset, path);
+        const char *wrong =
+            dump(&t, packing_of(&root, section.tensors, i), file + section.offset + t.offset, path);
         if (wrong)
             return fprintf(stderr, "%s: tensor '%s': %s\n", argv[1], t.name, wrong), 1;
-        printf("%" PRIu32 "\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", i, t.name, t.format, t.rows, t.cols);
+        printf("%" PRIu32 "\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", i, t.name, t.format, t.rows,
+               t.cols);
     }
     return 0;
 }

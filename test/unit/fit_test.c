@@ -15,7 +15,8 @@ struct fitted {
     float *w, *decoded;
 };
 
-static struct fitted fit(const char *name, enum qbc_fit how, int64_t rows, int64_t cols, const float *w)
+static struct fitted fit(const char *name, enum qbc_fit how, int64_t rows, int64_t cols,
+                         const float *w)
 {
     struct fitted t = {.decoded = malloc((size_t)(rows * cols) * sizeof *w)};
     CHECK(t.decoded && qbc_blocks_create(&t.b, qbc_format_find(name), rows, cols), "memory");
@@ -136,8 +137,8 @@ static void ties_to_even(void)
         w[i] = (float)(i - 16) + 0.5f;
     struct fitted t = fit("i8g32", QBC_FIT_RTN, 1, 32, w);
     for (int i = 1; i < 32; ++i)
-        CHECK(t.decoded[i] == rintf(w[i]) && (int)t.decoded[i] % 2 == 0, "%g becomes %g", (double)w[i],
-              (double)t.decoded[i]);
+        CHECK(t.decoded[i] == rintf(w[i]) && (int)t.decoded[i] % 2 == 0, "%g becomes %g",
+              (double)w[i], (double)t.decoded[i]);
     done(&t);
 }
 
@@ -152,7 +153,8 @@ static void signed_scale(void)
     struct fitted t = fit("i4g32", QBC_FIT_RTN, 1, 64, w);
     CHECK(t.b.codes[0] == 0 && t.b.codes[1] == 15, "codes %d, %d", t.b.codes[0], t.b.codes[1]);
     CHECK(t.b.scales[0] == 0xbc00, "scale %#x is not -1", t.b.scales[0]);
-    CHECK(t.decoded[0] == 8 && t.decoded[1] == -7, "%g, %g", (double)t.decoded[0], (double)t.decoded[1]);
+    CHECK(t.decoded[0] == 8 && t.decoded[1] == -7, "%g, %g", (double)t.decoded[0],
+          (double)t.decoded[1]);
     CHECK(t.b.scales[1] == 0x3800 && t.b.codes[32] == 0 && t.b.codes[40] == 15, "the tie");
     done(&t);
 }
@@ -166,10 +168,12 @@ static void zero_point(void)
         w[128 + i] = 7.5f + 7.5f * (float)(i % 2);
     }
     struct fitted t = fit("i4g128z", QBC_FIT_RTN, 1, 256, w);
-    CHECK(t.b.scales[0] == 0x3c00 && t.b.zeros[0] == 1, "scale %#x, zero %d", t.b.scales[0], t.b.zeros[0]);
+    CHECK(t.b.scales[0] == 0x3c00 && t.b.zeros[0] == 1, "scale %#x, zero %d", t.b.scales[0],
+          t.b.zeros[0]);
     CHECK(!memcmp(t.decoded, w, 128 * sizeof *w), "a grid is kept exactly");
     CHECK(t.b.zeros[1] == 0 && t.b.scales[1] == 0x3c00, "0 belongs to every range");
-    CHECK(t.decoded[128] == 8 && t.decoded[129] == 15, "%g is the even one of 7 and 8", (double)t.decoded[128]);
+    CHECK(t.decoded[128] == 8 && t.decoded[129] == 15, "%g is the even one of 7 and 8",
+          (double)t.decoded[128]);
     done(&t);
 }
 
@@ -178,9 +182,11 @@ static void idempotent(const char *name, enum qbc_fit how, float scale)
 {
     enum { ROWS = 40, COLS = 344 };
     float *w = normal(ROWS * COLS, scale, 21);
-    struct fitted once = fit(name, how, ROWS, COLS, w), twice = fit(name, how, ROWS, COLS, once.decoded);
+    struct fitted once = fit(name, how, ROWS, COLS, w),
+                  twice = fit(name, how, ROWS, COLS, once.decoded);
     double error = squared_error(once.decoded, twice.decoded, ROWS * COLS);
-    CHECK(error == 0, "%s, %s: the second fit changes something (%g)", name, how ? "range" : "rtn", error);
+    CHECK(error == 0, "%s, %s: the second fit changes something (%g)", name, how ? "range" : "rtn",
+          error);
     done(&once);
     done(&twice);
     free(w);
@@ -192,11 +198,13 @@ static void range_is_better(const char *name, int64_t cols, float outlier)
     float *w = normal(ROWS * cols, 0.02f, 77);
     for (int64_t i = 0; i < ROWS * cols; i += 97)
         w[i] *= outlier;
-    struct fitted plain = fit(name, QBC_FIT_RTN, ROWS, cols, w), range = fit(name, QBC_FIT_RANGE, ROWS, cols, w);
+    struct fitted plain = fit(name, QBC_FIT_RTN, ROWS, cols, w),
+                  range = fit(name, QBC_FIT_RANGE, ROWS, cols, w);
     double before = 0, after = 0;
     for (int64_t i = 0; i < ROWS; ++i)
         for (int64_t k = 0; k < cols; k += plain.b.format->group) {
-            int64_t at = i * cols + k, n = cols - k < plain.b.format->group ? cols - k : plain.b.format->group;
+            int64_t at = i * cols + k,
+                    n = cols - k < plain.b.format->group ? cols - k : plain.b.format->group;
             double a = squared_error(w + at, plain.decoded + at, n);
             double b = squared_error(w + at, range.decoded + at, n);
             CHECK(b <= a * (1 + 1e-6), "%s: group at %ld: %g against %g", name, (long)at, b, a);

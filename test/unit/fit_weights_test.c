@@ -27,8 +27,8 @@ static void put(void *user, int64_t offset, const void *bytes, size_t n)
 }
 
 /* A module with one weight: source "t", rows x cols, strides as given. */
-static MlirModule module_of(struct qbc *q, const char *format, const char *element, int64_t row_stride,
-                            int64_t col_stride)
+static MlirModule module_of(struct qbc *q, const char *format, const char *element,
+                            int64_t row_stride, int64_t col_stride)
 {
     const char *text = qbc_text(q,
                                 "module { %%w = \"qb.weight\"() {name = \"0.up\", source = \"t\", "
@@ -59,12 +59,14 @@ static uint8_t *expected(const char *format, enum qbc_fit how, struct qbc_packin
     return packed;
 }
 
-static void compare(struct qbc *q, const char *format, struct qbc_packing p, const float *w, bool transposed)
+static void compare(struct qbc *q, const char *format, struct qbc_packing p, const float *w,
+                    bool transposed)
 {
     bool is_float = format[0] == 'f';
     const char *element = is_float ? "f32" : qbc_text(q, "!qb.block<\"%s\">", format);
     const char *attribute = is_float ? qbc_text(q, ", format = \"%s\"", format) : "";
-    MlirModule module = module_of(q, attribute, element, transposed ? 1 : COLS, transposed ? ROWS : 1);
+    MlirModule module =
+        module_of(q, attribute, element, transposed ? 1 : COLS, transposed ? ROWS : 1);
     CHECK(!mlirModuleIsNull(module), "the module does not parse");
     struct sink sink;
     enum qbc_fit how = strcmp(q->options.fit, "range") ? QBC_FIT_RTN : QBC_FIT_RANGE;
@@ -73,8 +75,8 @@ static void compare(struct qbc *q, const char *format, struct qbc_packing p, con
     for (q->options.threads = 1; q->options.threads <= 3; ++q->options.threads) {
         memset(sink.bytes, 0x5a, (size_t)sink.size);
         CHECK(qbc_fit_and_pack(q, weight_of(q, module), p, put, &sink), "%s fails", format);
-        CHECK(!memcmp(sink.bytes, want, (size_t)sink.size), "%s, %d threads, %s: other bytes", format,
-              q->options.threads, transposed ? "transposed" : "rows");
+        CHECK(!memcmp(sink.bytes, want, (size_t)sink.size), "%s, %d threads, %s: other bytes",
+              format, q->options.threads, transposed ? "transposed" : "rows");
     }
     free(sink.bytes);
     free(want);
@@ -98,7 +100,8 @@ static void *stored(const float *w, enum qbc_element element, bool transposed)
                                : element == QBC_F16 ? (const void *)&half
                                                     : (const void *)&top;
             /* off by one: in a model file tensors lie at any address */
-            memcpy(data + 1 + (size_t)(transposed ? col * ROWS + row : row * COLS + col) * size, from, size);
+            memcpy(data + 1 + (size_t)(transposed ? col * ROWS + row : row * COLS + col) * size,
+                   from, size);
         }
     return data;
 }
@@ -154,7 +157,8 @@ static MlirLogicalResult keep_message(MlirDiagnostic d, void *user)
     return mlirLogicalResultSuccess();
 }
 
-static void refuses(struct qbc *q, const char *format, float *w, int64_t at, float bad, const char *want)
+static void refuses(struct qbc *q, const char *format, float *w, int64_t at, float bad,
+                    const char *want)
 {
     float kept = w[at];
     w[at] = bad;
@@ -178,7 +182,8 @@ static void faults(struct qbc *q)
     struct qbc_source source = {.name = "t", .element = QBC_F32, .rank = 2, .data = w};
     source.bytes = ROWS * COLS * sizeof *w;
     qbc_store_add(q, source);
-    MlirDiagnosticHandlerID id = mlirContextAttachDiagnosticHandler(q->mlir, keep_message, NULL, NULL);
+    MlirDiagnosticHandlerID id =
+        mlirContextAttachDiagnosticHandler(q->mlir, keep_message, NULL, NULL);
     refuses(q, "i4g32", w, 5 * COLS + 7, NAN, "'0.up' has NaN at row 5, column 7;");
     refuses(q, "i8g32", w, 2099 * COLS + 1, -INFINITY, "has -infinity at row 2099, column 1;");
     refuses(q, "i4g128z", w, 1, 3e6f, "has 3e+06 at row 0, column 1, too large for format i4g128z");

@@ -149,7 +149,8 @@ static void decode_floats(void)
     CHECK(qbc_blocks_create(&b, qbc_format_find("f16"), 1, 3), "memory");
     memcpy(b.values, half, sizeof half);
     qbc_format_decode(&b, w);
-    CHECK(w[0] == 1 && w[1] == -2 && w[2] == 65504, "%g %g %g", (double)w[0], (double)w[1], (double)w[2]);
+    CHECK(w[0] == 1 && w[1] == -2 && w[2] == 65504, "%g %g %g", (double)w[0], (double)w[1],
+          (double)w[2]);
     qbc_blocks_destroy(&b);
     CHECK(qbc_blocks_create(&b, qbc_format_find("f32"), 3, 1), "memory");
     memcpy(b.values, single, sizeof single);
@@ -162,7 +163,8 @@ static void lint(const struct qbc_format *f, const char *symbol)
 {
     CHECK(!strcmp(f->name, symbol), "format %s stands in formats.def as %s", f->name, symbol);
     if (f->codebook == QBC_CODE_FLOAT) {
-        CHECK((f->bits == 16 || f->bits == 32) && f->group == 1, "%s: a float of 16 or 32 bits", symbol);
+        CHECK((f->bits == 16 || f->bits == 32) && f->group == 1, "%s: a float of 16 or 32 bits",
+              symbol);
         CHECK(f->scale == QBC_SCALE_NONE && f->offset == QBC_OFFSET_NONE, "%s: scale", symbol);
         return;
     }

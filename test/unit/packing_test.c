@@ -34,7 +34,8 @@ static void fill(struct qbc_blocks *b, uint64_t *seed)
     }
 }
 
-/* The code of (row, k) of a panel, read bit by bit as packing.h says, independently of packing.c. */
+/* The code of (row, k) of a panel, read bit by bit as packing.h says, independently of packing.c.
+ */
 static int read_code(const struct qbc_format *f, struct qbc_packing p, const uint8_t *panel,
                      int64_t group_bytes, int row, int64_t k)
 {
@@ -62,7 +63,8 @@ static void check_order(const struct qbc_blocks *b, struct qbc_packing p, const 
         const uint8_t *panel = packed + row / p.rows * l.panel_bytes;
         int in_panel = (int)(row % p.rows);
         for (int64_t k = 0; k < size; ++k)
-            wrong += read_code(b->format, p, panel, l.group_bytes, in_panel, k) != b->codes[row * size + k];
+            wrong += read_code(b->format, p, panel, l.group_bytes, in_panel, k) !=
+                     b->codes[row * size + k];
         for (int64_t g = 0; g < b->groups; ++g) {
             const uint8_t *group = panel + g * l.group_bytes;
             uint16_t scale;
@@ -97,7 +99,8 @@ static bool same_blocks(const struct qbc_blocks *a, const struct qbc_blocks *b)
 {
     size_t groups = (size_t)(a->rows * a->groups);
     return !memcmp(a->codes, b->codes, groups * (size_t)a->format->group) &&
-           !memcmp(a->scales, b->scales, groups * 2) && (!a->zeros || !memcmp(a->zeros, b->zeros, groups));
+           !memcmp(a->scales, b->scales, groups * 2) &&
+           (!a->zeros || !memcmp(a->zeros, b->zeros, groups));
 }
 
 static void round_trip(const struct qbc_format *f, struct qbc_packing p, int64_t rows, int64_t cols)
@@ -106,7 +109,8 @@ static void round_trip(const struct qbc_format *f, struct qbc_packing p, int64_t
     struct qbc_layout l = qbc_layout(f, p, rows, cols);
     uint64_t seed = (uint64_t)(rows * 1000 + cols);
     uint8_t *packed = malloc((size_t)l.bytes + 1);
-    CHECK(packed && qbc_blocks_create(&b, f, rows, cols) && qbc_blocks_create(&back, f, rows, cols), "memory");
+    CHECK(packed && qbc_blocks_create(&b, f, rows, cols) && qbc_blocks_create(&back, f, rows, cols),
+          "memory");
     fill(&b, &seed);
     memset(packed, 0xa5, (size_t)l.bytes + 1); /* pack must write every byte */
     int64_t first = (l.panels / 2) * p.rows;   /* in two pieces, as the emitter does */
@@ -126,7 +130,8 @@ static void round_trip(const struct qbc_format *f, struct qbc_packing p, int64_t
 static void all_codes(void)
 {
     static const int panels[] = {1, 8, 16, 32}, depths[] = {1, 4}, groups[] = {32, 128, 20};
-    static const int64_t sizes[][2] = {{1, 1}, {7, 33}, {8, 32}, {32, 128}, {33, 172}, {65, 344}, {3, 1000}};
+    static const int64_t sizes[][2] = {{1, 1},    {7, 33},   {8, 32},  {32, 128},
+                                       {33, 172}, {65, 344}, {3, 1000}};
     for (int bits = 1; bits <= 8; ++bits)
         for (int i = 0; i < 4 * 2 * 3 * 7 * 2; ++i) {
             struct qbc_packing p = {panels[i % 4], depths[i / 4 % 2], false};
@@ -142,26 +147,43 @@ static void all_codes(void)
 static void layout_of(int bits, int group, int rows, int depth, const struct qbc_layout *want)
 {
     struct qbc_format f = format_of(bits, group, false);
-    struct qbc_layout l = qbc_layout(&f, (struct qbc_packing){rows, depth, false}, 2 * rows, 3 * group);
-    CHECK(l.n_fields == want->n_fields && l.chunks == want->chunks && l.scales_offset == want->scales_offset &&
-              l.group_bytes == want->group_bytes,
+    struct qbc_layout l =
+        qbc_layout(&f, (struct qbc_packing){rows, depth, false}, 2 * rows, 3 * group);
+    CHECK(l.n_fields == want->n_fields && l.chunks == want->chunks &&
+              l.scales_offset == want->scales_offset && l.group_bytes == want->group_bytes,
           "%d bits: %d fields, %d chunks, scales at %d, %d bytes", bits, l.n_fields, l.chunks,
           l.scales_offset, l.group_bytes);
     for (int i = 0; i < want->n_fields; ++i)
-        CHECK(!memcmp(&l.field[i], &want->field[i], sizeof l.field[i]), "%d bits: field %d", bits, i);
+        CHECK(!memcmp(&l.field[i], &want->field[i], sizeof l.field[i]), "%d bits: field %d", bits,
+              i);
 }
 
 static void known_layouts(void)
 {
-    layout_of(4, 32, 8, 4, &(struct qbc_layout){.n_fields = 1, .field = {{4, 0, 4, 0}}, .chunks = 8,
-                                               .scales_offset = 128, .group_bytes = 144});
-    layout_of(5, 32, 8, 4, &(struct qbc_layout){.n_fields = 2, .field = {{4, 0, 4, 0}, {1, 4, 1, 128}},
-                                               .chunks = 8, .scales_offset = 160, .group_bytes = 176});
-    layout_of(7, 32, 16, 1, &(struct qbc_layout){.n_fields = 3,
-                                                .field = {{4, 0, 16, 0}, {2, 4, 8, 256}, {1, 6, 4, 384}},
-                                                .chunks = 32, .scales_offset = 448, .group_bytes = 480});
-    layout_of(8, 32, 1, 4, &(struct qbc_layout){.n_fields = 1, .field = {{8, 0, 8, 0}}, .chunks = 8,
-                                               .scales_offset = 32, .group_bytes = 34});
+    layout_of(4, 32, 8, 4,
+              &(struct qbc_layout){.n_fields = 1,
+                                   .field = {{4, 0, 4, 0}},
+                                   .chunks = 8,
+                                   .scales_offset = 128,
+                                   .group_bytes = 144});
+    layout_of(5, 32, 8, 4,
+              &(struct qbc_layout){.n_fields = 2,
+                                   .field = {{4, 0, 4, 0}, {1, 4, 1, 128}},
+                                   .chunks = 8,
+                                   .scales_offset = 160,
+                                   .group_bytes = 176});
+    layout_of(7, 32, 16, 1,
+              &(struct qbc_layout){.n_fields = 3,
+                                   .field = {{4, 0, 16, 0}, {2, 4, 8, 256}, {1, 6, 4, 384}},
+                                   .chunks = 32,
+                                   .scales_offset = 448,
+                                   .group_bytes = 480});
+    layout_of(8, 32, 1, 4,
+              &(struct qbc_layout){.n_fields = 1,
+                                   .field = {{8, 0, 8, 0}},
+                                   .chunks = 8,
+                                   .scales_offset = 32,
+                                   .group_bytes = 34});
 }
 
 /* Packing adds nothing but the rows that fill the last panel. */
@@ -173,9 +195,12 @@ static void sizes_add_up(void)
             const struct qbc_format *f = qbc_format_at(i);
             int depth = f->codebook == QBC_CODE_FLOAT ? 1 : 4;
             struct qbc_packing p = {panels[j], depth, false};
-            int64_t full = qbc_layout(f, p, 96, 1000).bytes, tail = qbc_layout(f, p, 97, 1000).bytes;
-            CHECK(full == qbc_format_bytes(f, 96, 1000), "%s by %d: %ld bytes", f->name, p.rows, (long)full);
-            CHECK(tail == qbc_format_bytes(f, 96 + p.rows, 1000), "%s by %d: tail", f->name, p.rows);
+            int64_t full = qbc_layout(f, p, 96, 1000).bytes,
+                    tail = qbc_layout(f, p, 97, 1000).bytes;
+            CHECK(full == qbc_format_bytes(f, 96, 1000), "%s by %d: %ld bytes", f->name, p.rows,
+                  (long)full);
+            CHECK(tail == qbc_format_bytes(f, 96 + p.rows, 1000), "%s by %d: tail", f->name,
+                  p.rows);
         }
 }
 
@@ -188,7 +213,8 @@ static void floats(const char *name, int panel, int64_t rows, int64_t cols)
     uint8_t *packed = malloc((size_t)l.bytes);
     int size = f->bits / 8;
     uint64_t seed = 3;
-    CHECK(packed && qbc_blocks_create(&b, f, rows, cols) && qbc_blocks_create(&back, f, rows, cols), "memory");
+    CHECK(packed && qbc_blocks_create(&b, f, rows, cols) && qbc_blocks_create(&back, f, rows, cols),
+          "memory");
     for (int64_t i = 0; i < rows * cols * size; ++i)
         ((uint8_t *)b.values)[i] = (uint8_t)(check_random(&seed) >> 30);
     memset(packed, 0xa5, (size_t)l.bytes);
@@ -196,7 +222,8 @@ static void floats(const char *name, int panel, int64_t rows, int64_t cols)
     int64_t wrong = 0;
     for (int64_t row = 0; row < l.panels * panel; ++row)
         for (int64_t k = 0; k < cols; ++k) {
-            const uint8_t *have = packed + row / panel * l.panel_bytes + (k * panel + row % panel) * size;
+            const uint8_t *have =
+                packed + row / panel * l.panel_bytes + (k * panel + row % panel) * size;
             const uint8_t *want = (const uint8_t *)b.values + (row * cols + k) * size;
             wrong += memcmp(have, row < rows ? want : (const uint8_t *)"\0\0\0", (size_t)size) != 0;
         }

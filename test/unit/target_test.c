@@ -24,8 +24,10 @@ static void intrinsic(const char *target, const char *name)
 
 static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
 {
-    CHECK(tile->act_bits == 32 || tile->act_bits == 8, "%s: %d activation bits", t->name, tile->act_bits);
-    CHECK(tile->code_bits >= 1 && tile->code_bits <= 32, "%s: %d code bits", t->name, tile->code_bits);
+    CHECK(tile->act_bits == 32 || tile->act_bits == 8, "%s: %d activation bits", t->name,
+          tile->act_bits);
+    CHECK(tile->code_bits >= 1 && tile->code_bits <= 32, "%s: %d code bits", t->name,
+          tile->code_bits);
     CHECK(tile->m >= 1 && tile->n >= 1, "%s: a tile of %d x %d", t->name, tile->m, tile->n);
     CHECK(tile->kind != QBC_KIND_DOT4 || tile->dot, "%s: a dot without intrinsic", t->name);
     CHECK(!tile->widen || tile->dot, "%s: widening nothing", t->name);
@@ -35,13 +37,15 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
 }
 
 /* Tiles of the same activations and codes: more tokens further down, the same packing. */
-static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above, const struct qbc_tile *below)
+static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
+                      const struct qbc_tile *below)
 {
     if (above->act_bits != below->act_bits || above->code_bits != below->code_bits)
         return;
-    CHECK(above->m <= below->m, "%s: a tile of %d tokens hides one of %d", t->name, below->m, above->m);
-    CHECK(above->n == below->n && above->kind == below->kind,
-          "%s: %d-bit codes need two packings", t->name, above->code_bits);
+    CHECK(above->m <= below->m, "%s: a tile of %d tokens hides one of %d", t->name, below->m,
+          above->m);
+    CHECK(above->n == below->n && above->kind == below->kind, "%s: %d-bit codes need two packings",
+          t->name, above->code_bits);
 }
 
 static void lint(const struct qbc_target *t, const char *symbol)
@@ -51,7 +55,8 @@ static void lint(const struct qbc_target *t, const char *symbol)
     CHECK(t->vector_bits % 32 == 0 && t->vector_regs >= 8 && t->machine, "%s: registers", t->name);
     CHECK(t->l1_bytes >= 8 << 10 && t->l2_bytes >= t->l1_bytes, "%s: caches", t->name);
     const struct qbc_tile *first = t->tiles;
-    CHECK(first->act_bits == 32 && first->code_bits == 32 && first->m == 1 && first->kind == QBC_KIND_FMA,
+    CHECK(first->act_bits == 32 && first->code_bits == 32 && first->m == 1 &&
+              first->kind == QBC_KIND_FMA,
           "%s: the first tile is the reference: one token, f32, fma", t->name);
     for (const struct qbc_tile *tile = t->tiles; tile->act_bits; ++tile) {
         lint_tile(t, tile);
@@ -62,7 +67,8 @@ static void lint(const struct qbc_target *t, const char *symbol)
         CHECK(qbc_target_tile(t, 32, 32, tokens), "%s: no tile for %d tokens", t->name, tokens);
         for (int bits = 1; bits <= 8; ++bits) {
             const struct qbc_tile *tile = qbc_target_tile(t, 8, bits, tokens);
-            CHECK(!tile || tile->m <= tokens, "%s: %d tokens do not fill the tile", t->name, tokens);
+            CHECK(!tile || tile->m <= tokens, "%s: %d tokens do not fill the tile", t->name,
+                  tokens);
         }
     }
 }
@@ -75,7 +81,8 @@ static void look_up(void)
     const struct qbc_target *plain = qbc_target_native("x86_64-linux-gnu", "+sse2");
     CHECK(!plain || !strstr(plain->features, "avx"), "%s needs more than SSE2", plain->name);
     CHECK(!qbc_target_native("z80-none", "+avx2,+fma"), "a target for another machine");
-    CHECK(LLVMLookupIntrinsicID("llvm.x86.no.such", 16) == 0, "the look-up of intrinsics finds anything");
+    CHECK(LLVMLookupIntrinsicID("llvm.x86.no.such", 16) == 0,
+          "the look-up of intrinsics finds anything");
 }
 
 int main(void)
