@@ -90,15 +90,17 @@ def from_safetensors(path):
 
 
 def quantize_activations(x):
-    """int8 in [-127, 127] per 32 columns, scale amax / 127, half to even; decoded. The tail is padded with zeros."""
+    """int8 in [-127, 127] per 32 columns, half to even, in float32 as docs/numerics.md says; decoded. Tails are padded with zeros."""
     rows, cols = x.shape
     groups = -(-cols // QUANTIZED_GROUP)
     padded = np.zeros((rows, groups * QUANTIZED_GROUP), np.float32)
     padded[:, :cols] = x
     padded = padded.reshape(rows, groups, QUANTIZED_GROUP)
-    scale = np.abs(padded).max(-1, keepdims=True) / np.float32(127)
-    codes = np.rint(np.divide(padded, scale, out=np.zeros_like(padded), where=scale > 0))
-    decoded = codes.astype(np.float64) * scale
+    amax = np.abs(padded).max(-1, keepdims=True)
+    amax[amax < np.float32(2.0**-100)] = 0
+    inverse = np.divide(np.float32(127), amax, out=np.zeros_like(amax), where=amax > 0)
+    codes = np.rint(padded * inverse)
+    decoded = codes.astype(np.float64) * (amax * (np.float32(1) / np.float32(127)))
     return decoded.reshape(rows, -1)[:, :cols]
 
 
