@@ -10,7 +10,7 @@ static int byte_of(const struct qbrt_tokenizer *t, int table, uint32_t i, size_t
 {
     struct qbrt_tokenizer_added entry;
     qbrt_entry(t, table, i, &entry, sizeof entry);
-    struct qbrt_text spelling = qbrt_pool(t, entry.offset, entry.length);
+    struct qbrt_text spelling = qbrt_pool_text(t, entry.offset, entry.length);
     return depth < spelling.length ? spelling.data[depth] : -1;
 }
 

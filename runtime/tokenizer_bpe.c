@@ -34,7 +34,7 @@ int32_t qbrt_vocabulary(const struct qbrt_tokenizer *t, struct qbrt_text key)
             return -1;
         struct qbrt_tokenizer_span span;
         qbrt_entry(t, QBRT_TABLE_keys, slot - 1, &span, sizeof span);
-        struct qbrt_text other = qbrt_pool(t, span.offset, span.length);
+        struct qbrt_text other = qbrt_pool_text(t, span.offset, span.length);
         if (other.length == key.length && memcmp(other.data, key.data, key.length) == 0)
             return (int32_t)(slot - 1);
     }
@@ -250,7 +250,7 @@ static void add_characters(struct row *row, struct qbrt_text word)
     flush_unknown(row);
 }
 
-void qbrt_bpe(struct qbrt_encoder *e, struct qbrt_text word)
+void qbrt_text_bpe(struct qbrt_encoder *e, struct qbrt_text word)
 {
     uint32_t small[SHORT_WORD];
     struct row row = {

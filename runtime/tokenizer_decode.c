@@ -105,7 +105,7 @@ static bool text_of(const struct qbrt_tokenizer_stream *s, int32_t id, struct qb
     if ((span.length & QBRT_TEXT_ABSENT) ||
         ((span.length & QBRT_TEXT_SPECIAL) && !(s->flags & QBRT_TOKENIZER_SPECIAL)))
         return false;
-    *text = qbrt_pool(t, span.offset, span.length & QBRT_TEXT_LENGTH);
+    *text = qbrt_pool_text(t, span.offset, span.length & QBRT_TEXT_LENGTH);
     *is_byte = span.length & QBRT_TEXT_BYTE;
     return true;
 }

@@ -84,9 +84,9 @@ static struct qbrt_text readable(struct qbrt_encoder *e, struct qbrt_text text)
 static void encode_rest(struct qbrt_encoder *e, struct qbrt_text text, bool front)
 {
     static const struct qbrt_added_tables late = {
-        .entries = QBRT_TABLE_late, .start = QBRT_TABLE_late_start, .rest = qbrt_split};
+        .entries = QBRT_TABLE_late, .start = QBRT_TABLE_late_start, .rest = qbrt_text_split};
     size_t used = e->used;
-    text = qbrt_normalize(e, text, &front);
+    text = qbrt_text_normalize(e, text, &front);
     qbrt_find_added(e, &late, text, front);
     e->used = used;
 }

@@ -57,7 +57,7 @@ struct qbrt_text {
     size_t length;
 };
 
-static inline struct qbrt_text qbrt_pool(const struct qbrt_tokenizer *t, uint32_t offset,
+static inline struct qbrt_text qbrt_pool_text(const struct qbrt_tokenizer *t, uint32_t offset,
                                          uint32_t length)
 {
     const struct qbrt_tokenizer_table *pool = &t->table[QBRT_TABLE_pool];
@@ -138,19 +138,19 @@ size_t qbrt_match_before(const struct qbrt_matcher *m, size_t pos);
 /* --- tokenizer_normalize.c */
 /* Run an operation that changes a text. `front` is cleared when the first character of the result
  * no longer stems from the first one of the text. The result is the text itself or in scratch. */
-struct qbrt_text qbrt_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
+struct qbrt_text qbrt_text_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                              struct qbrt_text text, bool *front);
-struct qbrt_text qbrt_normalize(struct qbrt_encoder *e, struct qbrt_text text, bool *front);
+struct qbrt_text qbrt_text_normalize(struct qbrt_encoder *e, struct qbrt_text text, bool *front);
 
 /* --- tokenizer_unicode.c: the operation MAP, with ordering and composing of marks */
-struct qbrt_text qbrt_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
+struct qbrt_text qbrt_text_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                           struct qbrt_text text, bool *front);
 
 /* --- tokenizer_split.c: cut a text into words and hand each one to the model */
-void qbrt_split(struct qbrt_encoder *e, struct qbrt_text text, bool front);
+void qbrt_text_split(struct qbrt_encoder *e, struct qbrt_text text, bool front);
 
 /* --- tokenizer_bpe.c */
-void qbrt_bpe(struct qbrt_encoder *e, struct qbrt_text word);
+void qbrt_text_bpe(struct qbrt_encoder *e, struct qbrt_text word);
 int32_t qbrt_vocabulary(const struct qbrt_tokenizer *t, struct qbrt_text key); /* id or -1 */
 
 /* --- tokenizer_added.c: find added tokens; what lies between them goes to `rest` */

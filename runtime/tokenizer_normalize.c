@@ -9,7 +9,7 @@ static bool begins_with(struct qbrt_text text, struct qbrt_text with)
 static struct qbrt_text prepend(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                                 struct qbrt_text text, bool front)
 {
-    struct qbrt_text with = qbrt_pool(e->t, op->b, op->c);
+    struct qbrt_text with = qbrt_pool_text(e->t, op->b, op->c);
     if (text.length == 0 || ((op->flags & QBRT_UNLESS) && begins_with(text, with)) ||
         ((op->flags & QBRT_FIRST) && !front))
         return text;
@@ -25,7 +25,7 @@ static struct qbrt_text prepend(struct qbrt_encoder *e, const struct qbrt_tokeni
 static size_t replace_into(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                            struct qbrt_text text, uint8_t *out, bool *front)
 {
-    struct qbrt_text with = qbrt_pool(e->t, op->b, op->c);
+    struct qbrt_text with = qbrt_pool_text(e->t, op->b, op->c);
     struct qbrt_matcher m;
     size_t length = 0, last = 0, start, end, after;
     qbrt_match_begin(&m, e, op->a, op->flags & QBRT_BYTES, text);
@@ -80,7 +80,7 @@ static struct qbrt_text strip(struct qbrt_encoder *e, const struct qbrt_tokenize
     return (struct qbrt_text){text.data + start, end - start};
 }
 
-struct qbrt_text qbrt_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
+struct qbrt_text qbrt_text_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                              struct qbrt_text text, bool *front)
 {
     switch (op->kind) {
@@ -89,7 +89,7 @@ struct qbrt_text qbrt_change(struct qbrt_encoder *e, const struct qbrt_tokenizer
     case QBRT_REPLACE:
         return replace(e, op, text, front);
     case QBRT_MAP:
-        return qbrt_map(e, op, text, front);
+        return qbrt_text_map(e, op, text, front);
     case QBRT_STRIP:
         return strip(e, op, text, front);
     default:
@@ -97,14 +97,14 @@ struct qbrt_text qbrt_change(struct qbrt_encoder *e, const struct qbrt_tokenizer
     }
 }
 
-struct qbrt_text qbrt_normalize(struct qbrt_encoder *e, struct qbrt_text text, bool *front)
+struct qbrt_text qbrt_text_normalize(struct qbrt_encoder *e, struct qbrt_text text, bool *front)
 {
     size_t base = e->used;
     uint32_t n = e->t->table[QBRT_TABLE_normalizers].count;
     for (uint32_t i = 0; i < n && i < QBRT_TOKENIZER_OPERATIONS && !e->small; i++) {
         struct qbrt_tokenizer_operation op;
         qbrt_entry(e->t, QBRT_TABLE_normalizers, i, &op, sizeof op);
-        struct qbrt_text out = qbrt_change(e, &op, text, front);
+        struct qbrt_text out = qbrt_text_change(e, &op, text, front);
         if (out.length > 0 && out.data >= e->scratch + base && out.data < e->scratch + e->used &&
             e->used > base) { /* keep one text only: move it down over the one it came from */
             memmove(e->scratch + base, out.data, out.length);

@@ -98,14 +98,14 @@ static void split_from(struct qbrt_encoder *e, uint32_t index, struct qbrt_text 
             e->used = used;
             return;
         }
-        text = qbrt_change(e, &op, text, &front);
+        text = qbrt_text_change(e, &op, text, &front);
     }
     if (!e->small && text.length > 0)
-        qbrt_bpe(e, text);
+        qbrt_text_bpe(e, text);
     e->used = used;
 }
 
-void qbrt_split(struct qbrt_encoder *e, struct qbrt_text text, bool front)
+void qbrt_text_split(struct qbrt_encoder *e, struct qbrt_text text, bool front)
 {
     split_from(e, 0, text, front);
 }

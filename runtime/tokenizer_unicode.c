@@ -77,7 +77,7 @@ static void put_syllable(struct row *row, uint32_t c)
 
 static void put_mapped(struct row *row, uint32_t c, struct qbrt_tokenizer_record record)
 {
-    struct qbrt_text text = qbrt_pool(row->e->t, record.offset, record.length);
+    struct qbrt_text text = qbrt_pool_text(row->e->t, record.offset, record.length);
     const uint8_t *end = text.data + text.length;
     size_t bytes;
     if (record.length == QBRT_RECORD_KEEP || record.length == QBRT_RECORD_SPACED) {
@@ -213,7 +213,7 @@ static void compose(struct row *row)
     row->n = out;
 }
 
-struct qbrt_text qbrt_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
+struct qbrt_text qbrt_text_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
                           struct qbrt_text text, bool *front)
 {
     struct row row = {.e = e, .trie = op->a, .flags = op->flags};
