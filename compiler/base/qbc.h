@@ -220,6 +220,10 @@ void qbc_view_release(const struct qbc_view *view);
 void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows);
 size_t qbc_element_bytes(enum qbc_element element);
 
+/* --- element.c: element types as MLIR has them: f32, i64, i1, ui8, ... */
+MlirType qbc_element_type(struct qbc *q, enum qbc_element element); /* null: no such element */
+bool qbc_element_of(MlirType type, enum qbc_element *out);          /* false: not one of them */
+
 /* --- evaluate.c: run imported operations on small concrete tensors; see evaluate.h */
 
 #endif

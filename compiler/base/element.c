@@ -1,0 +1,58 @@
+/* element: ONNX's element types and MLIR's. Unsigned types keep their sign in MLIR (ui8). */
+#include "qbc.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+static const struct {
+    enum qbc_element element;
+    const char *type;
+} pairs[] = {
+    {QBC_F32, "f32"}, {QBC_I64, "i64"},   {QBC_BOOL, "i1"}, {QBC_F16, "f16"}, {QBC_I32, "i32"},
+    {QBC_F64, "f64"}, {QBC_BF16, "bf16"}, {QBC_U8, "ui8"},  {QBC_I8, "i8"},   {QBC_U16, "ui16"},
+    {QBC_I16, "i16"}, {QBC_U32, "ui32"},  {QBC_U64, "ui64"},
+};
+enum { N_PAIRS = sizeof pairs / sizeof *pairs };
+
+MlirType qbc_element_type(struct qbc *q, enum qbc_element element)
+{
+    for (size_t i = 0; i < N_PAIRS; ++i)
+        if (pairs[i].element == element)
+            return qbc_type(q, pairs[i].type);
+    return (MlirType){NULL};
+}
+
+static bool of_integer(MlirType type, enum qbc_element *out)
+{
+    bool is_unsigned = mlirIntegerTypeIsUnsigned(type);
+    switch (mlirIntegerTypeGetWidth(type)) {
+    case 1:
+        *out = QBC_BOOL;
+        return !is_unsigned;
+    case 8:
+        *out = is_unsigned ? QBC_U8 : QBC_I8;
+        return true;
+    case 16:
+        *out = is_unsigned ? QBC_U16 : QBC_I16;
+        return true;
+    case 32:
+        *out = is_unsigned ? QBC_U32 : QBC_I32;
+        return true;
+    case 64:
+        *out = is_unsigned ? QBC_U64 : QBC_I64;
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool qbc_element_of(MlirType type, enum qbc_element *out)
+{
+    if (mlirTypeIsAInteger(type))
+        return of_integer(type, out);
+    *out = mlirTypeIsAF32(type)    ? QBC_F32
+           : mlirTypeIsAF16(type)  ? QBC_F16
+           : mlirTypeIsABF16(type) ? QBC_BF16
+           : mlirTypeIsAF64(type)  ? QBC_F64
+                                   : (enum qbc_element)0;
+    return *out != 0;
+}
