@@ -1,0 +1,196 @@
+/* dims: the sizes of inputs and outputs, in T (tokens of this call) and P (tokens in the cache).
+ *
+ * Files give sizes as numbers or as names that mean nothing but equality. What the names stand for
+ * follows from where they are: the second dimension of the tokens is T, their first the batch (1);
+ * a dimension in which a cache grows is P before and P + T after. Names may also be numbers ("32")
+ * or sums ("past_sequence_length + sequence_length").
+ */
+#include "onnx.h"
+
+#include <ctype.h>
+#include <string.h>
+
+bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, struct interface *out)
+{
+    const Onnx__TypeProto *type = info->type;
+    *out = (struct interface){.name = info->name, .past = -1, .role = "other"};
+    if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) {
+        onnx_fault(m, "'%s' is not declared as a tensor", info->name);
+        return false;
+    }
+    const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
+    out->element = (enum qbc_element)type->tensor_type->elem_type;
+    if (!qbc_element_bytes(out->element)) {
+        onnx_fault(m, "'%s' has elements of type %d, which is not supported", info->name,
+                   type->tensor_type->elem_type);
+        return false;
+    }
+    if (!shape)
+        return true;
+    if (shape->n_dim > QBC_MAX_RANK) {
+        onnx_fault(m, "'%s' has %zu dimensions; at most %d are supported", info->name,
+                   shape->n_dim, QBC_MAX_RANK);
+        return false;
+    }
+    out->ranked = true;
+    out->rank = shape->n_dim;
+    for (size_t i = 0; i < shape->n_dim; ++i) {
+        const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
+        bool number = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        bool name = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+        out->size[i] = number && dim->dim_value >= 0 ? dim->dim_value : QBC_ANY;
+        out->symbol[i] = name && dim->dim_param ? dim->dim_param : "";
+        if (number && dim->dim_value < 0)
+            onnx_fault(m, "dimension %zu of '%s' is %lld, which is negative", i, info->name,
+                       (long long)dim->dim_value);
+    }
+    return true;
+}
+
+/* --- what a name stands for */
+
+static bool is_number(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits && digits < 10 && !text[digits];
+}
+
+static void learn(struct import *m, const char *symbol, const char *meaning)
+{
+    if (*symbol && !is_number(symbol) && !strchr(symbol, '+') &&
+        !onnx_names_get(m->symbols, symbol))
+        onnx_names_put(m->symbols, symbol, (void *)meaning);
+}
+
+static const char *known(struct import *m, const char *symbol)
+{
+    const char *meaning = *symbol ? onnx_names_get(m->symbols, symbol) : NULL;
+    return meaning ? meaning : is_number(symbol) ? symbol : NULL;
+}
+
+static const char *trimmed(struct import *m, const char *from, size_t n)
+{
+    while (n && isspace((unsigned char)*from))
+        ++from, --n;
+    while (n && isspace((unsigned char)from[n - 1]))
+        --n;
+    return qbc_copy(m->q, from, n);
+}
+
+/* A sum of known names, P first: "P + T", "P + 1"; NULL when one of them is not known. */
+static const char *sum(struct import *m, const char *symbol)
+{
+    const char *text = "";
+    for (int pass = 0; pass < 2; ++pass)
+        for (const char *part = symbol; part; part = strchr(part, '+')) {
+            part += *part == '+';
+            const char *term = known(m, trimmed(m, part, strcspn(part, "+")));
+            if (!term)
+                return NULL;
+            if ((pass == 0) == (*term == 'P'))
+                text = *text ? qbc_text(m->q, "%s + %s", text, term) : term;
+        }
+    return text;
+}
+
+static const char *meaning(struct import *m, int64_t size, const char *symbol)
+{
+    if (size >= 0)
+        return qbc_text(m->q, "%lld", (long long)size);
+    const char *text = strchr(symbol, '+') ? sum(m, symbol) : known(m, symbol);
+    return text ? text : "?";
+}
+
+const char *onnx_dim_text(struct import *m, const Onnx__TensorShapeProto__Dimension *dim)
+{
+    if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+        return meaning(m, dim->dim_value, "");
+    if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && dim->dim_param)
+        return meaning(m, QBC_ANY, dim->dim_param);
+    return "?";
+}
+
+/* --- where they are */
+
+/* "a + b" where b is known: a is the rest. */
+static void learn_from_sum(struct import *m, const char *symbol)
+{
+    const char *plus = strchr(symbol, '+');
+    if (!plus || strchr(plus + 1, '+'))
+        return;
+    const char *left = trimmed(m, symbol, (size_t)(plus - symbol));
+    const char *right = trimmed(m, plus + 1, strlen(plus + 1));
+    const char *l = known(m, left), *r = known(m, right);
+    bool right_counts = r && (!strcmp(r, "T") || is_number(r));
+    if (right_counts && !l)
+        learn(m, left, "P");
+    if (l && !strcmp(l, "T") && !r)
+        learn(m, right, "P");
+}
+
+/* A cache and its continuation: they differ where it grows. */
+static void learn_from_growth(struct import *m, const struct interface *past,
+                              const struct interface *present)
+{
+    if (past->rank != present->rank)
+        return;
+    learn(m, past->rank ? past->symbol[0] : "", "1");
+    learn(m, past->rank ? present->symbol[0] : "", "1");
+    for (size_t d = 1; d < past->rank; ++d) {
+        const char *before = past->symbol[d], *after = present->symbol[d];
+        if (!*before || !*after || !strcmp(before, after) || is_number(before))
+            continue;
+        if (strchr(after, '+') && !strstr(after, before))
+            continue; /* not a sum with this name */
+        learn(m, before, "P");
+        learn(m, after, "P + T");
+    }
+}
+
+static bool any_past(const struct import *m)
+{
+    for (size_t i = 0; i < m->n_in; ++i)
+        if (!strcmp(m->in[i].role, "past"))
+            return true;
+    return false;
+}
+
+static void learn_from_roles(struct import *m)
+{
+    for (size_t i = 0; i < m->n_out; ++i)
+        if (m->out[i].past >= 0)
+            learn_from_growth(m, &m->in[m->out[i].past], &m->out[i]);
+    for (size_t i = 0; i < m->n_in; ++i) {
+        const struct interface *in = &m->in[i];
+        for (size_t d = 0; d < in->rank; ++d)
+            learn_from_sum(m, in->symbol[d]);
+        if (!strcmp(in->role, "past") && in->rank)
+            learn(m, in->symbol[0], "1");
+        for (size_t d = 0; d < in->rank && !strcmp(in->role, "past"); ++d)
+            if (strstr(in->symbol[d], "past"))
+                learn(m, in->symbol[d], "P");
+        if (!strcmp(in->role, "mask") && in->rank == 2) {
+            learn(m, in->symbol[0], "1");
+            learn(m, in->symbol[1], any_past(m) ? "P + T" : "T");
+        }
+        if (!strcmp(in->role, "positions") && in->rank == 2) {
+            learn(m, in->symbol[0], "1");
+            learn(m, in->symbol[1], "T");
+        }
+    }
+}
+
+void onnx_find_dims(struct import *m)
+{
+    const struct interface *tokens = onnx_tokens_of(m);
+    if (tokens && tokens->rank == 2) {
+        learn(m, tokens->symbol[0], "1");
+        learn(m, tokens->symbol[1], "T");
+    }
+    learn_from_roles(m);
+    for (size_t i = 0; i < m->n_in + m->n_out; ++i) {
+        struct interface *x = i < m->n_in ? &m->in[i] : &m->out[i - m->n_in];
+        for (size_t d = 0; d < x->rank; ++d)
+            x->dims[d] = meaning(m, x->size[d], x->symbol[d]);
+    }
+}
