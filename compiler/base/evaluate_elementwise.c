@@ -28,6 +28,29 @@ static bool same_kind(struct qbc_ev *c, size_t i, size_t j)
            qbc_ev_fail(c, "operands %zu and %zu mix floats and integers", i, j);
 }
 
+/* The low bits of x that an element has room for. */
+static int64_t wrap(int64_t x, enum qbc_element element)
+{
+    switch (element) {
+    case QBC_BOOL:
+        return x != 0;
+    case QBC_I8:
+        return (int8_t)x;
+    case QBC_U8:
+        return (uint8_t)x;
+    case QBC_I16:
+        return (int16_t)x;
+    case QBC_U16:
+        return (uint16_t)x;
+    case QBC_I32:
+        return (int32_t)x;
+    case QBC_U32:
+        return (uint32_t)x;
+    default:
+        return x;
+    }
+}
+
 bool qbc_ev_unary(struct qbc_ev *c)
 {
     if (!qbc_ev_wants(c, 1) || !qbc_ev_shape_like(c, 0, c->in[0]->element, c->in[0]))
@@ -40,7 +63,7 @@ bool qbc_ev_unary(struct qbc_ev *c)
         if (y->f)
             y->f[i] = c->row->float1(x->f[i]);
         else
-            y->i[i] = c->row->int1(x->i[i]);
+            y->i[i] = wrap(c->row->int1(x->i[i]), y->element);
     return true;
 }
 
@@ -70,7 +93,7 @@ bool qbc_ev_binary(struct qbc_ev *c)
         if (z->f)
             z->f[i] = c->row->float2(x->f[w.at[0]], y->f[w.at[1]]);
         else
-            z->i[i] = c->row->int2(x->i[w.at[0]], y->i[w.at[1]]);
+            z->i[i] = wrap(c->row->int2(x->i[w.at[0]], y->i[w.at[1]]), z->element);
     return true;
 }
 
@@ -102,7 +125,7 @@ static void accumulate(struct qbc_ev *c, size_t k)
         else if (z->f)
             z->f[i] = c->row->float2(z->f[i], x->f[w.at[0]]);
         else
-            z->i[i] = c->row->int2(z->i[i], x->i[w.at[0]]);
+            z->i[i] = wrap(c->row->int2(z->i[i], x->i[w.at[0]]), z->element);
     }
 }
 
@@ -136,28 +159,6 @@ bool qbc_ev_mean(struct qbc_ev *c)
 }
 
 /* --- types */
-
-static int64_t wrap(int64_t x, enum qbc_element element)
-{
-    switch (element) {
-    case QBC_BOOL:
-        return x != 0;
-    case QBC_I8:
-        return (int8_t)x;
-    case QBC_U8:
-        return (uint8_t)x;
-    case QBC_I16:
-        return (int16_t)x;
-    case QBC_U16:
-        return (uint16_t)x;
-    case QBC_I32:
-        return (int32_t)x;
-    case QBC_U32:
-        return (uint32_t)x;
-    default:
-        return x;
-    }
-}
 
 static int64_t to_int(float x, enum qbc_element element)
 {
@@ -252,6 +253,39 @@ static double leaky_relu(struct qbc_ev *c, double x)
     return x < 0 ? x * (double)qbc_ev_float(c, "alpha", 0.01f) : x;
 }
 
+static double elu(struct qbc_ev *c, double x)
+{
+    return x < 0 ? (double)qbc_ev_float(c, "alpha", 1) * expm1(x) : x;
+}
+
+static double celu(struct qbc_ev *c, double x)
+{
+    double alpha = (double)qbc_ev_float(c, "alpha", 1);
+    return x < 0 ? alpha * expm1(x / alpha) : x;
+}
+
+static double selu(struct qbc_ev *c, double x)
+{
+    double alpha = (double)qbc_ev_float(c, "alpha", 1.67326319f);
+    return (double)qbc_ev_float(c, "gamma", 1.05070102f) * (x <= 0 ? alpha * expm1(x) : x);
+}
+
+static double hard_sigmoid(struct qbc_ev *c, double x)
+{
+    double y = (double)qbc_ev_float(c, "alpha", 0.2f) * x + (double)qbc_ev_float(c, "beta", 0.5f);
+    return y < 0 ? 0 : y > 1 ? 1 : y;
+}
+
+static double swish(struct qbc_ev *c, double x)
+{
+    return x / (1 + exp(-x * (double)qbc_ev_float(c, "alpha", 1)));
+}
+
+static double thresholded_relu(struct qbc_ev *c, double x)
+{
+    return x > (double)qbc_ev_float(c, "alpha", 1) ? x : 0;
+}
+
 static double gelu_tanh(struct qbc_ev *c, double x)
 {
     (void)c;
@@ -284,16 +318,50 @@ bool qbc_ev_logical_not(struct qbc_ev *c)
     return map_float(c, QBC_BOOL, logical_not);
 }
 
+static bool map_same(struct qbc_ev *c, qbc_ev_of_float *function)
+{
+    return qbc_ev_wants(c, 1) && map_float(c, c->in[0]->element, function);
+}
+
 bool qbc_ev_leaky_relu(struct qbc_ev *c)
 {
-    return qbc_ev_wants(c, 1) && map_float(c, c->in[0]->element, leaky_relu);
+    return map_same(c, leaky_relu);
+}
+
+bool qbc_ev_elu(struct qbc_ev *c)
+{
+    return map_same(c, elu);
+}
+
+bool qbc_ev_celu(struct qbc_ev *c)
+{
+    return map_same(c, celu);
+}
+
+bool qbc_ev_selu(struct qbc_ev *c)
+{
+    return map_same(c, selu);
+}
+
+bool qbc_ev_hard_sigmoid(struct qbc_ev *c)
+{
+    return map_same(c, hard_sigmoid);
+}
+
+bool qbc_ev_swish(struct qbc_ev *c)
+{
+    return map_same(c, swish);
+}
+
+bool qbc_ev_thresholded_relu(struct qbc_ev *c)
+{
+    return map_same(c, thresholded_relu);
 }
 
 bool qbc_ev_gelu(struct qbc_ev *c)
 {
     const char *how = qbc_string(qbc_ev_context(c->e), c->op, "approximate", "none");
-    return qbc_ev_wants(c, 1) &&
-           map_float(c, c->in[0]->element, strcmp(how, "tanh") ? gelu_erf : gelu_tanh);
+    return map_same(c, strcmp(how, "tanh") ? gelu_erf : gelu_tanh);
 }
 
 bool qbc_ev_fast_gelu(struct qbc_ev *c)
@@ -301,12 +369,12 @@ bool qbc_ev_fast_gelu(struct qbc_ev *c)
     struct qbc_ev_walk w;
     if (qbc_ev_has(c, 1)) /* x + bias first: the numbers are left to the two operations */
         return broadcast(c, c->in[0]->element, 0, 2, &w);
-    return qbc_ev_wants(c, 1) && map_float(c, c->in[0]->element, gelu_tanh);
+    return map_same(c, gelu_tanh);
 }
 
 bool qbc_ev_quick_gelu(struct qbc_ev *c)
 {
-    return qbc_ev_wants(c, 1) && map_float(c, c->in[0]->element, quick_gelu);
+    return map_same(c, quick_gelu);
 }
 
 bool qbc_ev_clip(struct qbc_ev *c)
@@ -362,6 +430,12 @@ static int64_t int_mod(int64_t x, int64_t y, bool like_c)
     return !like_c && rest && (rest < 0) != (y < 0) ? rest + y : rest;
 }
 
+static float float_mod(float x, float y, bool like_c)
+{
+    float rest = fmodf(x, y);
+    return !like_c && rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
 bool qbc_ev_mod(struct qbc_ev *c)
 {
     struct qbc_ev_walk w;
@@ -373,7 +447,7 @@ bool qbc_ev_mod(struct qbc_ev *c)
     const struct qbc_array *x = c->in[0], *y = c->in[1];
     for (size_t i = 0; i < c->out->n; ++i, qbc_ev_walk_next(&w))
         if (c->out->f)
-            c->out->f[i] = fmodf(x->f[w.at[0]], y->f[w.at[1]]);
+            c->out->f[i] = float_mod(x->f[w.at[0]], y->f[w.at[1]], like_c);
         else
             c->out->i[i] = int_mod(x->i[w.at[0]], y->i[w.at[1]], like_c);
     return true;

@@ -9,10 +9,18 @@ bool qbc_ev_same_shape(struct qbc_ev *c)
     return qbc_ev_wants(c, 1) && qbc_ev_shape_like(c, 0, c->in[0]->element, c->in[0]);
 }
 
+/* The statistics of a run, where the operation gives them as results. */
+static void keep(struct qbc_ev *c, size_t result, size_t run, double value)
+{
+    if (result < c->n_out && (c->out[result].known || qbc_ev_numbers(c, result)))
+        qbc_ev_put(&c->out[result], run, value);
+}
+
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias over runs of n; without centering the mean
  * is taken as 0. scale and bias repeat every n. */
-static void norm_numbers(struct qbc_ev *c, const float *x, size_t n, bool centered,
-                         const struct qbc_array *scale, const struct qbc_array *bias)
+static void norm_numbers(struct qbc_ev *c, const float *x, size_t n, size_t deviation_at,
+                         bool centered, const struct qbc_array *scale,
+                         const struct qbc_array *bias)
 {
     double epsilon = (double)qbc_ev_float(c, "epsilon", 1e-5f);
     for (size_t start = 0; start + n <= c->out->n && n; start += n) {
@@ -22,6 +30,8 @@ static void norm_numbers(struct qbc_ev *c, const float *x, size_t n, bool center
         for (size_t i = 0; i < n; ++i)
             square += ((double)x[start + i] - mean) * ((double)x[start + i] - mean);
         double factor = 1 / sqrt(square / (double)n + epsilon);
+        keep(c, 1, start / n, deviation_at == 2 ? mean : factor);
+        keep(c, 2, start / n, factor);
         for (size_t i = 0; i < n; ++i) {
             double y = ((double)x[start + i] - mean) * factor;
             y *= scale ? (double)scale->f[i % scale->n] : 1;
@@ -43,7 +53,7 @@ static bool floats(const struct qbc_ev *c)
     return true;
 }
 
-/* Results 1 and 2, mean and 1 / deviation: dims from axis on are 1. Their numbers are not told. */
+/* Results 1 and 2, mean and 1 / deviation: dims from axis on are 1. */
 static bool statistics(struct qbc_ev *c, size_t n, size_t axis)
 {
     int64_t dims[QBC_MAX_RANK];
@@ -71,7 +81,8 @@ bool qbc_ev_norm(struct qbc_ev *c)
     size_t n = 1;
     for (size_t d = (size_t)axis; d < x->rank; ++d)
         n *= (size_t)x->dims[d];
-    norm_numbers(c, x->f, n, centered(c), qbc_ev_has(c, 1) ? c->in[1] : NULL,
+    /* SimplifiedLayerNormalization has no mean, so its result 1 is 1 / deviation */
+    norm_numbers(c, x->f, n, centered(c) ? 2 : 1, centered(c), qbc_ev_has(c, 1) ? c->in[1] : NULL,
                  qbc_ev_has(c, 2) ? c->in[2] : NULL);
     return true;
 }
@@ -96,7 +107,7 @@ bool qbc_ev_skip_norm(struct qbc_ev *c)
         sum[i] = x->f[i] + skip->f[i % skip->n] + (bias ? bias->f[i % bias->n] : 0);
     if (qbc_ev_numbers(c, 3))
         memcpy(c->out[3].f, sum, x->n * sizeof *sum);
-    norm_numbers(c, sum, (size_t)x->dims[x->rank - 1], centered(c), c->in[2],
+    norm_numbers(c, sum, (size_t)x->dims[x->rank - 1], 2, centered(c), c->in[2],
                  centered(c) && qbc_ev_has(c, 3) ? c->in[3] : NULL);
     return true;
 }

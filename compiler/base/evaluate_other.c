@@ -49,6 +49,12 @@ bool qbc_ev_dequantize(struct qbc_ev *c)
     return qbc_ev_wants(c, 2) && qbc_ev_shape_like(c, 0, c->in[1]->element, c->in[0]);
 }
 
+bool qbc_ev_quantize(struct qbc_ev *c)
+{
+    return qbc_ev_wants(c, 2) &&
+           qbc_ev_shape_like(c, 0, qbc_ev_has(c, 2) ? c->in[2]->element : QBC_U8, c->in[0]);
+}
+
 static bool shape_of_type(struct qbc_ev *c, size_t i, MlirType type)
 {
     enum qbc_element element = QBC_F32; /* also for blocks */

@@ -167,7 +167,9 @@ bool qbc_ev_cumulative_sum(struct qbc_ev *c)
     if (!line_of(c, (int64_t)qbc_ev_get(c->in[1], 0), &l))
         return false;
     bool exclusive = qbc_ev_int(c, "exclusive", 0) != 0, reverse = qbc_ev_int(c, "reverse", 0) != 0;
-    for (size_t which = 0; qbc_ev_numbers(c, 0) && which < l.outer * l.inner; ++which) {
+    if (!qbc_ev_numbers(c, 0))
+        return true;
+    for (size_t which = 0; which < l.outer * l.inner; ++which) {
         double sum = 0;
         for (size_t k = 0; k < l.n; ++k) {
             size_t at = on_line(&l, which, reverse ? l.n - 1 - k : k);

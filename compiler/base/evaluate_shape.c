@@ -7,15 +7,21 @@
 
 bool qbc_ev_identity(struct qbc_ev *c)
 {
-    if (!qbc_ev_wants(c, 1) || !qbc_ev_alias(c, c->in[0]->rank, c->in[0]->dims))
+    return qbc_ev_wants(c, 1) && qbc_ev_alias(c, c->in[0]->rank, c->in[0]->dims);
+}
+
+/* Outside of training nothing is dropped, and the mask is all ones. */
+bool qbc_ev_dropout(struct qbc_ev *c)
+{
+    bool training = qbc_ev_has(c, 2) && (!qbc_ev_known(c, 2) || !c->in[2]->n || c->in[2]->i[0]);
+    if (!qbc_ev_wants(c, 1) || !qbc_ev_shape_like(c, 1, QBC_BOOL, c->in[0]))
         return false;
-    if (c->n_out < 2)
-        return true;
-    if (!qbc_ev_shape_like(c, 1, QBC_BOOL, c->in[0])) /* the mask of a Dropout that drops nothing */
-        return false;
-    for (size_t i = 0; qbc_ev_numbers(c, 1) && i < c->out[1].n; ++i)
-        c->out[1].i[i] = 1;
-    return true;
+    if (training)
+        return qbc_ev_shape_like(c, 0, c->in[0]->element, c->in[0]);
+    if (c->n_out > 1 && qbc_ev_numbers(c, 1))
+        for (size_t i = 0; i < c->out[1].n; ++i)
+            c->out[1].i[i] = 1;
+    return qbc_ev_identity(c);
 }
 
 bool qbc_ev_constant(struct qbc_ev *c)

@@ -1,7 +1,7 @@
 /* import_dump: what the front end makes of a model.
  *
  *   import_dump MODEL.onnx          level-0 IR
- *   import_dump MODEL.onnx T P      every value's shape, and its numbers where they are known and few
+ *   import_dump MODEL.onnx T P [N]  every value's shape, and its first N (12) numbers where it has some
  */
 #include "evaluate.h"
 #include "import.h"
@@ -10,29 +10,28 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MOST_SHOWN = 12 };
-
 static void print(MlirStringRef text, void *to)
 {
     fwrite(text.data, 1, text.length, to);
 }
 
-static void show(const struct qbc_array *a)
+static void show(const struct qbc_array *a, size_t most)
 {
     printf("  [");
     for (size_t d = 0; d < a->rank; ++d)
         printf("%s%lld", d ? ", " : "", (long long)a->dims[d]);
     printf("]");
-    for (size_t i = 0; a->known && i < a->n && i < MOST_SHOWN; ++i) {
+    for (size_t i = 0; a->known && i < a->n && i < most; ++i) {
         if (a->f)
-            printf(" %g", (double)a->f[i]);
+            printf(" %.9g", (double)a->f[i]);
         else
             printf(" %lld", (long long)a->i[i]);
     }
-    puts(a->known ? a->n > MOST_SHOWN ? " ..." : "" : " ?");
+    puts(a->known ? a->n > most ? " ..." : "" : " ?");
 }
 
-static int evaluate_all(struct qbc *q, MlirOperation module, int64_t tokens, int64_t past)
+static int evaluate_all(struct qbc *q, MlirOperation module, int64_t tokens, int64_t past,
+                        size_t most)
 {
     MlirOperation func = qbc_find_func(module, "main"), where;
     struct qbc_ops ops = qbc_collect(q, func, NULL);
@@ -52,7 +51,7 @@ static int evaluate_all(struct qbc *q, MlirOperation module, int64_t tokens, int
             mlirLocationPrint(mlirOperationGetLocation(ops.op[i]), print, stdout);
             printf(" %s %ld:", qbc_op_name(ops.op[i]), (long)k);
             if (a) {
-                show(a);
+                show(a, most);
             } else {
                 printf(" PROBLEM %s", qbc_evaluation_problem(e, &where));
                 puts(mlirOperationEqual(where, ops.op[i]) ? "" : " (before)");
@@ -68,16 +67,17 @@ static int evaluate_all(struct qbc *q, MlirOperation module, int64_t tokens, int
 int main(int argc, char **argv)
 {
     struct qbc q = {.options = {.quiet = true}};
-    if (argc != 2 && argc != 4)
-        return fprintf(stderr, "import_dump MODEL.onnx [T P]\n"), 1;
+    if (argc < 2 || argc == 3 || argc > 5)
+        return fprintf(stderr, "import_dump MODEL.onnx [T P [N]]\n"), 1;
     if (!qbc_open(&q))
         return 1;
     MlirModule module = qbc_import_onnx(&q, argv[1]);
     int status = mlirModuleIsNull(module);
     if (!status && !mlirOperationVerify(mlirModuleGetOperation(module)))
         status = 1;
-    if (!status && argc == 4)
-        status = evaluate_all(&q, mlirModuleGetOperation(module), atol(argv[2]), atol(argv[3]));
+    if (!status && argc > 3)
+        status = evaluate_all(&q, mlirModuleGetOperation(module), atol(argv[2]), atol(argv[3]),
+                              argc > 4 ? (size_t)atol(argv[4]) : 12);
     else if (!status)
         mlirOperationPrint(mlirModuleGetOperation(module), print, stdout);
     if (!mlirModuleIsNull(module))
