@@ -1,0 +1,143 @@
+/* pattern.h: what the passes share that find out what level-0 operations mean.
+ *
+ * They all work the same way: guess what a part of the graph computes, evaluate that part on numbers
+ * of our own (evaluate.h), compare with the formula. So it does not matter which operations an
+ * exporter wrote, or in which order.
+ *
+ * While these passes run, a graph is partly level 0 and partly level 1. A level-1 activation is
+ * tensor<?xCxf32>, a row for each token of the call; onnx.Reshape stands where the two meet, and
+ * vanishes when both sides are level 1.
+ */
+#ifndef QBC_PATTERN_H
+#define QBC_PATTERN_H
+
+#include "evaluate.h"
+
+struct qbc_values {
+    MlirValue *v;
+    size_t n;
+};
+
+/* --- graph.c: looking around */
+bool qbc_is_level1(MlirValue v);              /* rows from a qb. or arith. operation */
+bool qbc_is_constant(MlirValue v);            /* onnx.Constant or qb.weight */
+bool qbc_is_none(MlirValue v);                /* an operand that was left out */
+bool qbc_is_elementwise(MlirOperation op);    /* onnx: each element from the same one of operands */
+bool qbc_same(MlirValue a, MlirValue b);
+MlirOperation qbc_only_user(MlirValue v);     /* null unless exactly one operation uses v */
+struct qbc_ops qbc_users(struct qbc *q, MlirValue v); /* each once */
+/* What v is in other dims or another float type: behind Reshape, Squeeze, Cast, ... the elements and
+ * their row-major order are the same. */
+MlirValue qbc_strip(MlirValue v);
+/* Where the cone of v ends: arguments, level-1 values, constants, and the values of `cut`. What only
+ * a Shape reads is no part of it: numbers there do not matter. */
+struct qbc_values qbc_leaves(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
+/* All operations in the cone of v, up to the same ends (constants included). */
+struct qbc_ops qbc_cone(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
+/* "tokens", "past", ...: the input that v is; NULL when it is none. */
+const char *qbc_input(struct qbc *q, MlirOperation func, MlirValue v);
+/* "file:node" for names that we make up. */
+const char *qbc_place_name(struct qbc *q, MlirOperation op);
+/* Remember at op why a pattern did not match; qbc_pass_check_graph reports it if op is still there
+ * in the end. */
+void qbc_miss(struct qbc *q, MlirOperation op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- rows.c: where level 0 and level 1 meet */
+
+/* The dims of a value for all T and P: numbers, or one of these. */
+enum { QBC_T = -1, QBC_P_PLUS_T = -2, QBC_P = -3, QBC_UNCLEAR = -4 };
+struct qbc_dims {
+    size_t rank;
+    int64_t at[QBC_MAX_RANK];
+};
+/* Two evaluations that differ in T and P. Closed and opened again whenever the graph has changed. */
+struct qbc_shapes {
+    struct qbc_evaluation *at[2];
+    int64_t tokens[2], past[2];
+};
+void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s);
+void qbc_shapes_close(struct qbc_shapes *s);
+bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out);
+/* The width C of a value [1, ..., T, c1, c2, ...], C = c1 c2 ..., whose rows are the tokens; 0: not
+ * so. The dims go to *dims when that is not NULL. */
+int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dims);
+
+MlirType qbc_rows_type(struct qbc *q, int64_t width); /* tensor<?xCxf32> */
+MlirValue qbc_rows(struct qbc_build *b, MlirValue v, int64_t width); /* v as level-1 rows */
+MlirValue qbc_unrows(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims);
+MlirValue qbc_ints_constant(struct qbc_build *b, const int64_t *v, size_t n);
+MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n, const int64_t *to);
+MlirValue qbc_transpose(struct qbc_build *b, MlirValue v, size_t n, const int64_t *perm);
+/* After a pass: level-1 operands that reach level-1 values through Reshape only take them directly;
+ * what nothing uses goes; the function's type says what it now takes and returns. */
+void qbc_tidy(struct qbc *q, MlirOperation module);
+void qbc_retype(struct qbc *q, MlirOperation func);
+MlirOperation qbc_return_of(MlirOperation func);
+/* Attribute of argument or result i of a function ("arg_attrs", "res_attrs"); null: absent. */
+MlirAttribute qbc_function_attr(MlirOperation func, const char *list, size_t i, const char *name);
+
+/* --- view.c: weights under Transpose, Slice, Split, Reshape */
+struct qbc_strided {
+    const char *name, *source;
+    size_t rank;
+    int64_t dims[QBC_MAX_RANK], strides[QBC_MAX_RANK], offset;
+};
+/* False when v is no float constant, or no strided view of one. `e`: for shapes, any T and P. */
+bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct qbc_strided *out);
+/* Makes a qb.weight of a view: n dims of `view`, given by index. */
+MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t n,
+                     const size_t *dims);
+
+/* --- probe.c: numbers to evaluate with */
+bool qbc_has_past(MlirOperation func);
+/* An evaluation in which the level-1 values have their shapes. */
+struct qbc_evaluation *qbc_probe(struct qbc *q, MlirOperation func, int64_t tokens, int64_t past);
+/* Binds v to numbers in (-1, 1) that depend on `seed`; NULL when v has no shape or is too large. */
+const struct qbc_array *qbc_bind_random(struct qbc *q, struct qbc_evaluation *e, MlirValue v,
+                                        uint32_t seed);
+/* Binds v to 0, 1, 2, ... NULL as above. */
+const struct qbc_array *qbc_bind_iota(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
+void qbc_fill_random(struct qbc_array *a, uint32_t seed);
+/* Binds v to zeros that the caller fills. */
+struct qbc_array *qbc_bind_zero(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
+/* The float numbers of v, or NULL. */
+const struct qbc_array *qbc_floats_of(struct qbc_evaluation *e, MlirValue v);
+bool qbc_near(double a, double b, double relative, double absolute);
+/* The number with the fewest decimal digits within `relative` of v. */
+double qbc_shortest(double v, double relative);
+
+/* --- rotary.c: rotary position embeddings from their cosines and sines */
+struct qbc_rotary {
+    int64_t dim;          /* columns of a head that turn; 0: none */
+    bool adjacent;        /* pairs are (2i, 2i + 1), not (i, i + dim / 2) */
+    double theta;         /* pair i turns by p theta^(-2i/dim) at position p; 0: by frequencies */
+    float *frequencies;   /* [dim / 2], radians a position */
+    double precision;     /* relative, of the cosines that it was read from */
+    double absolute;      /* what may be added to that */
+};
+/* From cosines and sines [n][dim / 2] of positions 0 .. n - 1, n >= 2. Sets all but `dim` and
+ * `adjacent`, which say how many there are; NULL, or why no rotation by p times a frequency. */
+const char *qbc_rotary_fit(struct qbc *q, size_t n, const float *cosines, const float *sines,
+                           struct qbc_rotary *out);
+/* Are these the cosines and sines [dim / 2] of a position? */
+bool qbc_rotary_holds(const struct qbc_rotary *r, int64_t position, const float *cosines,
+                      const float *sines);
+double qbc_rotary_angle(const struct qbc_rotary *r, int64_t position, int64_t pair);
+/* Turns a head in place. */
+void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head);
+/* Do two describe the same rotation? */
+bool qbc_rotary_same(const struct qbc_rotary *a, const struct qbc_rotary *b);
+MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirValue rows,
+                          int64_t head_dim);
+
+/* --- mask.c: what an attention mask allows */
+struct qbc_mask {
+    int64_t window; /* token t sees the last `window` positions, itself included; 0: all */
+    int64_t longest; /* most positions that a token was seen to see */
+};
+/* One more sample: allowed[t * (past + tokens) + s]. NULL, or what is not causal about it. */
+const char *qbc_mask_add(struct qbc *q, struct qbc_mask *m, int64_t tokens, int64_t past,
+                         const bool *allowed);
+
+#endif

@@ -1,0 +1,173 @@
+/* rotary: which rotation by position a table of cosines and sines holds (pattern.h).
+ *
+ * Pair i of a head turns by p * f_i at position p. A frequency is first read off positions 0 and 1
+ * and then ever more precisely at 2, 4, 8, ...: an angle known to within half a turn tells how many
+ * whole turns to add to what the arc tangent gives. At position p an error of the table weighs 1/p,
+ * so a half-precision table gives frequencies to a few parts in a million.
+ *
+ * Then the simplest law that the table allows: theta^(-2i/dim) with as few decimal digits as will
+ * do, or else a frequency for each pair (llama3 scaling, YaRN, linear scaling, ...).
+ */
+#include "pattern.h"
+
+#include <math.h>
+#include <mlir-c/BuiltinAttributes.h>
+
+/* Errors of a stored cosine: rounded to f32, f16 (whose small numbers lie evenly), bf16. */
+static const struct {
+    double relative, absolute;
+} roundings[] = {{1e-6, 1e-13}, {6e-4, 6e-8}, {5e-3, 1e-13}};
+static const double angle_error = 3e-7; /* of p * f, when the exporter multiplied in f32 */
+
+double qbc_rotary_angle(const struct qbc_rotary *r, int64_t position, int64_t pair)
+{
+    double f = r->theta > 0 ? pow(r->theta, -2.0 * (double)pair / (double)r->dim)
+                            : (double)r->frequencies[pair];
+    return (double)position * f;
+}
+
+static void columns(const struct qbc_rotary *r, int64_t pair, int64_t *a, int64_t *b)
+{
+    *a = r->adjacent ? 2 * pair : pair;
+    *b = r->adjacent ? 2 * pair + 1 : pair + r->dim / 2;
+}
+
+void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head)
+{
+    for (int64_t i = 0; i < r->dim / 2; ++i) {
+        int64_t a, b;
+        columns(r, i, &a, &b);
+        double angle = qbc_rotary_angle(r, position, i), x = (double)head[a], y = (double)head[b];
+        head[a] = (float)(x * cos(angle) - y * sin(angle));
+        head[b] = (float)(x * sin(angle) + y * cos(angle));
+    }
+}
+
+bool qbc_rotary_same(const struct qbc_rotary *a, const struct qbc_rotary *b)
+{
+    if (a->dim != b->dim)
+        return false;
+    double precision = fmax(a->precision, b->precision);
+    for (int64_t i = 0; i < a->dim / 2; ++i)
+        if (!qbc_near(qbc_rotary_angle(a, 1, i), qbc_rotary_angle(b, 1, i), 3 * precision, 0))
+            return false;
+    return a->dim == 0 || a->adjacent == b->adjacent;
+}
+
+static bool close(const struct qbc_rotary *r, double angle, double exact, double stored)
+{
+    double moved = angle_error * fabs(angle) + r->absolute;
+    return fabs(exact - stored) <= r->precision * fabs(exact) + moved;
+}
+
+bool qbc_rotary_holds(const struct qbc_rotary *r, int64_t position, const float *cosines,
+                      const float *sines)
+{
+    for (int64_t i = 0; i < r->dim / 2; ++i) {
+        double angle = qbc_rotary_angle(r, position, i);
+        if (!close(r, angle, cos(angle), (double)cosines[i]) ||
+            !close(r, angle, sin(angle), (double)sines[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool holds(const struct qbc_rotary *r, size_t n, const float *cosines, const float *sines)
+{
+    for (size_t p = 0; p < n; ++p)
+        if (!qbc_rotary_holds(r, (int64_t)p, cosines + p * (size_t)r->dim / 2,
+                              sines + p * (size_t)r->dim / 2))
+            return false;
+    return true;
+}
+
+static double turns_added(double angle, double about)
+{
+    static const double turn = 6.283185307179586476925;
+    return angle + turn * round((about - angle) / turn);
+}
+
+/* Radians a position of one pair: doubling positions, then least squares over all. */
+static double frequency(size_t n, size_t half, size_t i, const float *cosines, const float *sines)
+{
+#define ANGLE(p) atan2((double)sines[(p) * half + i], (double)cosines[(p) * half + i])
+    double f = ANGLE(1), above = 0, below = 0;
+    for (size_t p = 2; p < n; p *= 2)
+        f = turns_added(ANGLE(p), f * (double)p) / (double)p;
+    for (size_t p = 1; p < n; ++p) {
+        above += (double)p * turns_added(ANGLE(p), f * (double)p);
+        below += (double)p * (double)p;
+    }
+#undef ANGLE
+    return above / below;
+}
+
+/* ln theta by least squares: -ln f_i = (2i/dim) ln theta. */
+static double theta_of(const double *frequencies, int64_t half)
+{
+    double above = 0, below = 0;
+    for (int64_t i = 1; i < half; ++i) {
+        double x = (double)i / (double)half;
+        if (frequencies[i] <= 0)
+            return 0;
+        above -= x * log(frequencies[i]);
+        below += x * x;
+    }
+    return below > 0 ? exp(above / below) : 0;
+}
+
+static bool fits_theta(size_t n, const float *cosines, const float *sines,
+                       const double *frequencies, struct qbc_rotary *r)
+{
+    enum { DIGITS = 9 };
+    double theta = theta_of(frequencies, r->dim / 2), before = 0;
+    if (!(theta > 0) || !isfinite(theta))
+        return false;
+    for (int digits = 0; digits <= DIGITS; ++digits) {
+        r->theta = digits < DIGITS ? qbc_shortest(theta, 0.5 * pow(10, -digits)) : theta;
+        if (r->theta != before && holds(r, n, cosines, sines))
+            return true;
+        before = r->theta;
+    }
+    r->theta = 0;
+    return false;
+}
+
+const char *qbc_rotary_fit(struct qbc *q, size_t n, const float *cosines, const float *sines,
+                           struct qbc_rotary *out)
+{
+    size_t half = (size_t)out->dim / 2;
+    double *f = qbc_alloc(q, half * sizeof *f);
+    out->frequencies = qbc_alloc(q, half * sizeof *out->frequencies);
+    for (size_t i = 0; i < half; ++i) {
+        f[i] = frequency(n, half, i, cosines, sines);
+        out->frequencies[i] = (float)f[i];
+    }
+    for (size_t k = 0; k < sizeof roundings / sizeof *roundings; ++k) {
+        out->precision = roundings[k].relative;
+        out->absolute = roundings[k].absolute;
+        if (fits_theta(n, cosines, sines, f, out))
+            return NULL;
+        if (holds(out, n, cosines, sines))
+            return NULL;
+    }
+    return "its angles are not proportional to the position";
+}
+
+MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirValue rows,
+                          int64_t head_dim)
+{
+    struct qbc *q = b->q;
+    struct qbc_attr attrs[] = {
+        {"head_dim", qbc_attr_int(q, head_dim)},
+        {"rotary_dim", qbc_attr_int(q, r->dim)},
+        {"pairing", qbc_attr_string(q, r->adjacent ? "adjacent" : "half")},
+        r->theta > 0
+            ? (struct qbc_attr){"theta", qbc_attr_float(q, (float)r->theta)}
+            : (struct qbc_attr){"frequencies",
+                                mlirDenseF32ArrayGet(q->mlir, r->dim / 2, r->frequencies)},
+        {0},
+    };
+    MlirOperation rope = qbc_make(b, "qb.rope", mlirValueGetType(rows), attrs, 1, &rows);
+    return mlirOperationGetResult(rope, 0);
+}

@@ -1,0 +1,247 @@
+/* view: weights under Transpose, Slice, Split and Reshape are strided views of what the model file
+ * holds (pattern.h). Nothing is read: a view of a large tensor costs no more than one of a small.
+ */
+#include "pattern.h"
+
+#include <mlir-c/BuiltinAttributes.h>
+#include <mlir-c/BuiltinTypes.h>
+#include <string.h>
+
+static bool element_of(MlirType type, enum qbc_element *element)
+{
+    *element = mlirTypeIsAF32(type)    ? QBC_F32
+               : mlirTypeIsAF16(type)  ? QBC_F16
+               : mlirTypeIsABF16(type) ? QBC_BF16
+                                       : QBC_F64;
+    return *element != QBC_F64 || mlirTypeIsAF64(type);
+}
+
+static void row_major(struct qbc_strided *s)
+{
+    int64_t stride = 1;
+    for (size_t d = s->rank; d-- > 0;) {
+        s->strides[d] = stride;
+        stride *= s->dims[d];
+    }
+}
+
+static bool dims_of_type(MlirType type, struct qbc_strided *s)
+{
+    if (!mlirTypeIsARankedTensor(type) || mlirShapedTypeGetRank(type) > QBC_MAX_RANK)
+        return false;
+    s->rank = (size_t)mlirShapedTypeGetRank(type);
+    for (size_t d = 0; d < s->rank; ++d) {
+        if (mlirShapedTypeIsDynamicDim(type, (intptr_t)d))
+            return false;
+        s->dims[d] = mlirShapedTypeGetDimSize(type, (intptr_t)d);
+    }
+    return true;
+}
+
+static bool of_weight(struct qbc *q, MlirOperation op, struct qbc_strided *s)
+{
+    MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0));
+    enum qbc_element element;
+    const int64_t *strides;
+    if (!dims_of_type(type, s) || !element_of(mlirShapedTypeGetElementType(type), &element))
+        return false;
+    s->name = qbc_string(q, op, "name", "");
+    s->source = qbc_string(q, op, "source", s->name);
+    s->offset = qbc_int(op, "offset", 0);
+    row_major(s);
+    size_t n = qbc_ints(q, op, "strides", &strides);
+    if (n == s->rank)
+        memcpy(s->strides, strides, n * sizeof *strides);
+    return n == 0 || n == s->rank;
+}
+
+/* The bytes of a dense attribute, row-major; those of a splat are written out. */
+static const void *dense_bytes(struct qbc *q, MlirAttribute dense, size_t n, size_t size)
+{
+    const char *raw = mlirDenseElementsAttrGetRawData(dense);
+    if (!mlirDenseElementsAttrIsSplat(dense))
+        return raw;
+    char *all = qbc_alloc(q, n * size);
+    for (size_t i = 0; i < n; ++i)
+        memcpy(all + i * size, raw, size);
+    return all;
+}
+
+/* Small initializers are constants in the IR (import.h); as weights they need a source. */
+static bool of_constant(struct qbc *q, MlirOperation op, struct qbc_strided *s)
+{
+    MlirAttribute value = mlirOperationGetAttributeByName(op, qbc_str("value"));
+    if (mlirAttributeIsNull(value) || !mlirAttributeIsADenseElements(value))
+        return false;
+    MlirType type = mlirAttributeGetType(value);
+    struct qbc_source source = {.name = qbc_place_name(q, op)};
+    if (!dims_of_type(type, s) ||
+        !element_of(mlirShapedTypeGetElementType(type), &source.element))
+        return false;
+    size_t n = (size_t)mlirElementsAttrGetNumElements(value);
+    size_t size = qbc_element_bytes(source.element);
+    source.rank = s->rank;
+    memcpy(source.dims, s->dims, sizeof source.dims);
+    source.bytes = n * size;
+    source.data = dense_bytes(q, value, n, size);
+    const struct qbc_source *there = qbc_store_find(q, source.name);
+    for (; there && (there->bytes != source.bytes || there->element != source.element ||
+                     memcmp(there->data, source.data, source.bytes));
+         there = qbc_store_find(q, source.name))
+        source.name = qbc_text(q, "%s'", source.name); /* the name is taken by another tensor */
+    if (!there)
+        qbc_store_add(q, source);
+    row_major(s);
+    s->name = s->source = source.name;
+    s->offset = 0;
+    return true;
+}
+
+/* Strides for other dims over the same elements in row-major order, where strides can say it. Dims
+ * that lie evenly in memory form a run; the new dims must divide the runs. */
+static bool reshape(struct qbc_strided *s, size_t rank, const int64_t *dims)
+{
+    int64_t strides[QBC_MAX_RANK], run = 1, covered = 1;
+    int64_t base = s->rank ? s->strides[s->rank - 1] : 1;
+    size_t to = rank;
+    for (size_t d = s->rank; d-- > 0;) {
+        run *= s->dims[d];
+        if (d > 0 && (s->dims[d - 1] == 1 || s->strides[d - 1] == run * base))
+            continue; /* the run goes on */
+        while (to > 0 && (covered < run || dims[to - 1] == 1)) {
+            --to;
+            strides[to] = covered * base;
+            covered *= dims[to];
+        }
+        if (covered != run)
+            return false;
+        base = d > 0 ? s->strides[d - 1] : 1;
+        run = covered = 1;
+    }
+    while (to > 0 && dims[to - 1] == 1)
+        strides[--to] = base;
+    if (to > 0)
+        return false;
+    s->rank = rank;
+    memcpy(s->dims, dims, rank * sizeof *dims);
+    memcpy(s->strides, strides, rank * sizeof *strides);
+    return true;
+}
+
+static bool transpose(struct qbc *q, MlirOperation op, struct qbc_strided *s)
+{
+    struct qbc_strided from = *s;
+    const int64_t *perm;
+    size_t n = qbc_ints(q, op, "perm", &perm);
+    if (n && n != s->rank)
+        return false;
+    for (size_t d = 0; d < s->rank; ++d) {
+        int64_t p = n ? perm[d] : (int64_t)(s->rank - 1 - d);
+        p += p < 0 ? (int64_t)s->rank : 0;
+        if (p < 0 || p >= (int64_t)s->rank)
+            return false;
+        s->dims[d] = from.dims[p];
+        s->strides[d] = from.strides[p];
+    }
+    return true;
+}
+
+/* The integers of operand i; NULL where there are none. */
+static const int64_t *list(struct qbc_evaluation *e, MlirOperation op, intptr_t i, size_t *n)
+{
+    *n = 0;
+    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
+        return NULL;
+    const struct qbc_array *a = qbc_evaluate(e, mlirOperationGetOperand(op, i));
+    *n = a && a->known && a->i ? a->n : 0;
+    return *n ? a->i : NULL;
+}
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* `to` has the shape of the result: only where it starts and how it steps is to be found. */
+static bool slice(struct qbc_evaluation *e, MlirOperation op, const struct qbc_array *to,
+                  struct qbc_strided *s)
+{
+    size_t n, n_axes, n_steps;
+    const int64_t *starts = list(e, op, 1, &n), *axes = list(e, op, 3, &n_axes),
+                  *steps = list(e, op, 4, &n_steps);
+    if (!starts || (axes && n_axes != n) || (steps && n_steps != n) || to->rank != s->rank)
+        return false;
+    for (size_t i = 0; i < n; ++i) {
+        int64_t axis = axes ? axes[i] : (int64_t)i, step = steps ? steps[i] : 1;
+        axis += axis < 0 ? (int64_t)s->rank : 0;
+        if (axis < 0 || axis >= (int64_t)s->rank || step <= 0)
+            return false;
+        int64_t start = clamp(starts[i] < 0 ? starts[i] + s->dims[axis] : starts[i], 0,
+                              s->dims[axis]);
+        s->offset += start * s->strides[axis];
+        s->strides[axis] *= step;
+    }
+    memcpy(s->dims, to->dims, sizeof s->dims);
+    return true;
+}
+
+static bool split(struct qbc_evaluation *e, MlirOperation op, MlirValue v,
+                  const struct qbc_array *to, struct qbc_strided *s)
+{
+    int64_t axis = qbc_int(op, "axis", 0);
+    axis += axis < 0 ? (int64_t)s->rank : 0;
+    if (axis < 0 || axis >= (int64_t)s->rank)
+        return false;
+    for (intptr_t i = 0; i < mlirOpResultGetResultNumber(v); ++i) {
+        const struct qbc_array *before = qbc_evaluate(e, mlirOperationGetResult(op, i));
+        if (!before)
+            return false;
+        s->offset += before->dims[axis] * s->strides[axis];
+    }
+    s->dims[axis] = to->dims[axis];
+    return true;
+}
+
+bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct qbc_strided *out)
+{
+    *out = (struct qbc_strided){0};
+    MlirOperation op = qbc_def_any(v);
+    if (mlirOperationIsNull(op))
+        return false;
+    if (qbc_is(op, "qb.weight"))
+        return of_weight(q, op, out);
+    if (qbc_is(op, "onnx.Constant"))
+        return of_constant(q, op, out);
+    bool cuts = qbc_is(op, "onnx.Slice") || qbc_is(op, "onnx.Split");
+    bool turns = qbc_is(op, "onnx.Transpose");
+    MlirValue from = cuts || turns ? mlirOperationGetOperand(op, 0) : qbc_strip(v);
+    if (qbc_same(from, v) || !qbc_strided_of(q, e, from, out))
+        return false;
+    const struct qbc_array *to = qbc_evaluate(e, v);
+    if (!to || to->rank > QBC_MAX_RANK)
+        return false;
+    if (turns)
+        return transpose(q, op, out);
+    if (cuts)
+        return qbc_is(op, "onnx.Slice") ? slice(e, op, to, out) : split(e, op, v, to, out);
+    return reshape(out, to->rank, to->dims);
+}
+
+MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t n,
+                     const size_t *dims)
+{
+    int64_t shape[QBC_MAX_RANK], strides[QBC_MAX_RANK];
+    for (size_t i = 0; i < n; ++i) {
+        shape[i] = view->dims[dims[i]];
+        strides[i] = view->strides[dims[i]];
+    }
+    struct qbc_attr attrs[] = {
+        {"name", qbc_attr_string(b->q, view->name)},
+        {"source", qbc_attr_string(b->q, view->source)},
+        {"offset", qbc_attr_int(b->q, view->offset)},
+        {"strides", mlirDenseI64ArrayGet(b->q->mlir, (intptr_t)n, strides)},
+        {0},
+    };
+    MlirType type = qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), n, shape);
+    return mlirOperationGetResult(qbc_make(b, "qb.weight", type, attrs, 0, NULL), 0);
+}

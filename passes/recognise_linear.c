@@ -1,0 +1,143 @@
+/* recognise-linear: products with stored matrices, and rows of stored matrices by token.
+ *
+ *   before   %y = "onnx.MatMul"(%x, %w)        or Gemm, FusedMatMul; %w a weight, maybe transposed
+ *            %e = "onnx.Gather"(%w, %tokens)
+ *   after    %y = "qb.linear"(%x, %v)          %v a view [N, K] of the stored tensor, by strides
+ *            %e = "qb.embed"(%tokens, %v)      %v [V, C]
+ *
+ * needs    level 0
+ * leaves   each such product of rows as one qb.linear; a Gemm's bias as an onnx.Add after it
+ * keeps    products of two activations (attention), of positions (rotary angles), and others, which
+ *          it notes
+ */
+#include "pattern.h"
+
+#include <string.h>
+
+struct product {
+    MlirOperation op;
+    struct qbc_strided weight;
+    size_t rows, cols; /* which dims of `weight` are N and K */
+    struct qbc_dims dims; /* of the result */
+    int64_t width;
+    bool embedding;
+};
+
+static bool is_product(MlirOperation op)
+{
+    return qbc_is(op, "onnx.MatMul") || qbc_is(op, "onnx.Gemm") ||
+           qbc_is(op, "onnx.com.microsoft.FusedMatMul");
+}
+
+/* Matrices may come with leading dimensions of 1. */
+static bool is_matrix(const struct qbc_strided *w)
+{
+    for (size_t d = 0; d + 2 < w->rank; ++d)
+        if (w->dims[d] != 1)
+            return false;
+    return w->rank >= 2;
+}
+
+static bool only_constants(struct qbc *q, MlirValue v)
+{
+    struct qbc_values leaves = qbc_leaves(q, v, 0, NULL);
+    for (size_t i = 0; i < leaves.n; ++i)
+        if (!qbc_is_constant(leaves.v[i]))
+            return false;
+    return leaves.n > 0;
+}
+
+static bool plain(struct qbc *q, MlirOperation op)
+{
+    if (qbc_int(op, "transA", 0) || qbc_int(op, "transBatchA", 0) ||
+        qbc_int(op, "transBatchB", 0)) {
+        qbc_miss(q, op, "a product with its first operand transposed");
+        return false;
+    }
+    if (qbc_float(op, "alpha", 1) != 1 || qbc_float(op, "beta", 1) != 1) {
+        qbc_miss(q, op, "a product times a number (alpha or beta is not 1)");
+        return false;
+    }
+    return true;
+}
+
+static bool linear(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct product *p)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0), w = mlirOperationGetOperand(op, 1);
+    const struct qbc_array *numbers = qbc_evaluate(s->at[0], x);
+    *p = (struct product){.op = op};
+    if (!only_constants(q, w) || (numbers && numbers->known))
+        return false; /* attention, or arithmetic on positions */
+    if (!qbc_strided_of(q, s->at[0], w, &p->weight) || !is_matrix(&p->weight)) {
+        qbc_miss(q, op, "a product with weights that are no view of one stored matrix");
+        return false;
+    }
+    bool transposed = qbc_int(op, "transB", 0);
+    p->rows = p->weight.rank - (transposed ? 2 : 1);
+    p->cols = p->weight.rank - (transposed ? 1 : 2);
+    p->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), &p->dims);
+    if (qbc_shapes_width(s, x, NULL) != p->weight.dims[p->cols] ||
+        p->width != p->weight.dims[p->rows]) {
+        qbc_miss(q, op, "a product with a stored matrix whose other operand has no row for each "
+                        "token");
+        return false;
+    }
+    return plain(q, op);
+}
+
+static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op,
+                      struct product *p)
+{
+    MlirValue ids = qbc_strip(mlirOperationGetOperand(op, 1));
+    *p = (struct product){.op = op, .rows = 0, .cols = 1, .embedding = true};
+    if (!qbc_strided_of(q, s->at[0], mlirOperationGetOperand(op, 0), &p->weight) ||
+        p->weight.rank != 2 || qbc_int(op, "axis", 0) != 0)
+        return false;
+    const char *input = qbc_input(q, func, ids);
+    if (!input || strcmp(input, "tokens")) {
+        const struct qbc_array *numbers = qbc_evaluate(s->at[0], ids);
+        if (numbers && !numbers->known)
+            qbc_miss(q, op, "rows of a table by something else than the tokens");
+        else
+            qbc_miss(q, op, "a table by position: learned positions are not supported");
+        return false;
+    }
+    p->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), &p->dims);
+    return p->width == p->weight.dims[1];
+}
+
+static void apply(struct qbc *q, struct product *p)
+{
+    struct qbc_build b = qbc_before(q, p->op);
+    MlirValue x = mlirOperationGetOperand(p->op, p->embedding), y;
+    MlirValue w = qbc_weight(&b, &p->weight, 2, (size_t[]){p->rows, p->cols});
+    MlirType type = qbc_rows_type(q, p->width);
+    if (p->embedding)
+        y = qbc_op(&b, "qb.embed", type, 2, qbc_strip(x), w);
+    else
+        y = qbc_op(&b, "qb.linear", type, 2, qbc_rows(&b, x, p->weight.dims[p->cols]), w);
+    y = qbc_unrows(&b, y, &p->dims);
+    if (qbc_is(p->op, "onnx.Gemm") && mlirOperationGetNumOperands(p->op) > 2 &&
+        !qbc_is_none(mlirOperationGetOperand(p->op, 2)))
+        y = qbc_op(&b, "onnx.Add", mlirValueGetType(y), 2, y, mlirOperationGetOperand(p->op, 2));
+    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(p->op, 0), y);
+}
+
+void qbc_pass_recognise_linear(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_find_func(module, "main");
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    struct product *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
+    struct qbc_shapes shapes;
+    size_t n = 0;
+    qbc_shapes_open(q, func, &shapes);
+    for (size_t i = 0; i < ops.n; ++i)
+        if (is_product(ops.op[i]))
+            n += linear(q, &shapes, ops.op[i], &found[n]);
+        else if (qbc_is(ops.op[i], "onnx.Gather"))
+            n += embedding(q, func, &shapes, ops.op[i], &found[n]);
+    qbc_shapes_close(&shapes);
+    for (size_t i = 0; i < n; ++i)
+        apply(q, &found[i]);
+    qbc_tidy(q, module);
+}
