@@ -89,6 +89,11 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
 MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t n,
                      const size_t *dims);
 
+/* Leading dims of 1 go; true if two are left. */
+bool qbc_strided_matrix(struct qbc_strided *view);
+/* Its numbers, row-major, if they are n; NULL otherwise. */
+float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n);
+
 /* --- probe.c: numbers to evaluate with */
 bool qbc_has_past(MlirOperation func);
 /* An evaluation in which the level-1 values have their shapes. */
@@ -101,11 +106,17 @@ const struct qbc_array *qbc_bind_iota(struct qbc *q, struct qbc_evaluation *e, M
 void qbc_fill_random(struct qbc_array *a, uint32_t seed);
 /* Binds v to zeros that the caller fills. */
 struct qbc_array *qbc_bind_zero(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
+/* Binds a weight to what it holds, which the evaluator does not read when it is large. */
+void qbc_bind_weight(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
 /* The float numbers of v, or NULL. */
 const struct qbc_array *qbc_floats_of(struct qbc_evaluation *e, MlirValue v);
 bool qbc_near(double a, double b, double relative, double absolute);
 /* The number with the fewest decimal digits within `relative` of v. */
 double qbc_shortest(double v, double relative);
+/* A measured scale of attention as it was meant: 1 / sqrt(head_dim), or a short decimal. */
+double qbc_exact_scale(double measured, int64_t head_dim);
+/* The module's qb.context: positions for which the model has tables; the least counts. */
+void qbc_limit_context(struct qbc *q, MlirOperation op, int64_t length);
 
 /* --- rotary.c: rotary position embeddings from their cosines and sines */
 struct qbc_rotary {
@@ -113,6 +124,7 @@ struct qbc_rotary {
     bool adjacent;        /* pairs are (2i, 2i + 1), not (i, i + dim / 2) */
     double theta;         /* pair i turns by p theta^(-2i/dim) at position p; 0: by frequencies */
     float *frequencies;   /* [dim / 2], radians a position */
+    double scale;         /* of the columns that turn, when they are not all */
     double precision;     /* relative, of the cosines that it was read from */
     double absolute;      /* what may be added to that */
 };
@@ -130,6 +142,29 @@ void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head)
 bool qbc_rotary_same(const struct qbc_rotary *a, const struct qbc_rotary *b);
 MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirValue rows,
                           int64_t head_dim);
+
+/* Does a stored table [positions, dim / 2 or dim] hold this law's cosines, or its sines, in every
+ * row? Notes at `where` if not. */
+bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc_rotary *r,
+                            MlirValue table);
+
+/* --- operand.c: what an operand of attention is made of */
+struct qbc_operand {
+    MlirValue value;
+    MlirValue rows, past; /* the level-1 value that turns, and the input before it or null */
+    int64_t head_dim, heads; /* of rows */
+    double factor, past_factor; /* of the new and of the past rows */
+    struct qbc_rotary rotary;
+};
+/* Fills in all but `value`. `like`: of another layer, tried first; factor 0: none. False after a
+ * note at `attention`. */
+bool qbc_operand_find(struct qbc *q, MlirOperation func, MlirOperation attention,
+                      struct qbc_operand *o, const struct qbc_operand *like);
+/* Is what the function returns for the next call the past with the rows that attention used? */
+bool qbc_operand_check_present(struct qbc *q, MlirOperation func, MlirOperation attention,
+                               const struct qbc_operand *o);
+/* qb.rope where it turns, qb.append where it has a past; the function returns the latter. */
+MlirValue qbc_operand_emit(struct qbc_build *b, MlirOperation func, const struct qbc_operand *o);
 
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {

@@ -107,6 +107,20 @@ const struct qbc_array *qbc_bind_iota(struct qbc *q, struct qbc_evaluation *e, M
     return a;
 }
 
+void qbc_bind_weight(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
+{
+    const struct qbc_array *a = qbc_evaluate(e, v);
+    struct qbc_strided s;
+    if (!a || a->known || a->n > LARGEST || !qbc_strided_of(q, e, v, &s))
+        return;
+    struct qbc_array numbers = *a;
+    numbers.element = QBC_F32;
+    numbers.f = qbc_strided_read(q, &s, a->n);
+    numbers.known = numbers.f;
+    if (numbers.known)
+        qbc_evaluation_bind(e, v, numbers);
+}
+
 bool qbc_near(double a, double b, double relative, double absolute)
 {
     double size = fmax(fabs(a), fabs(b));
@@ -126,4 +140,19 @@ double qbc_shortest(double v, double relative)
             return rounded;
     }
     return v;
+}
+
+double qbc_exact_scale(double measured, int64_t head_dim)
+{
+    double usual = 1 / sqrt((double)head_dim);
+    if (qbc_near(measured, usual, 1e-3, 0)) /* half-precision constants are as far off as that */
+        return usual;
+    return qbc_shortest(measured, 3e-6);
+}
+
+void qbc_limit_context(struct qbc *q, MlirOperation op, int64_t length)
+{
+    MlirOperation module = qbc_module_op(op);
+    int64_t before = qbc_int(module, "qb.context", length);
+    qbc_set_int(q, module, "qb.context", before < length ? before : length);
 }

@@ -37,7 +37,8 @@ void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head)
     for (int64_t i = 0; i < r->dim / 2; ++i) {
         int64_t a, b;
         columns(r, i, &a, &b);
-        double angle = qbc_rotary_angle(r, position, i), x = (double)head[a], y = (double)head[b];
+        double angle = qbc_rotary_angle(r, position, i);
+        double x = r->scale * (double)head[a], y = r->scale * (double)head[b];
         head[a] = (float)(x * cos(angle) - y * sin(angle));
         head[b] = (float)(x * sin(angle) + y * cos(angle));
     }
@@ -45,7 +46,7 @@ void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head)
 
 bool qbc_rotary_same(const struct qbc_rotary *a, const struct qbc_rotary *b)
 {
-    if (a->dim != b->dim)
+    if (a->dim != b->dim || !qbc_near(a->scale, b->scale, 1e-4, 0))
         return false;
     double precision = fmax(a->precision, b->precision);
     for (int64_t i = 0; i < a->dim / 2; ++i)
@@ -154,6 +155,62 @@ const char *qbc_rotary_fit(struct qbc *q, size_t n, const float *cosines, const 
     return "its angles are not proportional to the position";
 }
 
+/* Of what is column j of a table: pair j, or one of a pair's two columns? */
+static int64_t pair_of(const struct qbc_rotary *r, int64_t column, int64_t columns)
+{
+    int64_t half = r->dim / 2;
+    if (columns == half)
+        return column;
+    return r->adjacent ? column / 2 : column % half;
+}
+
+/* What the table's numbers are times `function`, by least squares over its first rows. */
+static double amplitude(const struct qbc_rotary *r, const float *table, int64_t rows,
+                        int64_t columns, double (*function)(double))
+{
+    enum { ROWS = 64 };
+    double above = 0, below = 0;
+    for (int64_t i = 0; i < columns * (rows < ROWS ? rows : ROWS); ++i) {
+        double x = function(qbc_rotary_angle(r, i / columns, pair_of(r, i % columns, columns)));
+        above += x * (double)table[i];
+        below += x * x;
+    }
+    return below > 0 ? above / below : 0;
+}
+
+static bool row_is(const struct qbc_rotary *r, int64_t position, const float *row, int64_t columns,
+                   double (*function)(double), double factor)
+{
+    for (int64_t j = 0; j < columns; ++j) {
+        double angle = qbc_rotary_angle(r, position, pair_of(r, j, columns));
+        if (!close(r, angle, function(angle), (double)row[j] / factor))
+            return false;
+    }
+    return true;
+}
+
+bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc_rotary *r,
+                            MlirValue table)
+{
+    struct qbc_strided s;
+    if (!qbc_strided_of(q, NULL, table, &s) || !qbc_strided_matrix(&s))
+        return true;
+    int64_t columns = s.dims[1];
+    const float *numbers = qbc_strided_read(q, &s, (size_t)(s.dims[0] * columns));
+    bool fits = numbers && (columns == r->dim || columns == r->dim / 2), c = fits, n = fits;
+    double by_cos = fits ? amplitude(r, numbers, s.dims[0], columns, cos) : 0;
+    double by_sin = fits ? amplitude(r, numbers, s.dims[0], columns, sin) : 0;
+    for (int64_t p = 0; (c || n) && p < s.dims[0]; ++p) {
+        c = c && row_is(r, p, numbers + p * columns, columns, cos, by_cos);
+        n = n && row_is(r, p, numbers + p * columns, columns, sin, by_sin);
+        if (!c && !n)
+            qbc_miss(q, where, "the rotary table '%s' changes its law at position %ld", s.source, p);
+    }
+    if (!fits)
+        qbc_miss(q, where, "the table '%s' holds no cosines or sines of this rotation", s.source);
+    return c || n;
+}
+
 MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirValue rows,
                           int64_t head_dim)
 {
@@ -169,5 +226,7 @@ MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirV
         {0},
     };
     MlirOperation rope = qbc_make(b, "qb.rope", mlirValueGetType(rows), attrs, 1, &rows);
+    if (r->scale != 1)
+        qbc_set_float(q, rope, "scale", (float)r->scale);
     return mlirOperationGetResult(rope, 0);
 }

@@ -227,6 +227,39 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
     return reshape(out, to->rank, to->dims);
 }
 
+bool qbc_strided_matrix(struct qbc_strided *view)
+{
+    size_t first = 0;
+    while (view->rank - first > 2 && view->dims[first] == 1)
+        ++first;
+    view->rank -= first;
+    memmove(view->dims, view->dims + first, view->rank * sizeof *view->dims);
+    memmove(view->strides, view->strides + first, view->rank * sizeof *view->strides);
+    return view->rank == 2;
+}
+
+float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
+{
+    size_t have = 1, longest = 0;
+    for (size_t d = 0; d < view->rank; ++d) {
+        have *= (size_t)view->dims[d];
+        longest = view->dims[d] > view->dims[longest] ? d : longest;
+    }
+    struct qbc_strided s = *view;
+    struct qbc_view v = {.source = qbc_store_find(q, view->source), .rows = 1, .cols = 1};
+    bool vector = s.rank > 0 && have == (size_t)s.dims[longest];
+    if (!v.source || have != n || (!vector && !qbc_strided_matrix(&s)))
+        return NULL;
+    v.offset = s.offset;
+    v.rows = vector ? 1 : s.dims[0];
+    v.cols = vector ? s.dims[longest] : s.dims[1];
+    v.row_stride = vector ? 0 : s.strides[0];
+    v.col_stride = s.strides[vector ? longest : 1];
+    float *out = qbc_alloc(q, n * sizeof *out);
+    qbc_view_read(&v, 0, v.rows, out);
+    return out;
+}
+
 MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t n,
                      const size_t *dims)
 {

@@ -1,0 +1,72 @@
+/* check-graph: everything that the model computes has been understood, or say what has not.
+ *
+ *   before   level 1, maybe with onnx.* operations that no pass recognised
+ *   after    the same; an error at each operation that a pattern nearly matched, with the reason
+ *
+ * Operations that only feed such a one have no reason of their own and are left out, unless there is
+ * none with a reason: then the first ones that take level-1 values are named.
+ *
+ * needs    the recognising passes
+ */
+#include "pattern.h"
+
+#include <string.h>
+
+static const char *onnx_name(MlirOperation op)
+{
+    const char *name = qbc_op_name(op);
+    return strncmp(name, "onnx.", 5) ? NULL : name + 5;
+}
+
+/* Dims of a result of the function, put back around a level-1 value. */
+static bool is_border(MlirOperation op)
+{
+    MlirValue v = mlirOperationGetResult(op, 0);
+    return qbc_is_level1(qbc_strip(v)) || qbc_is_constant(v) || qbc_is(op, "onnx.None");
+}
+
+static bool is_arithmetic(MlirOperation op)
+{
+    MlirValue v = mlirOperationGetResult(op, 0);
+    static const char *const moves[] = {"Transpose", "Concat", "Slice", "Split", "Expand",
+                                        "Gather",    "Shape",  "Range", NULL};
+    for (const char *const *m = moves; *m; ++m)
+        if (!strcmp(onnx_name(op), *m))
+            return false;
+    return qbc_same(qbc_strip(v), v) && !qbc_is_elementwise(op);
+}
+
+static bool takes_level1(MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i)
+        if (qbc_is_level1(qbc_strip(mlirOperationGetOperand(op, i))))
+            return true;
+    return false;
+}
+
+static void complain(struct qbc *q, MlirOperation op, const char *why)
+{
+    const char *name = onnx_name(op) ? onnx_name(op) : qbc_op_name(op);
+    qbc_error(q, op, "%s is not understood: %s", name, why);
+}
+
+void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
+{
+    struct qbc_ops ops = qbc_collect(q, module, NULL);
+    size_t before = q->errors, left = 0;
+    for (size_t i = 0; i < ops.n; ++i) {
+        const char *miss = qbc_string(q, ops.op[i], "qb.miss", NULL);
+        bool onnx = onnx_name(ops.op[i]) && !is_border(ops.op[i]);
+        left += onnx;
+        if (miss && (onnx || !onnx_name(ops.op[i])))
+            complain(q, ops.op[i], miss);
+        else if (onnx && is_arithmetic(ops.op[i]) && takes_level1(ops.op[i]))
+            complain(q, ops.op[i], "no pattern has this operation");
+    }
+    for (size_t i = 0; i < ops.n && left && q->errors == before; ++i)
+        if (onnx_name(ops.op[i]) && !is_border(ops.op[i]) && takes_level1(ops.op[i]))
+            complain(q, ops.op[i], "no pattern has it here");
+    for (size_t i = 0; i < ops.n && left && q->errors == before; ++i)
+        if (onnx_name(ops.op[i]) && !is_border(ops.op[i]))
+            complain(q, ops.op[i], "no pattern has it");
+}

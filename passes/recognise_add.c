@@ -1,0 +1,68 @@
+/* recognise-add: sums of rows: the residual stream.
+ *
+ *   before   %y = "onnx.Add"(%a, %b)      [1, T, C] all three
+ *   after    %y = arith.addf %a, %b       [T, C]
+ *
+ * needs    the other recognising passes: both operands are level 1 by now
+ * leaves   one arith.addf for each
+ * keeps    other additions: of positions and masks, of a bias (noted)
+ */
+#include "pattern.h"
+
+struct sum {
+    MlirOperation op;
+    int64_t width;
+    struct qbc_dims dims;
+};
+
+static bool find(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct sum *sum)
+{
+    MlirValue y = mlirOperationGetResult(op, 0);
+    const struct qbc_array *numbers = qbc_evaluate(s->at[0], y);
+    if (mlirOperationGetNumOperands(op) != 2 || !numbers || numbers->known ||
+        !qbc_is_float(numbers->element))
+        return false;
+    *sum = (struct sum){.op = op};
+    sum->width = qbc_shapes_width(s, y, &sum->dims);
+    for (intptr_t i = 0; i < 2; ++i) {
+        MlirValue v = mlirOperationGetOperand(op, i);
+        if (qbc_is_constant(qbc_strip(v))) {
+            qbc_miss(q, op, "a stored vector is added to rows: linear layers with a bias are not "
+                            "supported yet");
+            return false;
+        }
+        if (!sum->width || qbc_shapes_width(s, v, NULL) != sum->width)
+            return false;
+    }
+    return true;
+}
+
+/* Its operands are level 1, or sums that are level 1 by now. */
+static void apply(struct qbc *q, struct sum *sum)
+{
+    MlirValue a = qbc_strip(mlirOperationGetOperand(sum->op, 0));
+    MlirValue b = qbc_strip(mlirOperationGetOperand(sum->op, 1));
+    if (!qbc_is_level1(a) || !qbc_is_level1(b))
+        return; /* what makes them has a reason of its own */
+    struct qbc_build at = qbc_before(q, sum->op);
+    MlirValue y = qbc_op(&at, "arith.addf", qbc_rows_type(q, sum->width), 2, a, b);
+    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(sum->op, 0),
+                                  qbc_unrows(&at, y, &sum->dims));
+}
+
+void qbc_pass_recognise_add(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_find_func(module, "main");
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    struct sum *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
+    struct qbc_shapes shapes;
+    size_t n = 0;
+    qbc_shapes_open(q, func, &shapes);
+    for (size_t i = 0; i < ops.n; ++i)
+        if (qbc_is(ops.op[i], "onnx.Add") || qbc_is(ops.op[i], "onnx.Sum"))
+            n += find(q, &shapes, ops.op[i], &found[n]);
+    qbc_shapes_close(&shapes);
+    for (size_t i = 0; i < n; ++i)
+        apply(q, &found[i]);
+    qbc_tidy(q, module);
+}

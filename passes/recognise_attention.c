@@ -1,0 +1,376 @@
+/* recognise-attention: softmax(scale * q k^T, causal) v, whatever mask and scale are written as.
+ *
+ *   before   MatMul(%q, %k^T), Mul or Div, Add or Where with a mask, Softmax, Where(IsNaN), MatMul(., %v)
+ *   after    %y = "qb.attention"(%q, %k, %v) {heads, kv_heads, head_dim, scale [, window]}
+ *            operands as rows [T or P + T, heads * head_dim], transposed from the heads' layout
+ *
+ * The product before the Softmax is bound to random scores. What then comes to the product after it
+ * must be softmax(scale * scores) over what each token may see; scale and mask follow from the
+ * numbers, for several T and P and for longer ones than every number in the mask's cone, so that a
+ * window shows. What follows the second product must only put the heads side by side.
+ *
+ * needs    recognise-linear, unpack-attention
+ * leaves   rotary embedding, cache and repeated heads in the operands: recognise-rope
+ * keeps    what is not causal attention, and notes why at the Softmax
+ */
+#include "pattern.h"
+
+#include <math.h>
+#include <mlir-c/BuiltinAttributes.h>
+#include <mlir-c/BuiltinTypes.h>
+#include <string.h>
+
+enum { MOST_VALUES = 256, MOST_SAMPLES = 6, FAR = 1 << 20 };
+
+struct core {
+    MlirOperation softmax, scores, output; /* the products before and after */
+    MlirValue y;                           /* what the heads are side by side in */
+    struct qbc_dims dims[4];               /* of q, k, v as operands, and y */
+    int64_t heads, kv_heads, head_dim;
+    bool keys_transposed; /* k is [.., S, D], not [.., D, S] */
+    double scale;
+    struct qbc_mask mask;
+};
+
+static bool is_product(MlirOperation op)
+{
+    return qbc_is(op, "onnx.MatMul") || qbc_is(op, "onnx.com.microsoft.FusedMatMul");
+}
+
+static bool is_local(MlirOperation op)
+{
+    MlirValue v = mlirOperationGetResult(op, 0);
+    return qbc_is_elementwise(op) || !qbc_same(qbc_strip(v), v);
+}
+
+/* A product of two activations: what it gives has no numbers. */
+static bool is_scores(struct qbc_shapes *s, MlirOperation op)
+{
+    const struct qbc_array *a =
+        is_product(op) ? qbc_evaluate(s->at[0], mlirOperationGetResult(op, 0)) : NULL;
+    return a && !a->known;
+}
+
+/* The one product of activations that v comes from by elementwise operations; null: none, or two. */
+static MlirOperation product_before(struct qbc_shapes *s, MlirValue v)
+{
+    MlirValue list[MOST_VALUES] = {v};
+    MlirOperation found = {NULL};
+    for (size_t i = 0, n = 1; i < n; ++i) {
+        MlirOperation op = qbc_def_any(list[i]);
+        if (mlirOperationIsNull(op) || qbc_is_level1(list[i]))
+            continue;
+        if (is_scores(s, op)) {
+            if (!mlirOperationIsNull(found) && !mlirOperationEqual(found, op))
+                return (MlirOperation){NULL};
+            found = op;
+        }
+        for (intptr_t j = 0; is_local(op) && j < mlirOperationGetNumOperands(op); ++j)
+            if (n < MOST_VALUES)
+                list[n++] = mlirOperationGetOperand(op, j);
+    }
+    return found;
+}
+
+/* The one product that takes v, or what elementwise operations make of it, as its first operand. */
+static MlirOperation product_after(struct qbc *q, MlirValue v)
+{
+    MlirValue list[MOST_VALUES] = {v};
+    MlirOperation found = {NULL};
+    for (size_t i = 0, n = 1; i < n; ++i) {
+        struct qbc_ops users = qbc_users(q, list[i]);
+        for (size_t j = 0; j < users.n; ++j) {
+            MlirOperation op = users.op[j];
+            if (is_product(op) && qbc_same(mlirOperationGetOperand(op, 0), list[i])) {
+                if (!mlirOperationIsNull(found) && !mlirOperationEqual(found, op))
+                    return (MlirOperation){NULL};
+                found = op;
+            } else if (mlirOperationGetNumResults(op) == 1 && is_local(op) && n < MOST_VALUES) {
+                list[n++] = mlirOperationGetResult(op, 0);
+            }
+        }
+    }
+    return found;
+}
+
+/* --- layout: [leading.., rows, columns]; the leading dimensions count heads */
+
+static int64_t leading(const struct qbc_dims *d)
+{
+    int64_t heads = 1;
+    for (size_t i = 0; i + 2 < d->rank; ++i)
+        heads = d->at[i] > 0 ? heads * d->at[i] : 0;
+    return heads;
+}
+
+/* Does broadcasting give head h of `all` the head h / group of `few`? Only if its dimensions are
+ * those of `all` first and 1 after. */
+static bool repeats_in_order(const struct qbc_dims *all, const struct qbc_dims *few)
+{
+    bool repeated = false;
+    if (all->rank != few->rank)
+        return leading(few) == leading(all);
+    for (size_t i = 0; i + 2 < all->rank; ++i) {
+        if (few->at[i] != all->at[i] && few->at[i] != 1)
+            return false;
+        if (repeated && few->at[i] != 1)
+            return false;
+        repeated |= few->at[i] != all->at[i];
+    }
+    return true;
+}
+
+static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
+{
+    struct qbc_dims scores, *qd = &c->dims[0], *kd = &c->dims[1], *vd = &c->dims[2];
+    MlirValue v[3] = {mlirOperationGetOperand(c->scores, 0), mlirOperationGetOperand(c->scores, 1),
+                      mlirOperationGetOperand(c->output, 1)};
+    bool good = qbc_shapes_dims(s, mlirOperationGetResult(c->scores, 0), &scores);
+    for (int i = 0; i < 3; ++i)
+        good = good && qbc_shapes_dims(s, v[i], &c->dims[i]) && c->dims[i].rank >= 2;
+    c->keys_transposed = qbc_int(c->scores, "transB", 0);
+    if (!good || scores.rank < 2)
+        return false;
+    int64_t past = s->past[0] ? QBC_P_PLUS_T : QBC_T, *k = kd->at + kd->rank - 2;
+    c->heads = leading(&scores);
+    c->kv_heads = leading(kd);
+    c->head_dim = qd->at[qd->rank - 1];
+    if (scores.at[scores.rank - 2] != QBC_T || scores.at[scores.rank - 1] != past || c->heads < 1 ||
+        qbc_int(c->scores, "transA", 0)) {
+        qbc_miss(q, c->softmax, "no attention: the scores are not [heads, T, P + T]");
+        return false;
+    }
+    if (leading(qd) != c->heads || k[!c->keys_transposed] != past ||
+        k[c->keys_transposed] != c->head_dim || vd->at[vd->rank - 2] != past ||
+        vd->at[vd->rank - 1] != c->head_dim || leading(vd) != c->kv_heads || c->kv_heads < 1 ||
+        !repeats_in_order(qd, kd) || !repeats_in_order(qd, vd)) {
+        qbc_miss(q, c->softmax, "no attention: queries, keys and values do not have the same heads");
+        return false;
+    }
+    return true;
+}
+
+/* --- scale and mask */
+
+/* The largest integer in what makes the probabilities of the scores: a window is not longer. */
+static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct core *c)
+{
+    MlirValue scores = mlirOperationGetResult(c->scores, 0);
+    struct qbc_ops cone = qbc_cone(q, mlirOperationGetOperand(c->output, 0), 1, &scores);
+    int64_t largest = 1;
+    for (size_t i = 0; i < cone.n; ++i) {
+        MlirValue v = mlirOperationGetResult(cone.op[i], 0);
+        const struct qbc_array *a = qbc_is_constant(v) ? qbc_evaluate(s->at[0], v) : NULL;
+        for (size_t j = 0; a && a->known && a->n <= 64 && j < a->n; ++j) {
+            double x = fabs(a->f ? (double)a->f[j] : (double)a->i[j]);
+            if (x < FAR && x == floor(x) && (int64_t)x > largest)
+                largest = (int64_t)x;
+        }
+    }
+    return largest;
+}
+
+/* From two positions that a token sees: log(p1 / p2) = scale (s1 - s2). The pair farthest apart. */
+static double measured_scale(const float *scores, const float *p, int64_t n)
+{
+    int64_t low = -1, high = -1;
+    for (int64_t s = 0; s < n; ++s) {
+        if (p[s] <= 0)
+            continue;
+        low = low < 0 || scores[s] < scores[low] ? s : low;
+        high = high < 0 || scores[s] > scores[high] ? s : high;
+    }
+    if (low == high)
+        return 0;
+    return log((double)p[high] / (double)p[low]) / ((double)scores[high] - (double)scores[low]);
+}
+
+static bool is_softmax(const float *scores, const float *p, const bool *allowed, int64_t n,
+                       double scale)
+{
+    double sum = 0;
+    for (int64_t s = 0; s < n; ++s)
+        sum += allowed[s] ? exp(scale * (double)scores[s]) : 0;
+    for (int64_t s = 0; s < n; ++s) {
+        double want = allowed[s] ? exp(scale * (double)scores[s]) / sum : 0;
+        if (!qbc_near(want, (double)p[s], 1e-4, 1e-6))
+            return false;
+    }
+    return true;
+}
+
+/* One (T, P): NULL, or what does not fit. */
+static const char *check(struct qbc *q, struct core *c, const struct qbc_array *scores,
+                         const struct qbc_array *p, int64_t tokens, int64_t past)
+{
+    int64_t length = tokens + past, rows = c->heads * tokens;
+    bool *allowed = qbc_alloc(q, (size_t)(rows * length));
+    for (int64_t i = 0; i < rows * length; ++i)
+        allowed[i] = p->f[i] > 1e-9f;
+    for (int64_t h = 0; h < c->heads; ++h) {
+        if (memcmp(allowed, allowed + h * tokens * length, (size_t)(tokens * length)))
+            return "heads have different masks";
+    }
+    const char *problem = qbc_mask_add(q, &c->mask, tokens, past, allowed);
+    if (problem)
+        return qbc_text(q, "not causal: %s", problem);
+    for (int64_t r = 0; r < rows; ++r) {
+        const float *s = scores->f + r * length, *row = p->f + r * length;
+        if (c->scale == 0)
+            c->scale = measured_scale(s, row, length);
+        if (c->scale != 0 && !is_softmax(s, row, allowed + r * length, length, c->scale))
+            return "what follows the scores is not softmax(scale * scores + mask)";
+    }
+    return NULL;
+}
+
+static const char *sample(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens,
+                          int64_t past)
+{
+    struct qbc_evaluation *e = qbc_probe(q, func, tokens, past);
+    const char *problem = NULL;
+    const struct qbc_array *s = qbc_bind_random(q, e, mlirOperationGetResult(c->scores, 0), 7);
+    const struct qbc_array *p = s ? qbc_floats_of(e, mlirOperationGetOperand(c->output, 0)) : NULL;
+    if (!s)
+        problem = qbc_text(q, "the mask cannot be tried with %ld tokens: too many scores", tokens);
+    else if (!p || p->n != s->n)
+        problem = qbc_text(q, "the probabilities of %ld tokens after %ld cannot be computed: %s",
+                           tokens, past, qbc_evaluation_problem(e, NULL));
+    else
+        problem = check(q, c, s, p, tokens, past);
+    qbc_evaluation_destroy(e);
+    return problem;
+}
+
+static bool is_causal(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct core *c)
+{
+    enum { SHORT = 256 };
+    int64_t far = largest_number(q, s, c) + 6, at[MOST_SAMPLES][2] = {{5, 0}, {1, 0}};
+    size_t n = 2;
+    if (s->past[0]) {
+        memcpy(at[n++], (int64_t[]){5, 3}, sizeof *at);
+        memcpy(at[n++], (int64_t[]){1, 7}, sizeof *at);
+        memcpy(at[n++], (int64_t[]){3, far}, sizeof *at);
+    }
+    if (!s->past[0] || far <= SHORT)
+        memcpy(at[n++], (int64_t[]){far, 0}, sizeof *at);
+    for (size_t i = 0; i < n; ++i) {
+        const char *problem = sample(q, func, c, at[i][0], at[i][1]);
+        if (problem) {
+            qbc_miss(q, c->softmax, "no attention: %s", problem);
+            return false;
+        }
+    }
+    if (!(c->scale > 0))
+        qbc_miss(q, c->softmax, "no attention: the scores do not count");
+    return c->scale > 0;
+}
+
+/* --- the heads side by side */
+
+/* Is v the second product's result [heads, T, D], numbered from 0, as [T, heads, D]? */
+static bool is_side_by_side(struct qbc_evaluation *e, const struct core *c, MlirValue v,
+                            int64_t tokens)
+{
+    const struct qbc_array *a = qbc_floats_of(e, v);
+    int64_t i = 0, d = c->head_dim;
+    if (!a || (int64_t)a->n != tokens * c->heads * d)
+        return false;
+    for (int64_t t = 0; t < tokens; ++t)
+        for (int64_t h = 0; h < c->heads; ++h)
+            for (int64_t j = 0; j < d; ++j)
+                if ((int64_t)a->f[i++] != (h * tokens + t) * d + j)
+                    return false;
+    return true;
+}
+
+static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct core *c)
+{
+    enum { TOKENS = 3 };
+    struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
+    MlirValue v = mlirOperationGetResult(c->output, 0);
+    c->y = (MlirValue){NULL};
+    if (qbc_bind_iota(q, e, v))
+        for (;;) {
+            if (is_side_by_side(e, c, v, TOKENS))
+                c->y = v;
+            MlirOperation user = qbc_only_user(v);
+            if (mlirOperationIsNull(user) || mlirOperationGetNumResults(user) != 1 ||
+                strncmp(qbc_op_name(user), "onnx.", 5) || is_product(user))
+                break;
+            v = mlirOperationGetResult(user, 0);
+        }
+    qbc_evaluation_destroy(e);
+    bool good = !mlirValueIsNull(c->y) &&
+                qbc_shapes_width(s, c->y, &c->dims[3]) == c->heads * c->head_dim;
+    if (!good)
+        qbc_miss(q, c->softmax, "no attention: its heads are not put side by side");
+    return good;
+}
+
+static bool find(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation softmax,
+                 struct core *c)
+{
+    MlirValue x = mlirOperationGetOperand(softmax, 0), y = mlirOperationGetResult(softmax, 0);
+    *c = (struct core){.softmax = softmax,
+                       .scores = product_before(s, x),
+                       .output = product_after(q, y)};
+    if (mlirOperationIsNull(c->scores) || mlirOperationIsNull(c->output)) {
+        qbc_miss(q, softmax, "no attention: it does not lie between two products");
+        return false;
+    }
+    return has_layout(q, s, c) && is_causal(q, func, s, c) && find_result(q, func, s, c);
+}
+
+/* --- the rewrite */
+
+/* [leading.., S, D], or [leading.., D, S], as rows [S, heads * D]. */
+static MlirValue heads_to_rows(struct qbc_build *b, MlirValue v, const struct qbc_dims *d,
+                               bool columns_first, int64_t width)
+{
+    int64_t perm[QBC_MAX_RANK];
+    perm[0] = (int64_t)d->rank - 2 + columns_first;
+    for (size_t i = 0; i + 2 < d->rank; ++i)
+        perm[i + 1] = (int64_t)i;
+    perm[d->rank - 1] = (int64_t)d->rank - 1 - columns_first;
+    v = qbc_transpose(b, v, d->rank, perm);
+    return qbc_reshape(b, v, qbc_rows_type(b->q, width), 2, (int64_t[]){-1, width});
+}
+
+static void apply(struct qbc *q, struct core *c)
+{
+    struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
+    b.loc = mlirOperationGetLocation(c->softmax);
+    int64_t width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
+    MlirValue qv = heads_to_rows(&b, mlirOperationGetOperand(c->scores, 0), &c->dims[0], false,
+                                 width);
+    MlirValue kv = heads_to_rows(&b, mlirOperationGetOperand(c->scores, 1), &c->dims[1],
+                                 !c->keys_transposed, kv_width);
+    MlirValue vv = heads_to_rows(&b, mlirOperationGetOperand(c->output, 1), &c->dims[2], false,
+                                 kv_width);
+    MlirValue y = qbc_op(&b, "qb.attention", qbc_rows_type(q, width), 3, qv, kv, vv);
+    MlirOperation op = qbc_def_any(y);
+    qbc_set_int(q, op, "heads", c->heads);
+    qbc_set_int(q, op, "kv_heads", c->kv_heads);
+    qbc_set_int(q, op, "head_dim", c->head_dim);
+    qbc_set_float(q, op, "scale", (float)(c->scale * qbc_float(c->scores, "alpha", 1)));
+    if (c->mask.window)
+        qbc_set_int(q, op, "window", c->mask.window);
+    mlirValueReplaceAllUsesOfWith(c->y, qbc_unrows(&b, y, &c->dims[3]));
+}
+
+void qbc_pass_recognise_attention(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_find_func(module, "main");
+    struct qbc_ops ops = qbc_collect(q, func, "onnx.Softmax");
+    struct core *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
+    struct qbc_shapes shapes;
+    size_t n = 0;
+    qbc_shapes_open(q, func, &shapes);
+    for (size_t i = 0; i < ops.n; ++i)
+        n += find(q, func, &shapes, ops.op[i], &found[n]);
+    qbc_shapes_close(&shapes);
+    for (size_t i = 0; i < n; ++i)
+        apply(q, &found[i]);
+    qbc_tidy(q, module);
+}
