@@ -112,7 +112,7 @@ static struct sample evaluate(struct qbc *q, MlirOperation func, const struct qb
     find_tables(q, o, &tables);
     for (size_t i = 0; i < tables.n; ++i)
         qbc_bind_weight(q, s.e, tables.v[i]);
-    if (!mlirValueIsNull(o->past) && past) {
+    if (!mlirValueIsNull(o->past)) {
         s.old = qbc_bind_random(q, s.e, o->past, 12);
         s.old_rows = past;
     }

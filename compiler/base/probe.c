@@ -63,7 +63,7 @@ static float noise(uint32_t seed, size_t i)
 static struct qbc_array *bind(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
 {
     const struct qbc_array *shape = qbc_evaluate(e, v);
-    if (!shape || shape->n > LARGEST || shape->n == 0)
+    if (!shape || shape->n > LARGEST)
         return NULL;
     struct qbc_array *a = qbc_alloc(q, sizeof *a);
     *a = qbc_array_create(e, QBC_F32, shape->rank, shape->dims);
