@@ -78,7 +78,7 @@ def from_safetensors(path):
     theirs.update({f"attn_{x}": f"self_attn.{x}_proj" for x in "qkvo"})
     theirs.update({f"ffn_{x}": f"mlp.{x}_proj" for x in ("gate", "up", "down")})
     a = read_safetensors(path)
-    ours = {"embed": a["model.embed_tokens.weight"], "output_norm": a["model.norm.weight"]}
+    ours = {"embed": a["model.embed_tokens.weight"], "final_norm": a["model.norm.weight"]}
     if "lm_head.weight" in a:
         ours["output"] = a["lm_head.weight"]
     block = 0
@@ -156,4 +156,4 @@ class Model:
         x = self.weights["embed"][np.asarray(tokens)]
         for i in range(self.config.blocks):
             x = self.block(x, i)
-        return self.linear(rms_norm(x, self.weights["output_norm"], self.config.eps), self.weights.head())
+        return self.linear(rms_norm(x, self.weights["final_norm"], self.config.eps), self.weights.head())

@@ -1,0 +1,290 @@
+/* name-blocks: which block of the model an operation belongs to, what its part there is, and the
+ * canonical name of its weights.
+ *
+ *   before   "qb.linear"(%x, %w)    %w = "qb.weight"() {name = "onnx::MatMul_732", ...}
+ *   after    "qb.linear"(%x, %w) {block = 3, role = "ffn_down"}
+ *            %w = "qb.weight"() {name = "3.ffn_down", block = 3, role = "ffn_down", ...}
+ *
+ * The residual stream starts at the embedding and goes on at every sum that it is part of; what is
+ * added there was computed in a branch. A branch with attention starts a block, others belong to the
+ * block at hand. The role follows from what an operation's result goes into. Names that exporters
+ * gave are never looked at.
+ *
+ * Weights that are the same view of one tensor become one; so do an embedding and an output matrix
+ * that hold the same numbers twice.
+ *
+ * needs    check-graph
+ * leaves   embed, N.attn_norm, N.attn_q, N.attn_k, N.attn_v, N.attn_q_norm, N.attn_k_norm, N.attn_o,
+ *          N.ffn_norm, N.ffn_gate, N.ffn_up, N.ffn_down, final_norm, output
+ */
+#include "pattern.h"
+
+#include <string.h>
+
+enum { MOST_SUMS = 4096 };
+
+static const char *role_of(struct qbc *q, MlirOperation op)
+{
+    return qbc_string(q, op, "role", NULL);
+}
+
+/* The first role that an operation gets stays. */
+static void give_role(struct qbc *q, MlirOperation op, const char *role)
+{
+    if (!mlirOperationIsNull(op) && !qbc_has(op, "role"))
+        qbc_set_string(q, op, "role", role);
+}
+
+static MlirValue result(MlirOperation op)
+{
+    return mlirOperationGetResult(op, 0);
+}
+
+/* --- one weight, one operation */
+
+static bool same_weight(MlirOperation a, MlirOperation b)
+{
+    static const char *const what[] = {"source", "offset", "strides", NULL};
+    bool same = mlirTypeEqual(mlirValueGetType(result(a)), mlirValueGetType(result(b)));
+    for (const char *const *w = what; *w && same; ++w)
+        same = mlirAttributeEqual(mlirOperationGetAttributeByName(a, qbc_str(*w)),
+                                  mlirOperationGetAttributeByName(b, qbc_str(*w)));
+    return same;
+}
+
+static void merge_weights(struct qbc *q, MlirOperation module)
+{
+    struct qbc_ops ops = qbc_collect(q, module, "qb.weight");
+    for (size_t i = 1; i < ops.n; ++i)
+        for (size_t j = 0; j < i; ++j)
+            if (!mlirOperationIsNull(ops.op[j]) && same_weight(ops.op[i], ops.op[j])) {
+                qbc_replace(ops.op[i], result(ops.op[j])); /* the first one comes first */
+                ops.op[i] = (MlirOperation){NULL};
+                break;
+            }
+}
+
+static bool same_numbers(struct qbc *q, const struct qbc_view *a, const struct qbc_view *b)
+{
+    enum { ROWS = 16 };
+    float *x = qbc_alloc(q, 2 * ROWS * (size_t)a->cols * sizeof *x), *y = x + ROWS * a->cols;
+    for (int64_t row = 0; row < a->rows; row += ROWS) {
+        int64_t n = a->rows - row < ROWS ? a->rows - row : ROWS;
+        qbc_view_read(a, row, n, x);
+        qbc_view_read(b, row, n, y);
+        if (memcmp(x, y, (size_t)(n * a->cols) * sizeof *x))
+            return false;
+    }
+    return true;
+}
+
+/* Some exporters write the matrix that embedding and output share twice, once transposed. */
+static void tie(struct qbc *q, MlirOperation embed, MlirOperation output)
+{
+    MlirOperation weights[2] = {qbc_def(mlirOperationGetOperand(embed, 1), "qb.weight"),
+                                qbc_def(mlirOperationGetOperand(output, 1), "qb.weight")};
+    struct qbc_view views[2];
+    if (mlirOperationIsNull(weights[0]) || mlirOperationIsNull(weights[1]) ||
+        mlirOperationEqual(weights[0], weights[1]) ||
+        !mlirTypeEqual(mlirValueGetType(result(weights[0])), mlirValueGetType(result(weights[1]))))
+        return;
+    for (int i = 0; i < 2; ++i)
+        if (!qbc_store_find(q, qbc_string(q, weights[i], "source", "")) ||
+            !qbc_view_of(q, weights[i], &views[i]))
+            return;
+    if (same_numbers(q, &views[0], &views[1]))
+        mlirOperationSetOperand(output, 1, result(weights[0]));
+    for (int i = 0; i < 2; ++i)
+        qbc_view_release(&views[i]);
+}
+
+/* --- blocks */
+
+struct stream {
+    struct qbc *q;
+    MlirValue at[MOST_SUMS]; /* its values, oldest first */
+    size_t n;
+    int64_t block;
+};
+
+static bool is_stream(const struct stream *s, MlirValue v)
+{
+    for (size_t i = 0; i < s->n; ++i)
+        if (qbc_same(s->at[i], v))
+            return true;
+    return false;
+}
+
+/* The first sum that v is part of; null: none. */
+static MlirOperation next_sum(struct qbc *q, MlirValue v)
+{
+    struct qbc_ops users = qbc_users(q, v);
+    MlirOperation first = {NULL};
+    for (size_t i = 0; i < users.n; ++i)
+        if (qbc_is(users.op[i], "arith.addf") &&
+            (mlirOperationIsNull(first) || mlirOperationIsBeforeInBlock(users.op[i], first)))
+            first = users.op[i];
+    return first;
+}
+
+static bool marked(MlirOperation op)
+{
+    return qbc_has(op, "block");
+}
+
+/* Gives the block to what v is computed from, back to the stream. True if attention is among it. */
+static bool has_attention(const struct stream *s, MlirValue v, bool mark)
+{
+    MlirOperation op = qbc_def_any(v);
+    if (mlirOperationIsNull(op) || is_stream(s, v) || !qbc_is_level1(v) || marked(op))
+        return false;
+    bool found = qbc_is(op, "qb.attention");
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i)
+        found |= has_attention(s, mlirOperationGetOperand(op, i), mark);
+    if (mark)
+        qbc_set_int(s->q, op, "block", s->block);
+    return found;
+}
+
+static void follow(struct stream *s, MlirValue v)
+{
+    while (s->n < MOST_SUMS) {
+        s->at[s->n++] = v;
+        MlirOperation sum = next_sum(s->q, v), user = qbc_only_user(v);
+        if (mlirOperationIsNull(sum) && !mlirOperationIsNull(user) &&
+            qbc_is(user, "qb.rms_norm") && !mlirOperationIsNull(next_sum(s->q, result(user)))) {
+            v = result(user); /* a norm of the stream itself */
+            continue;
+        }
+        if (mlirOperationIsNull(sum))
+            return;
+        MlirValue a = mlirOperationGetOperand(sum, 0);
+        MlirValue branch = qbc_same(a, v) ? mlirOperationGetOperand(sum, 1) : a;
+        bool attention = has_attention(s, branch, false);
+        s->block = s->block < 0 ? 0 : s->block + attention;
+        has_attention(s, branch, true);
+        qbc_set_int(s->q, sum, "block", s->block);
+        give_role(s->q, qbc_def(branch, "qb.rms_norm"),
+                  attention ? "attn_post_norm" : "ffn_post_norm");
+        v = result(sum);
+    }
+}
+
+/* --- roles */
+
+/* The linear that an operand of attention comes from, and the norms on the way. */
+static void name_operand(struct qbc *q, MlirValue v, const char *role)
+{
+    for (;;) {
+        MlirOperation op = qbc_def_any(v);
+        if (mlirOperationIsNull(op))
+            return;
+        if (qbc_is(op, "qb.rms_norm"))
+            give_role(q, op, qbc_text(q, "%s_norm", role));
+        if (qbc_is(op, "qb.linear")) {
+            give_role(q, op, role);
+            give_role(q, qbc_def(mlirOperationGetOperand(op, 0), "qb.rms_norm"), "attn_norm");
+            return;
+        }
+        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.rms_norm"))
+            return;
+        v = mlirOperationGetOperand(op, qbc_is(op, "qb.append"));
+    }
+}
+
+static void name_users(struct qbc *q, MlirOperation op, const char *role)
+{
+    struct qbc_ops users = qbc_users(q, result(op));
+    for (size_t i = 0; i < users.n; ++i)
+        if (qbc_is(users.op[i], "qb.linear"))
+            give_role(q, users.op[i], role);
+}
+
+static void name_attention(struct qbc *q, MlirOperation op)
+{
+    static const char *const roles[] = {"attn_q", "attn_k", "attn_v"};
+    for (intptr_t i = 0; i < 3; ++i)
+        name_operand(q, mlirOperationGetOperand(op, i), roles[i]);
+    name_users(q, op, "attn_o");
+}
+
+static void name_glu(struct qbc *q, MlirOperation op)
+{
+    static const char *const roles[] = {"ffn_gate", "ffn_up"};
+    for (intptr_t i = 0; i < 2; ++i) {
+        MlirOperation linear = qbc_def(mlirOperationGetOperand(op, i), "qb.linear");
+        if (mlirOperationIsNull(linear))
+            continue;
+        give_role(q, linear, roles[i]);
+        give_role(q, qbc_def(mlirOperationGetOperand(linear, 0), "qb.rms_norm"), "ffn_norm");
+    }
+    name_users(q, op, "ffn_down");
+}
+
+static MlirOperation output_linear(MlirOperation func)
+{
+    return qbc_def(qbc_strip(mlirOperationGetOperand(qbc_return_of(func), 0)), "qb.linear");
+}
+
+static void name_ends(struct qbc *q, MlirOperation func)
+{
+    struct qbc_ops embeds = qbc_collect(q, func, "qb.embed");
+    MlirOperation output = output_linear(func);
+    for (size_t i = 0; i < embeds.n; ++i)
+        give_role(q, embeds.op[i], "embed");
+    if (mlirOperationIsNull(output))
+        return;
+    give_role(q, output, "output");
+    give_role(q, qbc_def(mlirOperationGetOperand(output, 0), "qb.rms_norm"), "final_norm");
+    if (embeds.n)
+        tie(q, embeds.op[0], output);
+}
+
+/* --- names */
+
+static bool taken(struct qbc *q, const struct qbc_ops *weights, const char *name)
+{
+    for (size_t i = 0; i < weights->n; ++i)
+        if (qbc_has(weights->op[i], "role") &&
+            !strcmp(qbc_string(q, weights->op[i], "name", ""), name))
+            return true;
+    return false;
+}
+
+/* A weight is named by the first operation that has a role for it. */
+static void name_weight(struct qbc *q, const struct qbc_ops *weights, MlirOperation op)
+{
+    MlirOperation weight = mlirOperationGetNumOperands(op) == 2
+                               ? qbc_def(mlirOperationGetOperand(op, 1), "qb.weight")
+                               : (MlirOperation){NULL};
+    if (mlirOperationIsNull(weight) || qbc_has(weight, "role"))
+        return;
+    give_role(q, op, qbc_is(op, "qb.linear") ? "linear" : "norm");
+    int64_t block = qbc_int(op, "block", -1);
+    const char *role = role_of(q, op);
+    const char *name = block < 0 ? role : qbc_text(q, "%ld.%s", block, role), *plain = name;
+    for (int i = 2; taken(q, weights, name); ++i)
+        name = qbc_text(q, "%s.%d", plain, i);
+    qbc_set_string(q, weight, "name", name);
+    qbc_set_string(q, weight, "role", role);
+    if (block >= 0)
+        qbc_set_int(q, weight, "block", block);
+}
+
+void qbc_pass_name_blocks(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_find_func(module, "main");
+    struct stream *s = qbc_alloc(q, sizeof *s);
+    *s = (struct stream){.q = q, .block = -1};
+    struct qbc_ops embeds = qbc_collect(q, func, "qb.embed");
+    merge_weights(q, module);
+    if (embeds.n)
+        follow(s, result(embeds.op[0]));
+    name_ends(q, func);
+    qbc_each(q, func, "qb.attention", name_attention);
+    qbc_each(q, func, "qb.glu", name_glu);
+    struct qbc_ops weights = qbc_collect(q, func, "qb.weight"), ops = qbc_collect(q, func, NULL);
+    for (size_t i = 0; i < ops.n; ++i)
+        name_weight(q, &weights, ops.op[i]);
+    qbc_tidy(q, module);
+}
