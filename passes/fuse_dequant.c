@@ -45,7 +45,8 @@ static void fuse_linear(struct qbc *q, MlirOperation linear)
     }
     MlirOperation fused = fused_linear(q, linear, w);
     qbc_replace(linear, mlirOperationGetResult(fused, 0));
-    qbc_sweep(q, dequant); /* no upstream pass would */
+    if (!mlirOperationIsNull(dequant))
+        qbc_sweep(q, dequant); /* no upstream pass would */
 }
 
 static void fuse_embed(struct qbc *q, MlirOperation embed)
