@@ -19,7 +19,7 @@ SHARED = pathlib.Path(os.environ.get("QBC_SHARED", SOURCE.parent / "shared"))
 NOISE = 1e-2  # root mean square, relative
 EXACT = 2e-5  # of the largest absolute logit
 PROMPTS, LENGTHS = 16, (1, 3)
-SHARE = 0.2  # of the short prompts
+SHARE = 0.4  # of the short prompts
 
 
 def is_built(build=BUILD):
