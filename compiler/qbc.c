@@ -27,6 +27,7 @@ static const char usage[] =
     "output\n"
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm, obj or qbm (qbm)\n"
+    "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -q                         no progress line\n"
     "  -threads=N                 threads of the compiler (all cores)\n"

@@ -76,17 +76,25 @@ def section(page, tool):
     return match[0] if match else ""
 
 
+def listed_options(help_page):
+    """The words before the explanation, on lines that begin with an option."""
+    for line in help_page.split("\n"):
+        for words in re.split(r"\s{2,}", line.strip()):
+            if not words.startswith("-"):
+                break
+            yield from options_of(words)
+
+
 def different_options():
     page = (ROOT / "docs/cli.md").read_text()
     for tool in ("qbc", "qbrun"):
         help_page = subprocess.run([BIN / tool, "-h"], check=True, capture_output=True, text=True).stdout
-        listed = "\n".join(line for line in help_page.split("\n") if re.match(r"\s+-", line))
-        for option in sorted(options_of(re.sub(r"  \S.*?  +.*", lambda m: m[0][:30], listed))):
-            if option not in options_of(section(page, tool)):
-                yield f"docs/cli.md: {tool} has an option {option}, which is not explained"
-        for option in sorted(options_of("\n".join(re.findall(r"^\| (`-.*?) \|", section(page, tool), re.M)))):
-            if option not in options_of(help_page):
-                yield f"docs/cli.md: explains {option}, which {tool} -h does not list"
+        explained = options_of("\n".join(re.findall(r"^\| (`-.*?) \|", section(page, tool), re.M)))
+        listed = set(listed_options(help_page))
+        for option in sorted(listed - explained):
+            yield f"docs/cli.md: {tool} has an option {option}, which is not explained"
+        for option in sorted(explained - listed):
+            yield f"docs/cli.md: explains {option}, which {tool} -h does not list"
 
 
 TOP = {path.name for path in ROOT.iterdir()}
