@@ -175,7 +175,7 @@ bool qbc_ev_tile(struct qbc_ev *c)
 {
     int64_t repeats[QBC_EV_MOST_OPERANDS], dims[QBC_MAX_RANK], strides[QBC_MAX_RANK];
     size_t n;
-    if (!qbc_ev_wants(c, 2) || !qbc_ev_list(c, 1, "repeats", repeats, &n))
+    if (!qbc_ev_wants(c, 1) || !qbc_ev_list(c, 1, "repeats", repeats, &n))
         return false;
     const struct qbc_array *x = c->in[0];
     if (n != x->rank)

@@ -65,7 +65,8 @@ int64_t qbc_ev_int(struct qbc_ev *c, const char *name, int64_t fallback);
 float qbc_ev_float(struct qbc_ev *c, const char *name, float fallback);
 /* array<i64> attribute; SIZE_MAX when absent, at most QBC_EV_MOST_OPERANDS numbers. */
 size_t qbc_ev_int_list(struct qbc_ev *c, const char *name, int64_t *out);
-/* The same list as operand (newer opsets) or attribute (older ones). *n = SIZE_MAX: not there. */
+/* A list that is an operand (newer opsets), an attribute (older ones), or an attribute of texts
+ * like "P + T" (after fold-shapes). *n = SIZE_MAX: not there. */
 bool qbc_ev_list(struct qbc_ev *c, size_t operand, const char *name, int64_t *out, size_t *n);
 /* Element of a dense attribute of any kind, as its array. */
 bool qbc_ev_dense(struct qbc_evaluation *e, MlirAttribute dense, struct qbc_array *out);

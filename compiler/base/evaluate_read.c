@@ -29,9 +29,26 @@ size_t qbc_ev_int_list(struct qbc_ev *c, const char *name, int64_t *out)
     return n;
 }
 
+/* What fold-shapes leaves in place of an operand: texts, each a sum of numbers, T and P. */
+static bool affine_list(struct qbc_ev *c, MlirAttribute texts, const char *name, int64_t *out,
+                        size_t *n)
+{
+    *n = (size_t)mlirArrayAttrGetNumElements(texts);
+    for (size_t i = 0; i < *n && i < QBC_EV_MOST_OPERANDS; ++i) {
+        MlirAttribute text = mlirArrayAttrGetElement(texts, (intptr_t)i);
+        if (!mlirAttributeIsAString(text) ||
+            !qbc_ev_affine(c->e, mlirStringAttrGetValue(text), &out[i]))
+            return qbc_ev_fail(c, "entry %zu of its '%s' is no sum of numbers, T and P", i, name);
+    }
+    return *n <= QBC_EV_MOST_OPERANDS || qbc_ev_fail(c, "its '%s' is too long", name);
+}
+
 bool qbc_ev_list(struct qbc_ev *c, size_t operand, const char *name, int64_t *out, size_t *n)
 {
     if (!qbc_ev_has(c, operand)) {
+        MlirAttribute texts = mlirOperationGetAttributeByName(c->op, qbc_str(name));
+        if (!mlirAttributeIsNull(texts) && mlirAttributeIsAArray(texts))
+            return affine_list(c, texts, name, out, n);
         *n = qbc_ev_int_list(c, name, out);
         return true;
     }

@@ -59,28 +59,9 @@ bool qbc_ev_size_of(struct qbc_ev *c)
     return true;
 }
 
-/* The shape that fold-shapes leaves as an attribute: ["1", "T", "4", "16"]. */
-static bool attached_shape(struct qbc_ev *c, size_t operand, int64_t *dims, size_t *n)
-{
-    MlirAttribute shape = mlirOperationGetAttributeByName(c->op, qbc_str("shape"));
-    *n = SIZE_MAX;
-    if (qbc_ev_has(c, operand) || mlirAttributeIsNull(shape) || !mlirAttributeIsAArray(shape))
-        return true;
-    *n = (size_t)mlirArrayAttrGetNumElements(shape);
-    for (size_t i = 0; i < *n && i < QBC_MAX_RANK; ++i) {
-        MlirAttribute dim = mlirArrayAttrGetElement(shape, (intptr_t)i);
-        if (!mlirAttributeIsAString(dim) ||
-            !qbc_ev_affine(c->e, mlirStringAttrGetValue(dim), &dims[i]))
-            return qbc_ev_fail(c, "dimension %zu of its 'shape' is no sum of numbers, T and P", i);
-    }
-    return true;
-}
-
 static bool wanted_shape(struct qbc_ev *c, size_t operand, int64_t *dims, size_t *n)
 {
-    if (!qbc_ev_wants(c, operand) || !attached_shape(c, operand, dims, n))
-        return false;
-    if (*n == SIZE_MAX && !qbc_ev_list(c, operand, "shape", dims, n))
+    if (!qbc_ev_wants(c, operand) || !qbc_ev_list(c, operand, "shape", dims, n))
         return false;
     if (*n > QBC_MAX_RANK)
         return qbc_ev_fail(c, *n == SIZE_MAX ? "it has no shape operand"
@@ -88,7 +69,8 @@ static bool wanted_shape(struct qbc_ev *c, size_t operand, int64_t *dims, size_t
     return true;
 }
 
-/* 0 keeps a dimension (unless allowzero), one -1 takes what is left. */
+/* 0 keeps a dimension (unless allowzero, or fold-shapes has worked it out), one -1 takes what is
+ * left. */
 bool qbc_ev_reshape(struct qbc_ev *c)
 {
     int64_t dims[QBC_EV_MOST_OPERANDS], known = 1;
@@ -96,7 +78,7 @@ bool qbc_ev_reshape(struct qbc_ev *c)
     if (!wanted_shape(c, 1, dims, &n))
         return false;
     const struct qbc_array *x = c->in[0];
-    bool allow_zero = qbc_ev_int(c, "allowzero", 0) != 0;
+    bool allow_zero = qbc_ev_int(c, "allowzero", 0) != 0 || !qbc_ev_has(c, 1);
     for (size_t i = 0; i < n; ++i) {
         if (dims[i] == 0 && !allow_zero && i < x->rank)
             dims[i] = x->dims[i];
@@ -218,15 +200,31 @@ bool qbc_ev_expand(struct qbc_ev *c)
     return true;
 }
 
+/* One of Range's bounds: an operand, or after fold-shapes a text. */
+static bool bound(struct qbc_ev *c, size_t operand, const char *name, double *out)
+{
+    MlirAttribute text = mlirOperationGetAttributeByName(c->op, qbc_str(name));
+    int64_t value;
+    if (qbc_ev_has(c, operand)) {
+        bool known = qbc_ev_known(c, operand) && c->in[operand]->n;
+        *out = known ? qbc_ev_get(c->in[operand], 0) : 0;
+        return known || qbc_ev_fail(c, "its %s is not known", name);
+    }
+    if (mlirAttributeIsNull(text) || !mlirAttributeIsAString(text) ||
+        !qbc_ev_affine(c->e, mlirStringAttrGetValue(text), &value))
+        return qbc_ev_fail(c, "it has no %s", name);
+    *out = (double)value;
+    return true;
+}
+
 bool qbc_ev_range(struct qbc_ev *c)
 {
-    if (!qbc_ev_wants(c, 3))
+    double start, limit, delta;
+    if (!bound(c, 0, "start", &start) || !bound(c, 1, "limit", &limit) ||
+        !bound(c, 2, "delta", &delta))
         return false;
-    if (!qbc_ev_all_known(c) || !c->in[0]->n || !c->in[1]->n || !c->in[2]->n)
-        return qbc_ev_fail(c, "its bounds are not known");
-    enum qbc_element element = c->in[0]->element;
-    double start = qbc_ev_get(c->in[0], 0), delta = qbc_ev_get(c->in[2], 0);
-    double n = ceil((qbc_ev_get(c->in[1], 0) - start) / delta);
+    enum qbc_element element = qbc_ev_has(c, 0) ? c->in[0]->element : QBC_I64;
+    double n = ceil((limit - start) / delta);
     if (!(n <= (double)QBC_EV_LARGEST))
         return qbc_ev_fail(c, "it has too many elements, or its step is 0");
     if (!qbc_ev_shape(c, 0, element, 1, (int64_t[]){n > 0 ? (int64_t)n : 0}))
