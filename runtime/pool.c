@@ -1,9 +1,11 @@
 /* pool.c (hosted, Linux): threads that work in step.
  *
  * One barrier does everything: all threads meet to begin a piece of work, inside of it, and to end
- * it. Who waits spins for SPIN_NANOSECONDS, about what kernels of one step differ by, then sleeps
- * on a futex: a thread whose partner has lost its core to another process gives up its own too
- * instead of burning it. With more threads than cores nobody spins.
+ * it. Who waits spins for a while, then sleeps on a futex. On a quiet machine spinning for
+ * SPIN_NANOSECONDS, about what the shares of one kernel differ by, saves the system calls. On a
+ * busy one it burns the time slice that the partner waits for, so the while adapts: it halves each
+ * time that spinning was in vain and grows when it was not; every PROBE-th wait tries the whole, to
+ * notice that the machine has become quiet. With more threads than cores nobody spins.
  *
  * The barrier counts arrivals; the last one resets the count, moves `turn` on and wakes sleepers.
  * Sequential consistency matters in one place: `turn` is moved before `sleepers` is read, and a
@@ -21,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 1024, SPIN_NANOSECONDS = 50000, LINE = 64 };
+enum { MOST_THREADS = 1024, SPIN_NANOSECONDS = 50000, PROBE = 16, LINE = 64 };
 
 struct helper {
     struct qbrt_pool *pool;
@@ -33,7 +35,8 @@ struct qbrt_pool {
     void (*body)(void *arg, int64_t thread);
     void *arg;
     bool is_ending;
-    int spins;
+    int most_spins;
+    _Atomic int spins; /* of a wait now */
     _Atomic int threads; /* that a barrier waits for */
     int n_helpers;
     _Alignas(LINE) _Atomic int arrived;
@@ -58,13 +61,26 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
     syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-static void wait_for_turn(struct qbrt_pool *pool, uint32_t turn)
+static bool spin(struct qbrt_pool *pool, uint32_t turn)
 {
-    for (int i = 0; i < pool->spins; i++) {
-        if (atomic_load_explicit(&pool->turn, memory_order_acquire) != turn)
-            return;
+    const int most = pool->most_spins;
+    int now = turn % PROBE ? atomic_load_explicit(&pool->spins, memory_order_relaxed) : most;
+    for (int i = 0; i < now; i++) {
+        if (atomic_load_explicit(&pool->turn, memory_order_acquire) != turn) {
+            now = now + most / 8 < most ? now + most / 8 : most;
+            atomic_store_explicit(&pool->spins, now, memory_order_relaxed);
+            return true;
+        }
         pause_briefly();
     }
+    atomic_store_explicit(&pool->spins, now / 2, memory_order_relaxed);
+    return false;
+}
+
+static void wait_for_turn(struct qbrt_pool *pool, uint32_t turn)
+{
+    if (spin(pool, turn))
+        return;
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->turn) == turn)
         futex(&pool->turn, FUTEX_WAIT, turn);
@@ -178,7 +194,8 @@ enum qbrt_status qbrt_pool_create(int threads, void *memory, size_t bytes, struc
     struct qbrt_pool *pool = memory;
     *pool = (struct qbrt_pool){.body = NULL};
     atomic_store(&pool->threads, threads);
-    pool->spins = count_spins(pool);
+    pool->most_spins = count_spins(pool);
+    atomic_store(&pool->spins, pool->most_spins);
     if (!start_helpers(pool, threads - 1)) {
         atomic_store(&pool->threads, pool->n_helpers + 1); /* those who came can still leave */
         qbrt_pool_destroy(pool);

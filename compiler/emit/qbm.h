@@ -81,8 +81,9 @@ uint64_t qbc_qbm_place(struct qbc_artifact_tensor *tensors, size_t n);
 struct qbc_qbm;
 struct qbc_qbm *qbc_qbm_begin(struct qbc *q, const char *path, const struct qbc_artifact *artifact);
 /* Put n bytes of the weights section `section` (index into artifact->weights) at `offset`. Bytes
- * that are never written are zero. Threads may write at once. The first failure is remembered. */
-void qbc_qbm_write(struct qbc_qbm *w, size_t section, uint64_t offset, const void *bytes, size_t n);
+ * that are never written are zero. Threads may write at once. The first failure is remembered for
+ * qbc_qbm_finish; false: this or an earlier write failed, more work is in vain. */
+bool qbc_qbm_write(struct qbc_qbm *w, size_t section, uint64_t offset, const void *bytes, size_t n);
 /* Close and name the file; `w` is gone. False after an error, reported; then no file is left.
  * `keep` false: give up, remove everything, report nothing, return false. */
 bool qbc_qbm_finish(struct qbc_qbm *w, bool keep);

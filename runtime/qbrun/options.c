@@ -213,25 +213,44 @@ static bool set(const struct row *r, const char *name, const char *value, struct
 
 /* --- the line */
 
+/* The row of "--temp", "--temp=0", "-t", "-t2" or "-temp", and the value that hangs on to it. */
+static const struct row *split(const char *word, char *name, size_t room, const char **value)
+{
+    const char *equals = strchr(word, '=');
+    *value = equals ? equals + 1 : NULL;
+    snprintf(name, room, "%.*s", equals ? (int)(equals - word) : (int)room, word);
+    const struct row *r = find(name);
+    if (r || word[1] == '-')
+        return r;
+    char other[80];
+    snprintf(other, sizeof other, "-%.70s", name); /* one dash is as good as two */
+    if ((r = find(other)))
+        return r;
+    snprintf(other, sizeof other, "%.2s", word);
+    if (!(r = find(other)) || !r->argument)
+        return NULL;
+    *value = word + 2;
+    return r;
+}
+
 /* One option and its value; *i moves on when the value is the next word. */
 static bool take_option(int argc, char **argv, int *i, struct options *o)
 {
     char name[64];
-    const char *word = argv[*i], *equals = word[1] == '-' ? strchr(word, '=') : NULL;
-    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word) : 63, word);
-    const struct row *r = find(name);
+    const char *value;
+    const struct row *r = split(argv[*i], name, sizeof name, &value);
     if (!r)
         return unknown(name);
-    const char *value = equals ? equals + 1 : NULL;
+    const char *known = r->name ? r->name : r->letter;
     bool is_optional = r->argument && *r->argument == '[';
     if (value && !r->argument)
-        return complain("'%s' takes no value", name);
+        return complain("'%s' takes no value", known);
     if (!value && r->argument && !is_optional) {
         if (++*i == argc)
-            return complain("'%s' needs a value: %s", name, r->argument);
+            return complain("'%s' needs a value: %s", known, r->argument);
         value = argv[*i];
     }
-    return set(r, name, value, o);
+    return set(r, known, value, o);
 }
 
 static bool check(const struct options *o)
