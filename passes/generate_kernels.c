@@ -13,6 +13,8 @@
 
 #include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct known_kernel {
@@ -42,7 +44,32 @@ static void count(MlirStringRef part, void *user)
     *(size_t *)user += part.length;
 }
 
-/* What a kernel's code depends on: attributes, operands' number, epilogue, one token or many. */
+/* %17, %4, %17 to %0, %1, %0: numbers by first appearance. */
+static const char *renumber(struct qbc *q, const char *text)
+{
+    enum { MOST = 256, LONGEST = 4 };
+    long seen[MOST];
+    size_t n = 0;
+    char *out = qbc_alloc(q, strlen(text) * LONGEST), *to = out;
+    while (*text) {
+        *to++ = *text;
+        if (*text++ != '%' || *text < '0' || *text > '9')
+            continue;
+        char *end;
+        long id = strtol(text, &end, 10);
+        size_t i = 0;
+        while (i < n && seen[i] != id)
+            ++i;
+        if (i == n && n < MOST)
+            seen[n++] = id;
+        to += sprintf(to, "%zu", i);
+        text = end;
+    }
+    return out;
+}
+
+/* What a kernel's code depends on: attributes, which operands are the same, the epilogue, and one
+ * token or many. */
 static const char *key_of(struct program *p, MlirOperation launch)
 {
     MlirOpPrintingFlags flags = mlirOpPrintingFlagsCreate();
@@ -53,7 +80,7 @@ static const char *key_of(struct program *p, MlirOperation launch)
     text[0] = p->one ? '1' : 'n';
     mlirOperationPrintWithFlags(launch, flags, append, &at);
     mlirOpPrintingFlagsDestroy(flags);
-    return text;
+    return renumber(p->q, text);
 }
 
 static void set_types(struct qbc_kernel *k, struct qbc *q)

@@ -136,6 +136,8 @@ static MlirOperation take_latest(struct worklist *w)
 void qbc_sweep(struct qbc *q, MlirOperation op)
 {
     struct worklist w = {.q = q};
+    if (mlirOperationIsNull(op))
+        return;
     remember(&w, op);
     while (w.ops.n) {
         op = take_latest(&w);

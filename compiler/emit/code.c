@@ -67,6 +67,14 @@ static void add_attribute(LLVMValueRef function, const char *name, const char *v
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, a);
 }
 
+static void add_flag(LLVMValueRef function, const char *name)
+{
+    LLVMContextRef context = LLVMGetModuleContext(LLVMGetGlobalParent(function));
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(context, kind, 0));
+}
+
 /* An image has no library: loops must not become calls of memcpy or memset. Wide vectors are meant. */
 static void set_attributes(struct qbc *q, LLVMModuleRef code)
 {
@@ -78,10 +86,9 @@ static void set_attributes(struct qbc *q, LLVMModuleRef code)
         add_attribute(f, "no-builtins", "");
         add_attribute(f, "prefer-vector-width", bits);
         add_attribute(f, "min-legal-vector-width", bits);
-        unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-        LLVMAddAttributeAtIndex(
-            f, LLVMAttributeFunctionIndex,
-            LLVMCreateEnumAttribute(LLVMGetModuleContext(code), nounwind, 0));
+        add_flag(f, "nounwind");
+        if (LLVMGetLinkage(f) != LLVMExternalLinkage)
+            add_flag(f, "noinline"); /* a kernel is called once a layer */
     }
 }
 
