@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct rows {
@@ -105,7 +106,9 @@ static int32_t *read_ids(const struct tool *tool, size_t *count, size_t *window)
         const char *wrong = npy_read_tokens(tool->options.input, &array);
         if (wrong)
             complain("'%s': %s", tool->options.input, wrong);
-        ids = array.ids;
+        else
+            memcpy(ids = reserve(array.count * sizeof *ids), array.ids, array.count * sizeof *ids);
+        free(array.ids);
         *count = array.count;
         *window = array.rank == 2 ? array.dims[1] : 0;
     } else if (tool_needs_tokenizer(tool, "it cannot read a text")) {

@@ -2,6 +2,7 @@
 #include "tool.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,26 +46,27 @@ static bool end(struct speech *s)
     return print(s->piece, bytes) && print("\n", 1);
 }
 
+static bool is_good_prompt(const struct tool *tool, size_t n)
+{
+    if (!n)
+        return complain("the prompt is empty and the model's tokenizer puts nothing before it");
+    return n <= tool->facts->context ||
+           complain("the prompt has %zu tokens, the model's context holds %u", n,
+                    tool->facts->context);
+}
+
 /* Ids of the prompt; NULL after a complaint. */
 static int32_t *read_prompt(const struct tool *tool, size_t *n)
 {
     const struct options *o = &tool->options;
     size_t length = strlen(o->input);
-    const char *text = o->prompt_is_file ? tool_read(o->input, &length) : o->input;
-    if (!text)
+    char *file = o->prompt_is_file ? tool_read(o->input, &length) : NULL;
+    if (o->prompt_is_file && !file)
         return NULL;
-    int32_t *ids =
-        tool_encode(tool, text, length, o->no_special ? 0 : QBRT_TOKENIZER_SPECIAL, n);
-    if (ids && !*n) {
-        complain("the prompt is empty and the model's tokenizer puts nothing before it");
-        return NULL;
-    }
-    if (ids && *n > tool->facts->context) {
-        complain("the prompt has %zu tokens, the model's context holds %u", *n,
-                 tool->facts->context);
-        return NULL;
-    }
-    return ids;
+    int32_t *ids = tool_encode(tool, file ? file : o->input, length,
+                               o->no_special ? 0 : QBRT_TOKENIZER_SPECIAL, n);
+    free(file);
+    return ids && is_good_prompt(tool, *n) ? ids : NULL;
 }
 
 struct tally {

@@ -26,8 +26,8 @@ static uint8_t *guard(struct guarded *g, size_t bytes)
 {
     g->map_bytes = (bytes + PAGE - 1) / PAGE * PAGE + PAGE;
     g->map = mmap(NULL, g->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(g->map != MAP_FAILED);
-    CHECK(!mprotect(g->map + g->map_bytes - PAGE, PAGE, PROT_NONE));
+    REQUIRE(g->map != MAP_FAILED);
+    REQUIRE(!mprotect(g->map + g->map_bytes - PAGE, PAGE, PROT_NONE));
     return g->map + (g->map_bytes - PAGE - bytes) / QBRT_ALIGN * QBRT_ALIGN;
 }
 
@@ -72,8 +72,8 @@ static void run(const struct qbrt_model *model)
     int32_t tokens[TOKENS];
     for (int i = 0; i < TOKENS; i++)
         tokens[i] = i;
-    CHECK(!qbrt_session_create(model, session_memory, sizeof session_memory, NULL, &s));
-    CHECK(!qbrt_eval(s, tokens, TOKENS, logits));
+    REQUIRE(!qbrt_session_create(model, session_memory, sizeof session_memory, NULL, &s));
+    REQUIRE(!qbrt_eval(s, tokens, TOKENS, logits));
 }
 
 /* 1: it was opened (and run). */
@@ -81,11 +81,11 @@ static int try(const uint8_t *file, size_t bytes, bool with_code)
 {
     struct qbrt_model *model;
     char detail[QBRT_DETAIL];
-    CHECK(qbrt_model_size() <= sizeof model_memory);
+    REQUIRE(qbrt_model_size() <= sizeof model_memory);
     enum qbrt_status status =
         qbrt_open_memory(file, bytes, with_code ? qbrt_this_machine() : NULL, model_memory,
                          sizeof model_memory, &model, detail);
-    CHECK(strlen(detail) < QBRT_DETAIL && (status == QBRT_OK) == (model != NULL));
+    REQUIRE(strlen(detail) < QBRT_DETAIL && (status == QBRT_OK) == (model != NULL));
     if (status)
         return 0;
     sink = read_all(model);
@@ -102,7 +102,7 @@ static void test_cuts(const uint8_t *file, size_t bytes)
         size_t n = i * bytes / CUTS;
         uint8_t *copy = guard(&g, n);
         memcpy(copy, file, n);
-        CHECK(!try(copy, n, true));
+        REQUIRE(!try(copy, n, true));
         munmap(g.map, g.map_bytes);
     }
 }
@@ -114,7 +114,7 @@ static void test_changes(const uint8_t *file, size_t bytes)
     uint8_t *copy = guard(&g, bytes);
     int runs = 0;
     memcpy(copy, file, bytes);
-    CHECK(try(copy, bytes, true));
+    REQUIRE(try(copy, bytes, true));
     for (int i = 0; i < CHANGES; i++) {
         size_t at = random_number(&random) % bytes;
         copy[at] ^= (uint8_t)(1 + random_number(&random) % 255);
@@ -122,7 +122,7 @@ static void test_changes(const uint8_t *file, size_t bytes)
         copy[at] = file[at];
     }
     printf("qbm_fuzz_test: %d of %d changed files ran, the others were refused\n", runs, CHANGES);
-    CHECK(runs > 0 && runs < CHANGES);
+    REQUIRE(runs > 0 && runs < CHANGES);
     munmap(g.map, g.map_bytes);
 }
 
@@ -154,7 +154,7 @@ static void test_forgeries(const uint8_t *file, size_t bytes)
         opened += try(copy, bytes, false);
     }
     printf("qbm_fuzz_test: %d of %d forged roots were sound\n", opened, FORGERIES);
-    CHECK(opened > 0 && opened < FORGERIES);
+    REQUIRE(opened > 0 && opened < FORGERIES);
     munmap(g.map, g.map_bytes);
 }
 
@@ -162,7 +162,7 @@ int main(void)
 {
     struct qbc q = {0};
     size_t bytes;
-    CHECK(qbc_open(&q));
+    REQUIRE(qbc_open(&q));
     toy_make(&q, toy_path("toy.qbm"));
     uint8_t *file = toy_read(toy_path("toy.qbm"), &bytes);
     test_cuts(file, bytes);

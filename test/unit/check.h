@@ -1,11 +1,12 @@
 /* check.h: what the unit tests share. CHECK prints what failed and goes on; main returns
- * check_failures() != 0. */
+ * check_failures() != 0. REQUIRE ends the test. */
 #ifndef QBC_CHECK_H
 #define QBC_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int check_failed;
 
@@ -16,6 +17,15 @@ static int check_failed;
             fprintf(stderr, __VA_ARGS__);                                                          \
             fputc('\n', stderr);                                                                   \
             ++check_failed;                                                                        \
+        }                                                                                          \
+    } while (0)
+
+/* For what must hold before a test can go on: prints what failed and ends it. */
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
+            exit(1);                                                                               \
         }                                                                                          \
     } while (0)
 

@@ -19,7 +19,7 @@ static void expect(const char *text, const char *more, const char *why)
     snprintf(source, sizeof source, "%s", toy_path("source.c"));
     toy_write(source, text, strlen(text));
     uint8_t *image = toy_image(toy_native(), source, more, &bytes);
-    CHECK(image);
+    REQUIRE(image);
     enum qbrt_status status = check(image, bytes);
     if (why ? status != QBRT_BAD_CODE || !strstr(detail, why) : status != QBRT_OK) {
         fprintf(stderr, "image_test: want '%s', got %d '%s' for:\n%s\n", why ? why : "loaded",
@@ -62,20 +62,20 @@ static void test_bounds(void)
     uint8_t *image = toy_image(toy_native(), "test/unit/inputs/toy_image.c", "", &bytes);
     struct image out;
     uint16_t machine = (uint16_t)toy_native()->machine;
-    CHECK(!image_check(&out, image, bytes, machine, detail));
-    uint64_t decode = toy_symbol(image, "toy_decode");
-    CHECK(image_holds_code(&out, decode));
-    CHECK(!image_holds_code(&out, out.span) && !image_holds_code(&out, UINT64_MAX));
-    CHECK(image_check(&out, image, bytes, (uint16_t)(machine + 1), detail) == QBRT_BAD_CODE);
-    CHECK(strstr(detail, "another machine"));
-    CHECK(check((const uint8_t *)"not an ELF file", 15) == QBRT_BAD_CODE);
+    REQUIRE(!image_check(&out, image, bytes, machine, detail));
+    uint64_t decode = toy_symbol(image, bytes, "toy_decode");
+    REQUIRE(image_holds_code(&out, decode));
+    REQUIRE(!image_holds_code(&out, out.span) && !image_holds_code(&out, UINT64_MAX));
+    REQUIRE(image_check(&out, image, bytes, (uint16_t)(machine + 1), detail) == QBRT_BAD_CODE);
+    REQUIRE(strstr(detail, "another machine"));
+    REQUIRE(check((const uint8_t *)"not an ELF file", 15) == QBRT_BAD_CODE);
 
     /* cut anywhere, on a copy with nothing behind it: refused or sound, never read beyond */
     for (size_t n = 0; n < bytes; n += 7) {
         uint8_t *part = malloc(n + 1);
         memcpy(part, image, n);
         if (!check(part, n))
-            CHECK(n > decode);
+            REQUIRE(n > decode);
         free(part);
     }
     /* any header byte changed: no crash, and whatever is accepted stays inside */
@@ -85,7 +85,7 @@ static void test_bounds(void)
             if (!image_check(&out, image, bytes, machine, detail)) {
                 for (size_t k = 0; k < out.n_segments; k++) {
                     const struct image_segment *s = &out.segment[k];
-                    CHECK(s->offset + s->bytes <= bytes && s->address + s->bytes <= out.span);
+                    REQUIRE(s->offset + s->bytes <= bytes && s->address + s->bytes <= out.span);
                 }
             }
             image[i] ^= (uint8_t)(1 << bit);

@@ -1,14 +1,11 @@
 /* npy_test: headers of numpy's own and of others, and all that is refused. */
+#include "check.h"
 #include "npy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition) \
-    ((condition) ? (void)0 \
-                 : (fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition), exit(1)))
 
 static char path[] = "/tmp/npy-test-XXXXXX";
 
@@ -20,12 +17,12 @@ static bool parse(const char *text, struct npy_header *h)
 static void test_headers(void)
 {
     struct npy_header h;
-    CHECK(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (48,), }   \n", &h));
-    CHECK(!strcmp(h.type, "<i8") && h.rank == 1 && h.dims[0] == 48 && !h.is_fortran);
-    CHECK(parse("{'shape': (2, 256), 'fortran_order': True, 'descr': '<u2'}", &h));
-    CHECK(h.rank == 2 && h.dims[1] == 256 && h.is_fortran);
-    CHECK(parse("{\"descr\":\"<i4\",\"fortran_order\":False,\"shape\":()}", &h) && h.rank == 0);
-    CHECK(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4)}", &h) && h.rank == 4);
+    REQUIRE(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (48,), }   \n", &h));
+    REQUIRE(!strcmp(h.type, "<i8") && h.rank == 1 && h.dims[0] == 48 && !h.is_fortran);
+    REQUIRE(parse("{'shape': (2, 256), 'fortran_order': True, 'descr': '<u2'}", &h));
+    REQUIRE(h.rank == 2 && h.dims[1] == 256 && h.is_fortran);
+    REQUIRE(parse("{\"descr\":\"<i4\",\"fortran_order\":False,\"shape\":()}", &h) && h.rank == 0);
+    REQUIRE(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4)}", &h) && h.rank == 4);
     static const char *const bad[] = {
         "", "{", "{}", "{'descr': '<i8'}", "{'descr': '<i8', 'fortran_order': False}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (1 2)}",
@@ -40,10 +37,10 @@ static void test_headers(void)
         "{'descr': [('a', '<i8')], 'fortran_order': False, 'shape': (1,)}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK(!parse(bad[i], &h));
+        REQUIRE(!parse(bad[i], &h));
     char open[600] = "{'descr': '";
     memset(open + 11, 'x', 500);
-    CHECK(!parse(open, &h)); /* a string without an end */
+    REQUIRE(!parse(open, &h)); /* a string without an end */
 }
 
 /* A file of this header and these bytes. */
@@ -71,40 +68,40 @@ static void test_tokens(void)
     const int64_t wide[] = {1, -2, 2147483647};
     const int32_t narrow[] = {7, -8};
     const uint16_t small[] = {1, 65535, 3, 4};
-    CHECK(!read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", 1, wide,
+    REQUIRE(!read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", 1, wide,
                      sizeof wide, &t));
-    CHECK(t.rank == 1 && t.count == 3 && t.ids[1] == -2 && t.ids[2] == 2147483647);
+    REQUIRE(t.rank == 1 && t.count == 3 && t.ids[1] == -2 && t.ids[2] == 2147483647);
     free(t.ids);
-    CHECK(!read_back("{'descr': '<i4', 'fortran_order': True, 'shape': (2,), }\n", 2, narrow,
+    REQUIRE(!read_back("{'descr': '<i4', 'fortran_order': True, 'shape': (2,), }\n", 2, narrow,
                      sizeof narrow, &t));
-    CHECK(t.ids[0] == 7 && t.ids[1] == -8);
+    REQUIRE(t.ids[0] == 7 && t.ids[1] == -8);
     free(t.ids);
-    CHECK(!read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (2, 2), }\n", 1, small,
+    REQUIRE(!read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (2, 2), }\n", 1, small,
                      sizeof small, &t));
-    CHECK(t.rank == 2 && t.dims[1] == 2 && t.count == 4 && t.ids[1] == 65535);
+    REQUIRE(t.rank == 2 && t.dims[1] == 2 && t.count == 4 && t.ids[1] == 65535);
     free(t.ids);
 
     const int64_t huge[] = {1ll << 31};
-    CHECK(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
+    REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
                            sizeof huge, &t), "too large"));
-    CHECK(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (4,)}", 1, wide,
+    REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (4,)}", 1, wide,
                            sizeof wide, &t), "cut off"));
-    CHECK(strstr(read_back("{'descr': '<i4', 'fortran_order': False, 'shape': (1,)}", 1, wide,
+    REQUIRE(strstr(read_back("{'descr': '<i4', 'fortran_order': False, 'shape': (1,)}", 1, wide,
                            sizeof wide, &t), "more"));
-    CHECK(strstr(read_back("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 1, huge,
+    REQUIRE(strstr(read_back("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 1, huge,
                            sizeof huge, &t), "int64"));
-    CHECK(strstr(read_back("{'descr': '>i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
+    REQUIRE(strstr(read_back("{'descr': '>i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
                            sizeof huge, &t), "little-endian"));
-    CHECK(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 1, huge,
+    REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 1, huge,
                            sizeof huge, &t), "shape"));
-    CHECK(strstr(read_back("{'descr': '<u2', 'fortran_order': True, 'shape': (2, 2)}", 1, huge,
+    REQUIRE(strstr(read_back("{'descr': '<u2', 'fortran_order': True, 'shape': (2, 2)}", 1, huge,
                            sizeof huge, &t), "Fortran"));
-    CHECK(strstr(read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (99999, 99999)}", 1,
+    REQUIRE(strstr(read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (99999, 99999)}", 1,
                            huge, sizeof huge, &t), "too large"));
-    CHECK(strstr(read_back("{'descr': '<u2'", 1, huge, sizeof huge, &t), "header"));
-    CHECK(strstr(read_back("{}", 9, huge, sizeof huge, &t), "version"));
-    CHECK(!t.ids);
-    CHECK(npy_read_tokens("/nowhere", &t) && !t.ids);
+    REQUIRE(strstr(read_back("{'descr': '<u2'", 1, huge, sizeof huge, &t), "header"));
+    REQUIRE(strstr(read_back("{}", 9, huge, sizeof huge, &t), "version"));
+    REQUIRE(!t.ids);
+    REQUIRE(npy_read_tokens("/nowhere", &t) && !t.ids);
 }
 
 static void test_write(void)
@@ -112,24 +109,24 @@ static void test_write(void)
     struct output o;
     struct npy_tokens t;
     const int64_t ids[] = {5, 6, 7, 8, 9, 10};
-    CHECK(output_open(&o, path) && npy_write_header(&o, "<i8", 2, (const size_t[]){2, 3}));
-    CHECK(output_write(&o, ids, sizeof ids) && output_close(&o, true));
-    CHECK(!npy_read_tokens(path, &t) && t.rank == 2 && t.dims[0] == 2 && t.ids[5] == 10);
+    REQUIRE(output_open(&o, path) && npy_write_header(&o, "<i8", 2, (const size_t[]){2, 3}));
+    REQUIRE(output_write(&o, ids, sizeof ids) && output_close(&o, true));
+    REQUIRE(!npy_read_tokens(path, &t) && t.rank == 2 && t.dims[0] == 2 && t.ids[5] == 10);
     free(t.ids);
     const size_t one = 6;
-    CHECK(output_open(&o, path) && npy_write_header(&o, "<i8", 1, &one));
-    CHECK(output_write(&o, ids, sizeof ids) && output_close(&o, true));
-    CHECK(!npy_read_tokens(path, &t) && t.rank == 1 && t.count == 6);
+    REQUIRE(output_open(&o, path) && npy_write_header(&o, "<i8", 1, &one));
+    REQUIRE(output_write(&o, ids, sizeof ids) && output_close(&o, true));
+    REQUIRE(!npy_read_tokens(path, &t) && t.rank == 1 && t.count == 6);
     free(t.ids);
-    CHECK(output_open(&o, path) && output_write(&o, "x", 1) && output_close(&o, false));
-    CHECK(!npy_read_tokens(path, &t) && t.count == 6); /* given up: the old file is still there */
+    REQUIRE(output_open(&o, path) && output_write(&o, "x", 1) && output_close(&o, false));
+    REQUIRE(!npy_read_tokens(path, &t) && t.count == 6); /* given up: the old file is still there */
     free(t.ids);
 }
 
 int main(void)
 {
     int file = mkstemp(path);
-    CHECK(file >= 0);
+    REQUIRE(file >= 0);
     close(file);
     test_headers();
     test_tokens();

@@ -16,7 +16,7 @@ static size_t count_files(const char *folder)
 {
     size_t n = 0;
     DIR *d = opendir(folder);
-    CHECK(d);
+    REQUIRE(d);
     for (const struct dirent *e; (e = readdir(d));)
         n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
     closedir(d);
@@ -41,18 +41,18 @@ static void *write_rows(void *arg)
 static void test_threads(struct qbc *q, const char *path, const uint8_t *want, size_t want_bytes)
 {
     struct qbc_qbm *w = qbc_qbm_begin(q, path, &artifact.facts);
-    CHECK(w);
+    REQUIRE(w);
     struct share shares[] = {{w, 0}, {w, 1}};
     pthread_t helper;
-    CHECK(!pthread_create(&helper, NULL, write_rows, &shares[1]));
+    REQUIRE(!pthread_create(&helper, NULL, write_rows, &shares[1]));
     write_rows(&shares[0]);
-    CHECK(!pthread_join(helper, NULL));
+    REQUIRE(!pthread_join(helper, NULL));
     qbc_qbm_write(w, 0, artifact.tensors[1].offset, weights + TOY_TABLE, artifact.tensors[1].size);
-    CHECK(access(path, F_OK) != 0); /* not before it is whole */
-    CHECK(qbc_qbm_finish(w, true));
+    REQUIRE(access(path, F_OK) != 0); /* not before it is whole */
+    REQUIRE(qbc_qbm_finish(w, true));
     size_t bytes;
     uint8_t *got = toy_read(path, &bytes);
-    CHECK(bytes == want_bytes && !memcmp(got, want, bytes));
+    REQUIRE(bytes == want_bytes && !memcmp(got, want, bytes));
     free(got);
 }
 
@@ -60,12 +60,12 @@ static void test_threads(struct qbc *q, const char *path, const uint8_t *want, s
 static void test_gaps(struct qbc *q, const char *path, size_t want_bytes)
 {
     struct qbc_qbm *w = qbc_qbm_begin(q, path, &artifact.facts);
-    CHECK(w && qbc_qbm_finish(w, true));
+    REQUIRE(w && qbc_qbm_finish(w, true));
     size_t bytes;
     uint8_t *got = toy_read(path, &bytes);
-    CHECK(bytes == want_bytes);
+    REQUIRE(bytes == want_bytes);
     for (size_t i = 8192; i < bytes; i++)
-        CHECK(!got[i]);
+        REQUIRE(!got[i]);
     free(got);
 }
 
@@ -74,20 +74,20 @@ static void test_given_up(struct qbc *q, const char *folder, const char *path)
     size_t bytes, errors = q->errors, files = count_files(folder);
     toy_write(path, "precious", 8);
     struct qbc_qbm *w = qbc_qbm_begin(q, path, &artifact.facts);
-    CHECK(w && !qbc_qbm_finish(w, false));
-    CHECK(q->errors == errors && count_files(folder) == files);
+    REQUIRE(w && !qbc_qbm_finish(w, false));
+    REQUIRE(q->errors == errors && count_files(folder) == files);
     w = qbc_qbm_begin(q, path, &artifact.facts);
     qbc_qbm_write(w, 0, artifact.weights.size - 8, weights, 9); /* beyond the section */
-    CHECK(!qbc_qbm_finish(w, true) && q->errors == errors + 1);
+    REQUIRE(!qbc_qbm_finish(w, true) && q->errors == errors + 1);
     w = qbc_qbm_begin(q, path, &artifact.facts);
-    CHECK(!qbc_qbm_write(w, 1, 0, weights, 9)); /* no such section */
-    CHECK(!qbc_qbm_write(w, 0, 0, weights, 9)); /* too late */
-    CHECK(!qbc_qbm_finish(w, true) && q->errors == errors + 2);
+    REQUIRE(!qbc_qbm_write(w, 1, 0, weights, 9)); /* no such section */
+    REQUIRE(!qbc_qbm_write(w, 0, 0, weights, 9)); /* too late */
+    REQUIRE(!qbc_qbm_finish(w, true) && q->errors == errors + 2);
     artifact.tensors[1].size += 4096;
-    CHECK(!qbc_qbm_begin(q, path, &artifact.facts) && q->errors == errors + 3);
+    REQUIRE(!qbc_qbm_begin(q, path, &artifact.facts) && q->errors == errors + 3);
     artifact.tensors[1].size -= 4096;
     uint8_t *got = toy_read(path, &bytes);
-    CHECK(bytes == 8 && !memcmp(got, "precious", 8) && count_files(folder) == files);
+    REQUIRE(bytes == 8 && !memcmp(got, "precious", 8) && count_files(folder) == files);
     free(got);
 }
 
@@ -95,21 +95,21 @@ static void test_unwritable(struct qbc *q, const char *folder)
 {
     size_t errors = q->errors, files = count_files(folder);
     struct stat before, after;
-    CHECK(!toy_emit(q, &artifact, "/nowhere/x.qbm") && q->errors == errors + 1);
-    CHECK(!toy_emit(q, &artifact, folder) && q->errors == errors + 2);
-    CHECK(!stat("/dev/full", &before));
-    CHECK(!toy_emit(q, &artifact, "/dev/full") && q->errors == errors + 3); /* a full disk */
-    CHECK(!stat("/dev/full", &after) && S_ISCHR(after.st_mode) && before.st_ino == after.st_ino);
+    REQUIRE(!toy_emit(q, &artifact, "/nowhere/x.qbm") && q->errors == errors + 1);
+    REQUIRE(!toy_emit(q, &artifact, folder) && q->errors == errors + 2);
+    REQUIRE(!stat("/dev/full", &before));
+    REQUIRE(!toy_emit(q, &artifact, "/dev/full") && q->errors == errors + 3); /* a full disk */
+    REQUIRE(!stat("/dev/full", &after) && S_ISCHR(after.st_mode) && before.st_ino == after.st_ino);
 
     const struct rlimit small = {5000, RLIM_INFINITY};
     struct rlimit usual;
-    CHECK(!getrlimit(RLIMIT_FSIZE, &usual));
+    REQUIRE(!getrlimit(RLIMIT_FSIZE, &usual));
     signal(SIGXFSZ, SIG_IGN);
-    CHECK(!setrlimit(RLIMIT_FSIZE, &small));
-    CHECK(!toy_emit(q, &artifact, toy_path("big.qbm")) && q->errors == errors + 4);
-    CHECK(!setrlimit(RLIMIT_FSIZE, &usual));
+    REQUIRE(!setrlimit(RLIMIT_FSIZE, &small));
+    REQUIRE(!toy_emit(q, &artifact, toy_path("big.qbm")) && q->errors == errors + 4);
+    REQUIRE(!setrlimit(RLIMIT_FSIZE, &usual));
     signal(SIGXFSZ, SIG_DFL);
-    CHECK(count_files(folder) == files);
+    REQUIRE(count_files(folder) == files);
 }
 
 /* A child is stopped while it writes. */
@@ -119,7 +119,7 @@ static void test_signals(struct qbc *q, const char *folder)
     size_t files = count_files(folder);
     for (size_t i = 0; i < 3; i++) {
         pid_t child = fork();
-        CHECK(child >= 0);
+        REQUIRE(child >= 0);
         if (child == 0) {
             struct qbc_qbm *w = qbc_qbm_begin(q, toy_path("stopped.qbm"), &artifact.facts);
             qbc_qbm_write(w, 0, 0, weights, 100);
@@ -128,14 +128,14 @@ static void test_signals(struct qbc *q, const char *folder)
             _exit(1);
         }
         int status;
-        CHECK(waitpid(child, &status, 0) == child);
-        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
-        CHECK(count_files(folder) == files);
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
+        REQUIRE(count_files(folder) == files);
     }
     /* afterwards signals do again what they did before */
     struct sigaction now;
-    CHECK(toy_emit(q, &artifact, toy_path("calm.qbm")));
-    CHECK(!sigaction(SIGINT, NULL, &now) && now.sa_handler == SIG_DFL);
+    REQUIRE(toy_emit(q, &artifact, toy_path("calm.qbm")));
+    REQUIRE(!sigaction(SIGINT, NULL, &now) && now.sa_handler == SIG_DFL);
 }
 
 /* A link is followed, not replaced. */
@@ -143,24 +143,24 @@ static void test_link(struct qbc *q)
 {
     struct stat about;
     toy_write(toy_path("real.qbm"), "", 0);
-    CHECK(!symlink("real.qbm", toy_path("link.qbm")));
-    CHECK(toy_emit(q, &artifact, toy_path("link.qbm")));
-    CHECK(!lstat(toy_path("link.qbm"), &about) && S_ISLNK(about.st_mode));
-    CHECK(!lstat(toy_path("real.qbm"), &about) && S_ISREG(about.st_mode) && about.st_size > 8192);
+    REQUIRE(!symlink("real.qbm", toy_path("link.qbm")));
+    REQUIRE(toy_emit(q, &artifact, toy_path("link.qbm")));
+    REQUIRE(!lstat(toy_path("link.qbm"), &about) && S_ISLNK(about.st_mode));
+    REQUIRE(!lstat(toy_path("real.qbm"), &about) && S_ISREG(about.st_mode) && about.st_size > 8192);
 }
 
 int main(void)
 {
     struct qbc q = {0};
     size_t bytes, image_bytes;
-    CHECK(qbc_open(&q));
+    REQUIRE(qbc_open(&q));
     uint8_t *image =
         toy_image(toy_native(), "test/unit/inputs/toy_image.c", "", &image_bytes);
-    CHECK(image);
+    REQUIRE(image);
     toy_artifact(&artifact);
     toy_add_variant(&artifact, toy_native(), image, image_bytes);
     toy_weights(weights);
-    CHECK(toy_emit(&q, &artifact, toy_path("first.qbm")));
+    REQUIRE(toy_emit(&q, &artifact, toy_path("first.qbm")));
     uint8_t *first = toy_read(toy_path("first.qbm"), &bytes);
     test_threads(&q, toy_path("second.qbm"), first, bytes);
     test_gaps(&q, toy_path("gaps.qbm"), bytes);

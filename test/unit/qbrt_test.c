@@ -23,14 +23,14 @@ static struct machine start(const char *path, int threads)
         qbrt_open_file(path, m.memory[0], qbrt_model_size(), &m.model, detail);
     if (status)
         fprintf(stderr, "%s: %s (%s)\n", path, qbrt_status_text(status), detail);
-    CHECK(status == QBRT_OK);
+    REQUIRE(status == QBRT_OK);
     size_t bytes = qbrt_session_size(m.model);
     m.memory[1] = room(bytes);
     memset(m.memory[1], 0x55, bytes);
     m.memory[2] = room(qbrt_pool_size(threads));
-    CHECK(!qbrt_pool_create(threads, m.memory[2], qbrt_pool_size(threads), &m.pool));
+    REQUIRE(!qbrt_pool_create(threads, m.memory[2], qbrt_pool_size(threads), &m.pool));
     struct qbrt_parallel parallel = qbrt_pool_parallel(m.pool);
-    CHECK(!qbrt_session_create(m.model, m.memory[1], bytes, &parallel, &m.session));
+    REQUIRE(!qbrt_session_create(m.model, m.memory[1], bytes, &parallel, &m.session));
     return m;
 }
 
@@ -63,13 +63,13 @@ static void test_eval(const char *path, int threads)
         memset(got, 0, sizeof got);
         for (size_t at = 0; at < N; at += cut) {
             size_t n = N - at < cut ? N - at : cut;
-            CHECK(!qbrt_eval_all(m.session, tokens + at, n, got + at * TOY_VOCAB));
+            REQUIRE(!qbrt_eval_all(m.session, tokens + at, n, got + at * TOY_VOCAB));
         }
-        CHECK(!memcmp(want, got, sizeof want));
+        REQUIRE(!memcmp(want, got, sizeof want));
         qbrt_reset(m.session);
-        CHECK(!qbrt_eval(m.session, tokens, cut, got));
-        CHECK(!memcmp(want + (cut - 1) * TOY_VOCAB, got, TOY_VOCAB * sizeof *got));
-        CHECK(qbrt_position(m.session) == cut && qbrt_room(m.session) == TOY_CONTEXT - cut);
+        REQUIRE(!qbrt_eval(m.session, tokens, cut, got));
+        REQUIRE(!memcmp(want + (cut - 1) * TOY_VOCAB, got, TOY_VOCAB * sizeof *got));
+        REQUIRE(qbrt_position(m.session) == cut && qbrt_room(m.session) == TOY_CONTEXT - cut);
     }
     stop(m);
 }
@@ -81,28 +81,28 @@ static void test_bad_calls(const char *path)
     float logits[TOY_VOCAB] = {42};
     int32_t tokens[TOY_CONTEXT + 1] = {1, 2, 3};
     const int32_t bad[] = {1, TOY_VOCAB}, negative[] = {1, -1};
-    CHECK(qbrt_eval(m.session, tokens, 0, logits) == QBRT_BAD_COUNT);
-    CHECK(qbrt_eval(m.session, tokens, TOY_CONTEXT + 1, logits) == QBRT_BAD_COUNT);
-    CHECK(qbrt_eval(m.session, bad, 2, logits) == QBRT_BAD_TOKEN);
-    CHECK(qbrt_eval_all(m.session, negative, 2, logits) == QBRT_BAD_TOKEN);
-    CHECK(qbrt_eval(m.session, tokens, 1, NULL) == QBRT_BAD_ARGUMENT);
-    CHECK(logits[0] == 42 && qbrt_position(m.session) == 0);
-    CHECK(!qbrt_eval(m.session, tokens, TOY_CONTEXT, logits));
-    CHECK(qbrt_eval(m.session, tokens, 1, logits) == QBRT_BAD_COUNT);
+    REQUIRE(qbrt_eval(m.session, tokens, 0, logits) == QBRT_BAD_COUNT);
+    REQUIRE(qbrt_eval(m.session, tokens, TOY_CONTEXT + 1, logits) == QBRT_BAD_COUNT);
+    REQUIRE(qbrt_eval(m.session, bad, 2, logits) == QBRT_BAD_TOKEN);
+    REQUIRE(qbrt_eval_all(m.session, negative, 2, logits) == QBRT_BAD_TOKEN);
+    REQUIRE(qbrt_eval(m.session, tokens, 1, NULL) == QBRT_BAD_ARGUMENT);
+    REQUIRE(logits[0] == 42 && qbrt_position(m.session) == 0);
+    REQUIRE(!qbrt_eval(m.session, tokens, TOY_CONTEXT, logits));
+    REQUIRE(qbrt_eval(m.session, tokens, 1, logits) == QBRT_BAD_COUNT);
 
     struct qbrt_session *s;
     struct qbrt_model *model;
     struct qbrt_pool *pool;
     char detail[QBRT_DETAIL];
     size_t bytes = qbrt_session_size(m.model);
-    CHECK(qbrt_session_create(m.model, m.memory[1], bytes - 1, NULL, &s) == QBRT_NO_ROOM && !s);
-    CHECK(qbrt_session_create(m.model, (char *)m.memory[1] + 8, bytes, NULL, &s) ==
+    REQUIRE(qbrt_session_create(m.model, m.memory[1], bytes - 1, NULL, &s) == QBRT_NO_ROOM && !s);
+    REQUIRE(qbrt_session_create(m.model, (char *)m.memory[1] + 8, bytes, NULL, &s) ==
           QBRT_BAD_ALIGN);
-    CHECK(qbrt_open_file(path, m.memory[1], qbrt_model_size() - 1, &model, NULL) == QBRT_NO_ROOM);
-    CHECK(qbrt_open_file("/nowhere", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
-    CHECK(qbrt_open_file("/tmp", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
-    CHECK(qbrt_pool_size(0) == 0 && qbrt_pool_size(1025) == 0);
-    CHECK(qbrt_pool_create(2, m.memory[1], qbrt_pool_size(2) - 1, &pool) == QBRT_NO_ROOM);
+    REQUIRE(qbrt_open_file(path, m.memory[1], qbrt_model_size() - 1, &model, NULL) == QBRT_NO_ROOM);
+    REQUIRE(qbrt_open_file("/nowhere", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
+    REQUIRE(qbrt_open_file("/tmp", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
+    REQUIRE(qbrt_pool_size(0) == 0 && qbrt_pool_size(1025) == 0);
+    REQUIRE(qbrt_pool_create(2, m.memory[1], qbrt_pool_size(2) - 1, &pool) == QBRT_NO_ROOM);
     stop(m);
 }
 
@@ -110,20 +110,20 @@ static void test_facts(const char *path)
 {
     struct machine m = start(path, 2);
     const struct qbrt_facts *f = qbrt_facts(m.model);
-    CHECK(f->vocab == TOY_VOCAB && f->context == TOY_CONTEXT && f->chunk == TOY_CHUNK);
-    CHECK(f->parameters == TOY_TABLE + TOY_VOCAB && f->bos == -1 && f->variant == 0);
-    CHECK(f->n_tensors == 2 && f->n_record == 2 && f->n_states == 1 && f->n_variants == 1);
-    CHECK(!strcmp(f->producer, "qbc test") && !*f->chat_template && !f->tokenizer);
-    CHECK(f->weights_bytes == (TOY_TABLE + TOY_VOCAB) * sizeof(float));
+    REQUIRE(f->vocab == TOY_VOCAB && f->context == TOY_CONTEXT && f->chunk == TOY_CHUNK);
+    REQUIRE(f->parameters == TOY_TABLE + TOY_VOCAB && f->bos == -1 && f->variant == 0);
+    REQUIRE(f->n_tensors == 2 && f->n_record == 2 && f->n_states == 1 && f->n_variants == 1);
+    REQUIRE(!strcmp(f->producer, "qbc test") && !*f->chat_template && !f->tokenizer);
+    REQUIRE(f->weights_bytes == (TOY_TABLE + TOY_VOCAB) * sizeof(float));
     struct qbrt_tensor_facts t = qbrt_tensor(m.model, 1);
-    CHECK(!strcmp(t.name, "values") && t.lookup && t.block == 0 && t.offset == 4096);
-    CHECK(qbrt_tensor(m.model, 0).block == -1 && !*qbrt_tensor(m.model, 2).name);
-    CHECK(!strcmp(qbrt_record_key(m.model, 0), "flags")); /* sorted */
-    CHECK(!strcmp(qbrt_record_value(m.model, 1), "f32") && !*qbrt_record_key(m.model, 2));
-    CHECK(qbrt_is_eos(m.model, TOY_VOCAB - 1) && !qbrt_is_eos(m.model, 0));
-    CHECK(qbrt_eos(m.model, 1) == -1);
-    CHECK(!strcmp(qbrt_requirement(m.model, 0, 0), toy_native()->requirement));
-    CHECK(!*qbrt_requirement(m.model, 0, 1) && !*qbrt_requirement(m.model, 1, 0));
+    REQUIRE(!strcmp(t.name, "values") && t.lookup && t.block == 0 && t.offset == 4096);
+    REQUIRE(qbrt_tensor(m.model, 0).block == -1 && !*qbrt_tensor(m.model, 2).name);
+    REQUIRE(!strcmp(qbrt_record_key(m.model, 0), "flags")); /* sorted */
+    REQUIRE(!strcmp(qbrt_record_value(m.model, 1), "f32") && !*qbrt_record_key(m.model, 2));
+    REQUIRE(qbrt_is_eos(m.model, TOY_VOCAB - 1) && !qbrt_is_eos(m.model, 0));
+    REQUIRE(qbrt_eos(m.model, 1) == -1);
+    REQUIRE(!strcmp(qbrt_requirement(m.model, 0, 0), toy_native()->requirement));
+    REQUIRE(!*qbrt_requirement(m.model, 0, 1) && !*qbrt_requirement(m.model, 1, 0));
     stop(m);
 }
 
@@ -135,22 +135,22 @@ static void test_save(const char *path)
     struct machine a = start(path, 1), b = start(path, 2);
     size_t bytes = qbrt_state_size(a.session);
     uint8_t *saved = malloc(bytes);
-    CHECK(!qbrt_eval(a.session, tokens, 20, want));
-    CHECK(qbrt_state_save(a.session, saved, bytes - 1) == QBRT_NO_ROOM);
-    CHECK(!qbrt_state_save(a.session, saved, bytes));
-    CHECK(!qbrt_eval(a.session, tokens + 20, 7, want));
+    REQUIRE(!qbrt_eval(a.session, tokens, 20, want));
+    REQUIRE(qbrt_state_save(a.session, saved, bytes - 1) == QBRT_NO_ROOM);
+    REQUIRE(!qbrt_state_save(a.session, saved, bytes));
+    REQUIRE(!qbrt_eval(a.session, tokens + 20, 7, want));
 
-    CHECK(!qbrt_eval(b.session, tokens, 3, got));
+    REQUIRE(!qbrt_eval(b.session, tokens, 3, got));
     for (size_t i = 0; i < bytes; i++) {
         saved[i] ^= 4;
-        CHECK(qbrt_state_restore(b.session, saved, bytes) == QBRT_BAD_STATE);
+        REQUIRE(qbrt_state_restore(b.session, saved, bytes) == QBRT_BAD_STATE);
         saved[i] ^= 4;
     }
-    CHECK(qbrt_state_restore(b.session, saved, bytes - 1) == QBRT_BAD_STATE);
-    CHECK(qbrt_position(b.session) == 3);
-    CHECK(!qbrt_state_restore(b.session, saved, bytes) && qbrt_position(b.session) == 20);
-    CHECK(!qbrt_eval(b.session, tokens + 20, 7, got));
-    CHECK(!memcmp(want, got, sizeof want));
+    REQUIRE(qbrt_state_restore(b.session, saved, bytes - 1) == QBRT_BAD_STATE);
+    REQUIRE(qbrt_position(b.session) == 3);
+    REQUIRE(!qbrt_state_restore(b.session, saved, bytes) && qbrt_position(b.session) == 20);
+    REQUIRE(!qbrt_eval(b.session, tokens + 20, 7, got));
+    REQUIRE(!memcmp(want, got, sizeof want));
     free(saved);
     stop(a);
     stop(b);
@@ -174,31 +174,31 @@ static void test_variants(struct qbc *q)
     toy_add_variant(&a, toy_native(), image, bytes);
     toy_add_variant(&a, toy_native(), image, bytes);
     toy_add_variant(&a, &future, image, bytes);
-    CHECK(toy_emit(q, &a, toy_path("fat.qbm")));
+    REQUIRE(toy_emit(q, &a, toy_path("fat.qbm")));
     struct machine m = start(toy_path("fat.qbm"), 2);
-    CHECK(qbrt_facts(m.model)->variant == 1);
+    REQUIRE(qbrt_facts(m.model)->variant == 1);
     stop(m);
 
     toy_artifact(&a);
     toy_add_variant(&a, &future, image, bytes);
-    CHECK(toy_emit(q, &a, toy_path("future.qbm")));
-    CHECK(qbrt_open_file(toy_path("future.qbm"), memory, qbrt_model_size(), &model, detail) ==
+    REQUIRE(toy_emit(q, &a, toy_path("future.qbm")));
+    REQUIRE(qbrt_open_file(toy_path("future.qbm"), memory, qbrt_model_size(), &model, detail) ==
           QBRT_NO_VARIANT);
-    CHECK(!model && strstr(detail, "'avx4096'") && strstr(detail, "future"));
+    REQUIRE(!model && strstr(detail, "'avx4096'") && strstr(detail, "future"));
 
     uint8_t *arm = toy_image(stranger, "test/unit/inputs/toy_image.c", "", &arm_bytes);
     if (arm) {
         toy_artifact(&a);
         toy_add_variant(&a, stranger, arm, arm_bytes);
-        CHECK(toy_emit(q, &a, toy_path("arm.qbm")));
-        CHECK(qbrt_open_file(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail) ==
+        REQUIRE(toy_emit(q, &a, toy_path("arm.qbm")));
+        REQUIRE(qbrt_open_file(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail) ==
               QBRT_NO_VARIANT);
-        CHECK(strstr(detail, stranger->triple));
-        CHECK(!qbrt_open_facts(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail));
-        CHECK(qbrt_facts(model)->vocab == TOY_VOCAB && qbrt_facts(model)->variant == -1);
+        REQUIRE(strstr(detail, stranger->triple));
+        REQUIRE(!qbrt_open_facts(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail));
+        REQUIRE(qbrt_facts(model)->vocab == TOY_VOCAB && qbrt_facts(model)->variant == -1);
         struct qbrt_session *s;
         void *session = room(qbrt_session_size(model));
-        CHECK(qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s) ==
+        REQUIRE(qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s) ==
               QBRT_NO_VARIANT);
         free(session);
         qbrt_close(model);
@@ -218,13 +218,13 @@ static void test_memory(const char *path)
     struct qbrt_session *s;
     const int32_t token = 5;
     float want[TOY_VOCAB], got[TOY_VOCAB];
-    CHECK(!qbrt_open_memory(file, bytes, qbrt_this_machine(), memory, qbrt_model_size(), &model,
+    REQUIRE(!qbrt_open_memory(file, bytes, qbrt_this_machine(), memory, qbrt_model_size(), &model,
                             NULL));
     void *session = room(qbrt_session_size(model));
-    CHECK(!qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s));
-    CHECK(!qbrt_eval(s, &token, 1, got));
+    REQUIRE(!qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s));
+    REQUIRE(!qbrt_eval(s, &token, 1, got));
     toy_expect(&token, 1, want);
-    CHECK(!memcmp(want, got, sizeof want));
+    REQUIRE(!memcmp(want, got, sizeof want));
     qbrt_close(model);
     free(session);
     free(memory);
@@ -234,7 +234,7 @@ static void test_memory(const char *path)
 int main(void)
 {
     struct qbc q = {0};
-    CHECK(qbc_open(&q));
+    REQUIRE(qbc_open(&q));
     char path[300];
     snprintf(path, sizeof path, "%s", toy_path("toy.qbm"));
     toy_make(&q, path);

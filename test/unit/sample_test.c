@@ -1,14 +1,11 @@
 /* sample_test: the three limits, their order, the frequencies drawn, and logits that are no
  * numbers. */
+#include "check.h"
 #include "qbrt.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CHECK(condition) \
-    ((condition) ? (void)0 \
-                 : (fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition), exit(1)))
 
 enum { V = 6, DRAWS = 20000 };
 static const float logits[V] = {1.0f, 3.0f, 2.0f, 3.0f, -1.0f, -INFINITY};
@@ -21,7 +18,7 @@ static void frequencies(struct qbrt_sampler sampler, double *share)
         share[i] = 0;
     for (int i = 0; i < DRAWS; i++) {
         int32_t token = qbrt_sample(&sampler, logits, V, scratch);
-        CHECK(token >= 0 && token < V);
+        REQUIRE(token >= 0 && token < V);
         share[token] += 1.0 / DRAWS;
     }
 }
@@ -35,8 +32,8 @@ static void expect(struct qbrt_sampler sampler, int kept)
         sum += want[order[i]] = exp(logits[order[i]] / sampler.temperature);
     frequencies(sampler, share);
     for (int i = 0; i < V; i++) {
-        CHECK(fabs(share[i] - want[i] / sum) < 0.015);
-        CHECK(want[i] > 0 || share[i] == 0);
+        REQUIRE(fabs(share[i] - want[i] / sum) < 0.015);
+        REQUIRE(want[i] > 0 || share[i] == 0);
     }
 }
 
@@ -80,13 +77,13 @@ static void test_exponential(void)
         struct qbrt_candidate scratch[2];
         struct qbrt_sampler s = {.temperature = 1, .top_p = 1, .state = 3};
         qbrt_sample(&s, two, 2, scratch);
-        CHECK(fabs(scratch[1].weight / exp(-(double)x) - 1) < 1e-6);
+        REQUIRE(fabs(scratch[1].weight / exp(-(double)x) - 1) < 1e-6);
     }
     const float far[2] = {0, -86.5f}, beyond[2] = {0, -1e30f};
     struct qbrt_candidate scratch[2];
     struct qbrt_sampler s = {.temperature = 1, .top_p = 1, .state = 3};
-    CHECK(qbrt_sample(&s, far, 2, scratch) == 0 && scratch[1].weight > 0);
-    CHECK(qbrt_sample(&s, beyond, 2, scratch) == 0 && scratch[1].weight == 0);
+    REQUIRE(qbrt_sample(&s, far, 2, scratch) == 0 && scratch[1].weight > 0);
+    REQUIRE(qbrt_sample(&s, beyond, 2, scratch) == 0 && scratch[1].weight == 0);
 }
 
 static void test_odd(void)
@@ -95,25 +92,25 @@ static void test_odd(void)
     const float infinite[3] = {1, INFINITY, INFINITY}, equal[3] = {2, 2, 2};
     const float hopeless[3] = {-INFINITY, -INFINITY, -INFINITY};
     struct qbrt_candidate scratch[3];
-    CHECK(qbrt_argmax(nan_first, 3) == 2 && qbrt_argmax(all_nan, 3) == 0);
-    CHECK(qbrt_argmax(infinite, 3) == 1 && qbrt_argmax(equal, 3) == 0);
+    REQUIRE(qbrt_argmax(nan_first, 3) == 2 && qbrt_argmax(all_nan, 3) == 0);
+    REQUIRE(qbrt_argmax(infinite, 3) == 1 && qbrt_argmax(equal, 3) == 0);
     for (uint64_t seed = 0; seed < 1000; seed++) {
         struct qbrt_sampler s = {.temperature = 1, .top_p = 0.9f, .min_p = 0.01f, .state = seed};
-        CHECK(qbrt_sample(&s, nan_first, 3, scratch) != 0);
-        CHECK(qbrt_sample(&s, infinite, 3, scratch) != 0);
+        REQUIRE(qbrt_sample(&s, nan_first, 3, scratch) != 0);
+        REQUIRE(qbrt_sample(&s, infinite, 3, scratch) != 0);
         int32_t token = qbrt_sample(&s, all_nan, 3, scratch);
-        CHECK(token >= 0 && token < 3);
+        REQUIRE(token >= 0 && token < 3);
         token = qbrt_sample(&s, hopeless, 3, scratch);
-        CHECK(token >= 0 && token < 3);
+        REQUIRE(token >= 0 && token < 3);
         s.top_p = 1;
         s.min_p = 0;
-        CHECK(qbrt_sample(&s, nan_first, 3, scratch) != 0);
+        REQUIRE(qbrt_sample(&s, nan_first, 3, scratch) != 0);
         token = qbrt_sample(&s, all_nan, 3, scratch);
-        CHECK(token >= 0 && token < 3);
+        REQUIRE(token >= 0 && token < 3);
         s.temperature = 0;
-        CHECK(qbrt_sample(&s, equal, 3, scratch) == 0);
+        REQUIRE(qbrt_sample(&s, equal, 3, scratch) == 0);
         s.temperature = NAN;
-        CHECK(qbrt_sample(&s, equal, 3, scratch) == 0);
+        REQUIRE(qbrt_sample(&s, equal, 3, scratch) == 0);
     }
 }
 
@@ -126,10 +123,10 @@ static void test_seed(void)
     c.state = 43;
     for (int i = 0; i < 100; i++) {
         int32_t token = qbrt_sample(&a, logits, V, scratch);
-        CHECK(token == qbrt_sample(&b, logits, V, scratch));
+        REQUIRE(token == qbrt_sample(&b, logits, V, scratch));
         differ += token != qbrt_sample(&c, logits, V, scratch);
     }
-    CHECK(differ > 10);
+    REQUIRE(differ > 10);
 }
 
 int main(void)

@@ -6,6 +6,8 @@
 #ifndef TOY_H
 #define TOY_H
 
+#include "check.h"
+#include "emit.h"
 #include "qbm.h"
 
 #include <math.h>
@@ -17,10 +19,6 @@
 
 enum { TOY_VOCAB = 32, TOY_CONTEXT = 64, TOY_CHUNK = 8 };
 enum { TOY_TABLE = TOY_VOCAB * TOY_VOCAB };
-
-#define CHECK(condition) \
-    ((condition) ? (void)0 \
-                 : (fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition), exit(1)))
 
 struct toy {
     const char *target, *triple, *compiler, *requirement;
@@ -50,7 +48,7 @@ static inline const char *toy_folder(void)
     static char folder[] = "/tmp/qbrt-test-XXXXXX";
     static bool is_made;
     if (!is_made)
-        CHECK(mkdtemp(folder));
+        REQUIRE(mkdtemp(folder));
     is_made = true;
     return folder;
 }
@@ -69,18 +67,18 @@ static inline void toy_clean(void)
 {
     char command[400];
     snprintf(command, sizeof command, "rm -rf '%s'", toy_folder());
-    CHECK(system(command) == 0);
+    REQUIRE(system(command) == 0);
 }
 
 static inline uint8_t *toy_read(const char *path, size_t *bytes)
 {
     FILE *f = fopen(path, "rb");
-    CHECK(f);
+    REQUIRE(f);
     fseek(f, 0, SEEK_END);
     *bytes = (size_t)ftell(f);
     rewind(f);
     uint8_t *data = aligned_alloc(64, (*bytes + 64) / 64 * 64);
-    CHECK(data && fread(data, 1, *bytes, f) == *bytes);
+    REQUIRE(data && fread(data, 1, *bytes, f) == *bytes);
     fclose(f);
     return data;
 }
@@ -88,8 +86,8 @@ static inline uint8_t *toy_read(const char *path, size_t *bytes)
 static inline void toy_write(const char *path, const void *data, size_t bytes)
 {
     FILE *f = fopen(path, "wb");
-    CHECK(f && fwrite(data, 1, bytes, f) == bytes);
-    CHECK(fclose(f) == 0);
+    REQUIRE(f && fwrite(data, 1, bytes, f) == bytes);
+    REQUIRE(fclose(f) == 0);
 }
 
 /* The same flags that compiler/emit links with; `more` goes to the linker. NULL: no compiler. */
@@ -107,39 +105,16 @@ static inline uint8_t *toy_image(const struct toy *toy, const char *source, cons
              "/usr/lib/llvm-22/bin/ld.lld -shared -Bsymbolic --no-rosegment -z rodynamic "
              "-z norelro %s %s -o %s",
              toy->compiler, source, object, more, object, image);
-    CHECK(system(command) == 0);
+    REQUIRE(system(command) == 0);
     return toy_read(image, bytes);
 }
 
-/* The value of a dynamic symbol of a sound image. */
-static inline uint64_t toy_symbol(const uint8_t *image, const char *name)
+/* The address of an exported function. */
+static inline uint64_t toy_symbol(uint8_t *image, size_t bytes, const char *name)
 {
-    uint64_t sections, at, size, strings_header, strings;
-    uint16_t n;
-    memcpy(&sections, image + 40, 8);
-    memcpy(&n, image + 60, 2);
-    for (uint16_t i = 0; i < n; i++) {
-        const uint8_t *section = image + sections + 64 * i;
-        uint32_t type, link;
-        memcpy(&type, section + 4, 4);
-        if (type != 11)
-            continue;
-        memcpy(&at, section + 24, 8);
-        memcpy(&size, section + 32, 8);
-        memcpy(&link, section + 40, 4);
-        strings_header = sections + 64 * link;
-        memcpy(&strings, image + strings_header + 24, 8);
-        for (uint64_t s = at; s < at + size; s += 24) {
-            uint32_t where;
-            uint64_t value;
-            memcpy(&where, image + s, 4);
-            memcpy(&value, image + s + 8, 8);
-            if (!strcmp((const char *)image + strings + where, name))
-                return value;
-        }
-    }
-    CHECK(!"the symbol is there");
-    return 0;
+    uint64_t address = qbc_image_symbol((struct qbc_bytes){image, bytes}, name);
+    REQUIRE(address);
+    return address;
 }
 
 /* weights[token][v], then what a token adds to the state. */
@@ -187,15 +162,15 @@ static inline void toy_artifact(struct toy_artifact *a)
 }
 
 static inline void toy_add_variant(struct toy_artifact *a, const struct toy *toy,
-                                   const uint8_t *image, size_t bytes)
+                                   uint8_t *image, size_t bytes)
 {
     size_t i = a->facts.n_variants++;
     a->requirements[i][0] = toy->requirement;
     a->variants[i] = (struct qbc_artifact_variant){
         .target = toy->target, .triple = toy->triple, .machine = toy->machine,
         .requirements = a->requirements[i], .n_requirements = 1, .image = image,
-        .image_bytes = bytes, .decode = toy_symbol(image, "toy_decode"),
-        .step = toy_symbol(image, "toy_step"),
+        .image_bytes = bytes, .decode = toy_symbol(image, bytes, "toy_decode"),
+        .step = toy_symbol(image, bytes, "toy_step"),
     };
 }
 
@@ -217,10 +192,10 @@ static inline void toy_make(struct qbc *q, const char *path)
     struct toy_artifact a;
     size_t bytes;
     uint8_t *image = toy_image(toy_native(), "test/unit/inputs/toy_image.c", "", &bytes);
-    CHECK(image);
+    REQUIRE(image);
     toy_artifact(&a);
     toy_add_variant(&a, toy_native(), image, bytes);
-    CHECK(toy_emit(q, &a, path));
+    REQUIRE(toy_emit(q, &a, path));
     free(image);
 }
 
