@@ -145,7 +145,7 @@ static enum qbrt_status open_path(const char *path, bool with_code, void *memory
     if (!path || !out)
         return QBRT_BAD_ARGUMENT;
     *out = NULL;
-    int number = open(path, O_RDONLY | O_CLOEXEC);
+    int number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe shall not wait */
     if (number < 0)
         return QBRT_CANNOT_OPEN;
     size_t size = 0;
