@@ -87,7 +87,9 @@ void qbrt_find_added(struct qbrt_encoder *e, const struct qbrt_added_tables *tab
 {
     struct qbrt_matcher m;
     size_t done = 0, at = 0;
-    qbrt_match_begin(&m, e, 0, false, text);
+    bool bytes = tables->entries == QBRT_TABLE_late &&
+                 (QBRT_HEADER(e->t, flags) & QBRT_TOKENIZER_EARLY_BYTES);
+    qbrt_match_begin(&m, e, 0, bytes, text);
     while (at < text.length && e->t->table[tables->entries].count && !e->small) {
         struct qbrt_tokenizer_added entry;
         struct qbrt_text here = {text.data + at, text.length - at};
@@ -104,7 +106,8 @@ void qbrt_find_added(struct qbrt_encoder *e, const struct qbrt_added_tables *tab
             continue;
         if (start > done)
             tables->rest(e, (struct qbrt_text){text.data + done, start - done}, front && !done);
-        qbrt_encoder_add(e, (int32_t)entry.id);
+        if (end > start) /* else the token before has taken all of it along */
+            qbrt_encoder_add(e, (int32_t)entry.id);
         done = end;
     }
     if (done < text.length)

@@ -29,7 +29,8 @@ enum qbrt_tokenizer_header_flags {
     QBRT_TOKENIZER_BYTE_FALLBACK = 4, /* an unknown character is its bytes' tokens */
     QBRT_TOKENIZER_FUSE_UNKNOWN = 8,  /* unknown characters in a row are one token */
     QBRT_TOKENIZER_LOSSY = 16,        /* decoded bytes may be no UTF-8 */
-    QBRT_TOKENIZER_SPACED = 32        /* no decoder: a space between tokens */
+    QBRT_TOKENIZER_SPACED = 32,       /* no decoder: a space between tokens */
+    QBRT_TOKENIZER_EARLY_BYTES = 64   /* late tokens look at bytes, as ByteLevel spells them */
 };
 
 enum qbrt_tokenizer_table_id {

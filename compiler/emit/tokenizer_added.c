@@ -90,14 +90,23 @@ static bool normalize(struct builder *b, const struct qbrt_tokenizer *t, struct 
     struct qbrt_text text = qbrt_text_normalize(
         &e, (struct qbrt_text){(const uint8_t *)token->content.data, token->content.length},
         &front);
-    if (text.length == 0 || e.small)
-        return qbc_token_fail(b, "added_tokens: nothing is left of \"%s\" when it is normalized",
-                    token->content.data);
+    if (e.small)
+        return qbc_token_fail(b, "internal error: no scratch to normalize an added token");
     token->spelling = (struct text){qbc_copy(b->q, (const char *)text.data, text.length),
                                     text.length};
-    if (!qbc_token_text_equal(token->spelling, token->content))
-        qbc_token_vocab_set_id(b, token->id, token->spelling, true); /* decoding starts from it, too */
     return true;
+}
+
+/* Decoding, too, starts from what a token is normalized to; by the normalizer ByteLevel that is the
+ * spelling of its bytes. */
+static void set_texts(struct builder *b)
+{
+    for (size_t i = 0; i < b->n_added; i++) {
+        struct text text = b->added[i].spelling;
+        if (b->added[i].normalized && (b->header.flags & QBRT_TOKENIZER_EARLY_BYTES))
+            text = qbc_token_vocab_spell(b, text);
+        qbc_token_vocab_set_id(b, b->added[i].id, text, true);
+    }
 }
 
 static bool normalize_all(struct builder *b)
@@ -143,7 +152,7 @@ static void write_list(struct builder *b, bool normalized)
     struct added *list = qbc_alloc(b->q, (b->n_added + 1) * sizeof *list);
     size_t n = 0, i = 0;
     for (size_t k = 0; k < b->n_added; k++)
-        if (b->added[k].normalized == normalized)
+        if (b->added[k].normalized == normalized && b->added[k].spelling.length > 0)
             list[n++] = b->added[k];
     if (n == 0)
         return;
@@ -169,6 +178,7 @@ bool qbc_token_added_write(struct builder *b)
 {
     if (!normalize_all(b))
         return false;
+    set_texts(b);
     write_list(b, false);
     write_list(b, true);
     return true;

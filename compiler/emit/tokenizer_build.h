@@ -107,6 +107,8 @@ bool qbc_token_vocab_read(struct builder *b);                                  /
 int32_t qbc_token_vocab_find(const struct builder *b, struct text text);       /* id or -1 */
 void qbc_token_vocab_set_id(struct builder *b, int32_t id, struct text text, bool added);
 bool qbc_token_vocab_write(struct builder *b); /* keys, slots, bytes */
+/* A text with each byte spelled as a character, as ByteLevel does. */
+struct text qbc_token_vocab_spell(struct builder *b, struct text text);
 /* The bytes that a token's characters stand for; false when some stand for none. */
 bool qbc_token_vocab_bytes(struct builder *b, struct text text, struct text *out);
 
@@ -151,7 +153,9 @@ struct charset qbc_token_charset_where(struct builder *b, bool (*in)(struct buil
 /* A property, as in \p{...} or [:...:]; n = 0 with NULL ranges when unknown. */
 bool qbc_token_charset_property(struct builder *b, struct text name, struct charset *out);
 struct charset qbc_token_charset_space(struct builder *b);
-struct charset qbc_token_charset_word(struct builder *b);
+struct charset qbc_token_charset_word(struct builder *b); /* \w of Rust */
+/* \w of Oniguruma, which is not quite the same inside of brackets. */
+struct charset qbc_token_charset_onig_word(struct builder *b, bool in_brackets);
 struct charset qbc_token_charset_any_case(struct builder *b, struct charset a);
 uint32_t qbc_token_class_add(struct builder *b, struct charset set); /* number of the class */
 bool qbc_token_classes_write(struct builder *b);

@@ -156,12 +156,21 @@ static struct charset alphabetic(struct builder *b)
                          of_ranges(b, circled, sizeof circled / sizeof *circled));
 }
 
-/* \w: letters, marks, digits, connectors */
-struct charset qbc_token_charset_word(struct builder *b)
+/* Letters, marks, digits, connectors. */
+struct charset qbc_token_charset_onig_word(struct builder *b, bool in_brackets)
 {
     static const char *const names[] = {"M", "Nd", "Pc", NULL};
+    static const struct range more[] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}};
     struct charset set = qbc_token_charset_union(b, alphabetic(b), of_categories(b, names));
-    return qbc_token_charset_union(b, set, qbc_token_charset_range(b, 0x200c, 0x200d)); /* joiners */
+    if (in_brackets)
+        return set;
+    return qbc_token_charset_union(b, set, of_ranges(b, more, sizeof more / sizeof *more));
+}
+
+struct charset qbc_token_charset_word(struct builder *b)
+{
+    return qbc_token_charset_union(b, qbc_token_charset_onig_word(b, true),
+                                   qbc_token_charset_range(b, 0x200c, 0x200d)); /* joiners */
 }
 
 struct named_category {
@@ -173,7 +182,7 @@ static const struct named_category long_names[] = {
     {"titlecaseletter", "Lt"}, {"modifierletter", "Lm"},       {"otherletter", "Lo"},
     {"mark", "M"},             {"nonspacingmark", "Mn"},       {"spacingmark", "Mc"},
     {"enclosingmark", "Me"},   {"number", "N"},                {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},    {"othernumber", "No"},          {"punctuation", "P"},
+    {"letternumber", "Nl"},    {"othernumber", "No"},          {"punctuation", "P"}, {"punct", "P"},
     {"connectorpunctuation", "Pc"}, {"dashpunctuation", "Pd"}, {"openpunctuation", "Ps"},
     {"closepunctuation", "Pe"}, {"initialpunctuation", "Pi"},  {"finalpunctuation", "Pf"},
     {"otherpunctuation", "Po"}, {"symbol", "S"},               {"mathsymbol", "Sm"},
@@ -224,15 +233,13 @@ static bool other_property(struct builder *b, const char *name, struct charset *
     else if (!strcmp(name, "space") || !strcmp(name, "whitespace"))
         *out = qbc_token_charset_space(b);
     else if (!strcmp(name, "word"))
-        *out = qbc_token_charset_word(b);
+        *out = qbc_token_charset_onig_word(b, true);
     else if (!strcmp(name, "blank"))
         *out = qbc_token_charset_union(b, of_categories(b, spaces), qbc_token_charset_range(b, '\t', '\t'));
     else if (!strcmp(name, "any"))
         *out = qbc_token_charset_range(b, 0, LAST);
     else if (!strcmp(name, "ascii"))
         *out = qbc_token_charset_range(b, 0, 0x7f);
-    else if (!strcmp(name, "punct"))
-        *out = qbc_token_charset_union(b, of_category(b, "P"), of_category(b, "S"));
     else if (!strcmp(name, "upper"))
         *out = qbc_token_charset_union(b, of_category(b, "Lu"),
                              of_ranges(b, upper, sizeof upper / sizeof *upper));

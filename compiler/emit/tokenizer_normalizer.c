@@ -112,8 +112,10 @@ static bool write_one(struct builder *b, const cJSON *normalizer)
         return write_strip_accents(b);
     if (qbc_token_text_is(type, "Nmt"))
         return write_nmt(b);
-    if (qbc_token_text_is(type, "ByteLevel"))
+    if (qbc_token_text_is(type, "ByteLevel")) {
+        b->header.flags |= QBRT_TOKENIZER_EARLY_BYTES;
         return b->byte_level = true;
+    }
     if (qbc_token_text_is(type, "Prepend")) {
         qbc_token_prepend_write(b, QBRT_TABLE_normalizers, 0,
                       qbc_token_text_of(b, qbc_json_string(normalizer, "prepend")));

@@ -154,7 +154,7 @@ static struct charset property(struct parser *p, bool negative)
 }
 
 /* A set that a letter stands for: \s, \D, ...; false when the letter stands for none. */
-static bool class_escape(struct parser *p, char letter, struct charset *set)
+static bool class_escape(struct parser *p, char letter, bool in_brackets, struct charset *set)
 {
     bool negative = letter >= 'A' && letter <= 'Z';
     switch (letter | 32) {
@@ -165,7 +165,7 @@ static bool class_escape(struct parser *p, char letter, struct charset *set)
         qbc_token_charset_property(p->b, (struct text){"Nd", 2}, set);
         break;
     case 'w':
-        *set = qbc_token_charset_word(p->b);
+        *set = qbc_token_charset_onig_word(p->b, in_brackets);
         break;
     case 'h':
         qbc_token_charset_property(p->b, (struct text){"xdigit", 6}, set);
@@ -228,6 +228,11 @@ static bool posix_class(struct parser *p, struct charset *set)
     }
     if (!qbc_token_charset_property(p->b, text, set))
         give_up(p, "this class is not supported");
+    if (text.length == 5 && !memcmp(text.data, "punct", 5)) { /* unlike \p{Punct} */
+        struct charset symbols;
+        qbc_token_charset_property(p->b, (struct text){"S", 1}, &symbols);
+        *set = qbc_token_charset_union(p->b, *set, symbols);
+    }
     if (negative)
         *set = qbc_token_charset_not(p->b, *set);
     return true;
@@ -244,7 +249,7 @@ static struct charset class_item(struct parser *p, bool *single, uint32_t *chara
         return parse_class(p);
     if (skip(p, "\\")) {
         size_t escape = p->at++;
-        if (escape < p->pattern.length && class_escape(p, p->pattern.data[escape], &set))
+        if (escape < p->pattern.length && class_escape(p, p->pattern.data[escape], true, &set))
             return set;
         p->at = escape;
         *character = skip(p, "b") ? '\b' : character_escape(p);
@@ -387,7 +392,7 @@ static struct node *assertion(struct parser *p, uint32_t what)
     if (what == QBRT_LINE_START || what == QBRT_LINE_END || what == QBRT_LAST_LINE_END)
         set = line_break(p);
     if (what == QBRT_BOUNDARY || what == QBRT_NOT_BOUNDARY)
-        set = qbc_token_charset_word(p->b);
+        set = qbc_token_charset_onig_word(p->b, false);
     return node(p, (struct node){.kind = NODE_ASSERT, .what = what, .set = set});
 }
 
@@ -407,7 +412,7 @@ static struct node *escape(struct parser *p)
         return assertion(p, what[letter - letters]);
     }
     size_t start = p->at++;
-    if (class_escape(p, (char)c, &set))
+    if (class_escape(p, (char)c, false, &set))
         return qbc_token_regex_set(p->b, set);
     p->at = start;
     uint32_t character = character_escape(p);

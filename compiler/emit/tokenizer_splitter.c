@@ -9,7 +9,8 @@
 
 static const char gpt2[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char words[] = "\\w+|[^\\w\\s]+";
+static const char words[] = /* the classes of Rust */
+    "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+";
 
 static uint32_t bytes_flag(const struct builder *b)
 {

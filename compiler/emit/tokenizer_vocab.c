@@ -90,6 +90,23 @@ bool qbc_token_vocab_read(struct builder *b)
     return b->n_tokens > 0 || qbc_token_fail(b, "model: its vocabulary is empty");
 }
 
+static size_t spell_byte(const struct builder *b, uint8_t byte, char *out)
+{
+    uint16_t c = b->byte_to_char[byte];
+    out[0] = (char)(c < 0x80 ? c : 0xc0 | c >> 6);
+    out[1] = (char)(0x80 | (c & 0x3f));
+    return c < 0x80 ? 1 : 2;
+}
+
+struct text qbc_token_vocab_spell(struct builder *b, struct text text)
+{
+    char *out = qbc_alloc(b->q, 2 * text.length + 2);
+    size_t n = 0;
+    for (size_t i = 0; i < text.length; i++)
+        n += spell_byte(b, (uint8_t)text.data[i], out + n);
+    return (struct text){out, n};
+}
+
 bool qbc_token_vocab_bytes(struct builder *b, struct text text, struct text *out)
 {
     char *bytes = qbc_alloc(b->q, text.length + 1);
@@ -143,12 +160,8 @@ static void write_bytes(struct builder *b)
         char spelling[8];
         struct text text = {spelling, 6};
         snprintf(spelling, sizeof spelling, "<0x%02X>", (unsigned)byte);
-        if (b->byte_level) {
-            uint16_t c = b->byte_to_char[byte];
-            text.length = c < 0x80 ? 1 : 2;
-            spelling[0] = (char)(c < 0x80 ? c : 0xc0 | c >> 6);
-            spelling[1] = (char)(0x80 | (c & 0x3f));
-        }
+        if (b->byte_level)
+            text.length = spell_byte(b, (uint8_t)byte, spelling);
         qbc_token_table_word(b, QBRT_TABLE_bytes, (uint32_t)qbc_token_vocab_find(b, text));
     }
 }
