@@ -1,0 +1,98 @@
+/* kernel_machines.h: which targets' code can run here, and how.
+ *
+ *   this CPU       build/test/kernel_runner
+ *   AArch64        qemu-aarch64-static and build/aarch64/test/kernel_runner, where both exist
+ *   AVX-VNNI       a CPU with AVX-512 VNNI has the same instruction in another encoding: the target's tiles are
+ *                  compiled for that one
+ */
+#ifndef KERNEL_MACHINES_H
+#define KERNEL_MACHINES_H
+
+#include "kernel_lab.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+#include <unistd.h>
+
+enum { LAB_MOST_MACHINES = 32 };
+
+static inline bool lab_has(const char *host, const char *feature, size_t length)
+{
+    for (const char *at = host; (at = strstr(at, feature)); ++at)
+        if ((at == host || at[-1] == ',') && (at[length] == ',' || !at[length]))
+            return true;
+    return false;
+}
+
+/* The first feature of the target that the host lacks, or NULL. */
+static inline const char *lab_lacks(struct qbc *q, const char *host, const struct qbc_target *t)
+{
+    for (const char *at = t->features; *at;) {
+        size_t length = strcspn(at, ",");
+        const char *feature = qbc_copy(q, at, length);
+        if (!lab_has(host, feature, length))
+            return feature;
+        at += length + (at[length] == ',');
+    }
+    return NULL;
+}
+
+/* The folder that this test's program is in. */
+static inline const char *lab_folder(struct qbc *q)
+{
+    char path[1024];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    const char *slash = n > 0 ? qbc_copy(q, path, (size_t)n) : "./x";
+    return qbc_copy(q, slash, (size_t)(strrchr(slash, '/') - slash));
+}
+
+static inline const struct qbc_target *lab_other_encoding(struct qbc *q, const char *host,
+                                                          const struct qbc_target *t)
+{
+    static const char vnni[] = "+avx512f,+avx512vl,+avx512vnni,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe";
+    struct qbc_target *copy = qbc_alloc(q, sizeof *copy);
+    *copy = *t;
+    copy->name = qbc_text(q, "%s(evex)", t->name);
+    copy->features = vnni;
+    return strstr(t->features, "+avxvnni") && !lab_lacks(q, host, copy) ? copy : NULL;
+}
+
+static inline bool lab_find_machine(struct qbc *q, const char *triple, const char *host,
+                                    const struct qbc_target *t, struct lab_machine *m)
+{
+    const char *folder = lab_folder(q);
+    *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", folder)}};
+    if (!strncmp(t->triple, triple, strcspn(triple, "-"))) {
+        const char *lacks = lab_lacks(q, host, t);
+        if (lacks)
+            m->target = lab_other_encoding(q, host, t);
+        if (lacks)
+            printf("%s: this CPU lacks %s%s\n", t->name, lacks, m->target ? "; its tiles are run as AVX-512" : "");
+        return m->target;
+    }
+    const char *qemu = getenv("QBC_QEMU_AARCH64");
+    const char *runner = qbc_text(q, "%s/../aarch64/test/kernel_runner", folder);
+    qemu = qemu ? qemu : "/usr/bin/qemu-aarch64-static";
+    if (strncmp(t->triple, "aarch64", 7) || access(qemu, X_OK) || access(runner, X_OK)) {
+        printf("%s: skipped, no emulator or no runner for it\n", t->name);
+        return false;
+    }
+    m->command[0] = qemu, m->command[1] = "-cpu", m->command[2] = "cortex-a53", m->command[3] = runner;
+    return true;
+}
+
+/* Every target whose code can run here; those that cannot are named on the standard output. `only`
+ * is a target's name, or NULL. */
+static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_machine *machines)
+{
+    char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures();
+    size_t n = 0;
+    for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES; ++i)
+        if (!only || !strcmp(qbc_target_at(i)->name, only))
+            n += lab_find_machine(q, triple, host, qbc_target_at(i), &machines[n]);
+    LLVMDisposeMessage(triple);
+    LLVMDisposeMessage(host);
+    return n;
+}
+
+#endif
