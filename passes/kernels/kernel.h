@@ -146,7 +146,7 @@ MlirValue k_inverse_rms(struct qbc_kernel *k, MlirValue x, int64_t n, float eps)
 
 /* --- math.c: on f32, scalar or vector */
 MlirValue k_exp(struct qbc_kernel *k, MlirValue x);  /* relative error < 2^-22; tiny, not 0, below -87 */
-MlirValue k_silu(struct qbc_kernel *k, MlirValue x); /* x / (1 + exp(-x)) */
+MlirValue k_silu(struct qbc_kernel *k, MlirValue x); /* x / (1 + exp(-x)): < 2^-22 from -87 up */
 struct k_sincos {
     MlirValue sin, cos;
 };

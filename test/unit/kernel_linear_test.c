@@ -5,6 +5,7 @@
  * whole numbers that quantize without error. Where both meet, f32 has nothing to round and the result
  * must be the same to the last bit.
  */
+#include "kernel_graph.h"
 #include "kernel_machines.h"
 #include "kernel_reference.h"
 
@@ -104,28 +105,13 @@ static void fill_tokens(float *x, int64_t columns, uint64_t *seed)
         x[(row + 1) * columns - 1] = 127 * power(row % 3 - 2);
 }
 
-static void add_tokens(struct lab *lab, int64_t columns, uint64_t *seed)
-{
-    const char *k = qbc_text(lab->q, "%ld", (long)columns);
-    struct qbc_blocks *b =
-        lab_matrix(lab, qbc_text(lab->q, "t%s", k), qbc_format_find("f32"), VOCABULARY, columns);
-    fill_tokens(b->values, columns, seed);
-    lab_say(lab,
-            "%%x%s = \"qb.embed\"(%%tokens, %%t%s) : (tensor<?xi32>, tensor<%dx%sxf32>) -> tensor<?x%sxf32> "
-            "loc(\"x%s\")\n",
-            k, k, VOCABULARY, k, k, k);
-}
-
 /* %NAME = %INPUT times a new weight wNAME. */
 static void add_linear(struct lab *lab, const char *name, const char *input, const struct qbc_format *f,
                        int64_t n, int64_t k, uint64_t *seed)
 {
     const char *w = qbc_text(lab->q, "w%s", name);
     fill(lab_matrix(lab, w, f, n, k), seed);
-    lab_say(lab,
-            "%%%s = \"qb.linear\"(%%%s, %%%s) : (tensor<?x%ldxf32>, tensor<%ldx%ldxf32>) -> tensor<?x%ldxf32> "
-            "loc(\"%s\")\n",
-            name, input, w, (long)k, (long)n, (long)k, (long)n, name);
+    lab_linear(lab, name, input, w, n, k);
 }
 
 static void add_runs(struct lab *lab)
@@ -178,8 +164,7 @@ static void check_row(const struct lab *lab, const struct product *p, const floa
 
 static const float *token_row(struct lab *lab, int64_t columns, int token)
 {
-    const struct lab_tensor *t = lab_tensor(lab, qbc_text(lab->q, "t%ld", (long)columns));
-    return (const float *)t->blocks.values + token * columns;
+    return lab_values(lab, qbc_text(lab->q, "tx%ld", (long)columns)) + token * columns;
 }
 
 static void check_product(struct lab *lab, const char *name, bool is_result)
@@ -201,50 +186,46 @@ static const char *name_of(struct lab *lab, int64_t n, int64_t k)
     return qbc_text(lab->q, "y%ldx%ld", (long)n, (long)k);
 }
 
-/* Every third pair of sizes, so that each size is there; `all` of them on request. */
-static bool is_tried(int depth, int width, bool all)
+/* Every third pair of sizes, so that each size is there; QBC_TEST_ALL asks for all. */
+static bool is_tried(int depth, int width)
 {
-    return all || (depth + width) % 3 == 0;
+    return getenv("QBC_TEST_ALL") || (depth + width) % 3 == 0;
 }
 
-static void all_sizes(struct qbc *q, const struct lab_machine *machine, const struct qbc_format *f, bool all)
+static void all_sizes(struct qbc *q, const struct lab_machine *machine, const struct qbc_format *f)
 {
     struct lab lab;
     uint64_t seed = 7;
     lab_begin(&lab, q, machine);
     for (int i = 0; i < N_DEPTHS; ++i) {
-        add_tokens(&lab, depths[i], &seed);
+        const char *x = qbc_text(q, "x%ld", (long)depths[i]);
+        fill_tokens(lab_input(&lab, x, VOCABULARY, depths[i]), depths[i], &seed);
         for (int j = 0; j < N_WIDTHS; ++j)
-            if (is_tried(i, j, all))
-                add_linear(&lab, name_of(&lab, widths[j], depths[i]), qbc_text(q, "x%ld", (long)depths[i]), f,
-                           widths[j], depths[i], &seed);
+            if (is_tried(i, j))
+                add_linear(&lab, name_of(&lab, widths[j], depths[i]), x, f, widths[j], depths[i], &seed);
     }
-    lab_say(&lab, "%%tail = \"qb.tail\"(%%x%d) : (tensor<?x%dxf32>) -> tensor<?x%dxf32>\n", LAST_K, LAST_K, LAST_K);
+    lab_tail(&lab, "tail", qbc_text(q, "x%d", LAST_K), LAST_K);
     add_linear(&lab, "last", "tail", f, LAST_N, LAST_K, &seed);
     add_runs(&lab);
     bool good = lab_build(&lab, "last", LAST_N) && lab_execute(&lab);
     CHECK(good, "%s %s is not built or does not run", machine->target->name, f->name);
     for (int i = 0; i < N_DEPTHS && good; ++i)
         for (int j = 0; j < N_WIDTHS; ++j)
-            if (is_tried(i, j, all))
+            if (is_tried(i, j))
                 check_product(&lab, name_of(&lab, widths[j], depths[i]), false);
     if (good)
         check_product(&lab, "last", true);
     lab_end(&lab);
 }
 
-/* kernel_linear_test [TARGET [all]] */
+static void test(struct qbc *q, const struct lab_machine *machine)
+{
+    for (size_t f = 0; qbc_format_at(f); ++f)
+        all_sizes(q, machine, qbc_format_at(f));
+}
+
+/* kernel_linear_test [TARGET] */
 int main(int argc, char **argv)
 {
-    struct qbc q = {.options = {.context = CONTEXT, .chunk = CHUNK}};
-    struct lab_machine machines[LAB_MOST_MACHINES];
-    if (!qbc_open(&q))
-        return 1;
-    size_t n = lab_machines(&q, argc > 1 ? argv[1] : NULL, machines);
-    for (size_t i = 0; i < n; ++i)
-        for (size_t f = 0; qbc_format_at(f); ++f)
-            all_sizes(&q, &machines[i], qbc_format_at(f), argc > 2);
-    CHECK(!q.errors, "%zu errors", q.errors);
-    qbc_close(&q);
-    return check_failures() != 0;
+    return lab_main(argc > 1 ? argv[1] : NULL, (struct qbc_options){.context = CONTEXT, .chunk = CHUNK}, test);
 }

@@ -95,4 +95,21 @@ static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_ma
     return n;
 }
 
+/* The whole of a test: `test` for each machine, or for the one that is named. */
+static inline int lab_main(const char *only, struct qbc_options options,
+                           void (*test)(struct qbc *q, const struct lab_machine *machine))
+{
+    struct qbc q = {.options = options};
+    struct lab_machine machines[LAB_MOST_MACHINES];
+    if (!qbc_open(&q))
+        return 1;
+    size_t n = lab_machines(&q, only, machines);
+    for (size_t i = 0; i < n; ++i)
+        test(&q, &machines[i]);
+    CHECK(!q.errors, "%zu errors", q.errors);
+    CHECK(n, "no machine");
+    qbc_close(&q);
+    return check_failures() != 0;
+}
+
 #endif

@@ -1,0 +1,162 @@
+/* kernel_rope_test: rotary position embedding against f64.
+ *
+ *   angles   sin and cos of position times frequency, up to 2^29: the absolute error that kernel.h promises
+ *   rope     both pairings, whole and partial, several heads; what is not rotated is copied bit for bit
+ */
+#include "kernel_graph.h"
+#include "kernel_machines.h"
+
+#include <math.h>
+
+enum { VOCABULARY = 40, CHUNK = 33, CONTEXT = 1 << 20, N_FREQUENCIES = 250 };
+
+static const struct rope {
+    const char *name, *attributes;
+    int heads, head_dim, rotary_dim;
+    bool adjacent;
+    double theta, scale;
+    const char *angles; /* whose: those of equal angles share them */
+} ropes[] = {
+    {"half", "theta = 10000.0 : f32", 3, 64, 64, false, 1e4, 1, "half"},
+    {"adjacent", "theta = 10000.0 : f32", 2, 64, 64, true, 1e4, 1, "half"},
+    {"partial", "theta = 500000.0 : f32", 2, 80, 20, false, 5e5, 1, "partial"},
+    {"scaled", "theta = 100.0 : f32, scale = 1.25 : f32", 5, 20, 6, true, 100, 1.25, "scaled"},
+    {"small", "theta = 10000.0 : f32", 1, 8, 8, false, 1e4, 1, "small"},
+    {"whole", "theta = 1000000.0 : f32", 4, 128, 128, false, 1e6, 1, "whole"},
+};
+enum { N_ROPES = sizeof ropes / sizeof *ropes };
+
+static double frequency(const struct rope *r, int i)
+{
+    return (double)(float)pow(r->theta, -2.0 * i / r->rotary_dim);
+}
+
+static void add_rope(struct lab *lab, const struct rope *r, uint64_t *seed)
+{
+    const char *x = qbc_text(lab->q, "x_%s", r->name);
+    long columns = r->heads * r->head_dim;
+    lab_fill(lab_table(lab, x, qbc_format_find("f32"), VOCABULARY, columns), seed);
+    lab_say(lab,
+            "%%%s = \"qb.rope\"(%%%s) {head_dim = %d : i64, rotary_dim = %d : i64, pairing = \"%s\", %s} : "
+            "(tensor<?x%ldxf32>) -> tensor<?x%ldxf32> loc(\"%s\")\n",
+            r->name, x, r->head_dim, r->rotary_dim, r->adjacent ? "adjacent" : "half", r->attributes, columns,
+            columns, r->name);
+}
+
+static void check_angle(float got, double want, double scale, double *worst)
+{
+    double error = fabs((double)got - want * scale) / scale;
+    *worst = error > *worst || isnan(error) ? error : *worst;
+}
+
+/* One pair: (a cos - b sin, b cos + a sin), from the table as it is. */
+static void check_pair(const struct rope *r, const float *x, const float *y, const float *angles, int i)
+{
+    int pairs = r->rotary_dim / 2, first = r->adjacent ? 2 * i : i, second = r->adjacent ? 2 * i + 1 : i + pairs;
+    double a = (double)x[first], b = (double)x[second];
+    double cosine = (double)angles[i], sine = (double)angles[i + pairs];
+    double bound = 2 * 0x1p-24 * (fabs(a) + fabs(b)) * r->scale;
+    CHECK(fabs((double)y[first] - (a * cosine - b * sine)) <= bound, "%s pair %d: %g", r->name, i,
+          (double)y[first]);
+    CHECK(fabs((double)y[second] - (b * cosine + a * sine)) <= bound, "%s pair %d: %g", r->name, i,
+          (double)y[second]);
+}
+
+static void check_row(struct lab *lab, const struct rope *r, size_t run, int64_t t, double *worst)
+{
+    const float *angles = lab_row(lab, run, "angles", r->angles, t), *y = lab_row(lab, run, "rope", r->name, t);
+    const float *x = lab_row(lab, run, "embed", qbc_text(lab->q, "x_%s", r->name), t);
+    double position = (double)(lab->runs[run].pos + t);
+    for (int i = 0; i < r->rotary_dim / 2; ++i) {
+        check_angle(angles[i], cos(position * frequency(r, i)), r->scale, worst);
+        check_angle(angles[i + r->rotary_dim / 2], sin(position * frequency(r, i)), r->scale, worst);
+    }
+    for (int head = 0; head < r->heads; ++head, x += r->head_dim, y += r->head_dim) {
+        for (int i = 0; i < r->rotary_dim / 2; ++i)
+            check_pair(r, x, y, angles, i);
+        CHECK(!memcmp(x + r->rotary_dim, y + r->rotary_dim,
+                      (size_t)(r->head_dim - r->rotary_dim) * sizeof *x),
+              "%s: what is not rotated changes", r->name);
+    }
+}
+
+/* --- angles of many sizes */
+
+static float dense_frequency(int i)
+{
+    return ldexpf(1 + (float)i * 0x1.3p-8f, i % 18 - 8); /* up to 2^10: with positions, 2^30 */
+}
+
+static void add_dense(struct lab *lab)
+{
+    lab_input(lab, "dense_x", VOCABULARY, 2 * N_FREQUENCIES);
+    lab_say(lab, "%%dense = \"qb.rope\"(%%dense_x) {head_dim = %d : i64, frequencies = array<f32: ",
+            2 * N_FREQUENCIES);
+    for (int i = 0; i < N_FREQUENCIES; ++i)
+        lab_say(lab, "%s%.9e", i ? ", " : "", (double)dense_frequency(i));
+    lab_say(lab, ">} : (tensor<?x%dxf32>) -> tensor<?x%dxf32> loc(\"dense\")\n", 2 * N_FREQUENCIES,
+            2 * N_FREQUENCIES);
+}
+
+static void check_dense(struct lab *lab)
+{
+    double worst = 0;
+    for (size_t run = 0; run < lab->job.runs; ++run)
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t) {
+            const float *angles = lab_row(lab, run, "angles", "dense", t);
+            for (int i = 0; i < N_FREQUENCIES; ++i) {
+                double angle = (double)(lab->runs[run].pos + t) * (double)dense_frequency(i);
+                check_angle(angles[i], cos(angle), 1, &worst);
+                check_angle(angles[i + N_FREQUENCIES], sin(angle), 1, &worst);
+            }
+        }
+    printf("%s: sin, cos: largest absolute error 2^%.2f\n", lab->q->target->name, log2(worst));
+    CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
+}
+
+static void add_runs(struct lab *lab)
+{
+    static const struct {
+        int count, pos;
+    } runs[] = {{1, 0}, {1, 5}, {33, 0}, {3, 1000}, {2, 4095}, {33, 131071}, {1, CONTEXT - 1}, {33, CONTEXT - 33}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; ++i) {
+        int32_t tokens[CHUNK];
+        for (int t = 0; t < runs[i].count; ++t)
+            tokens[t] = (int32_t)((t * 7 + (int)i) % VOCABULARY);
+        lab_run(lab, i % 3 == 0 && runs[i].count == 1, runs[i].count, tokens, runs[i].pos, 0);
+    }
+}
+
+static void check_all(struct lab *lab)
+{
+    double worst = 0;
+    for (int i = 0; i < N_ROPES; ++i)
+        for (size_t run = 0; run < lab->job.runs; ++run)
+            for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+                check_row(lab, &ropes[i], run, t, &worst);
+    CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
+    check_dense(lab);
+}
+
+static void test(struct qbc *q, const struct lab_machine *machine)
+{
+    struct lab lab;
+    uint64_t seed = 9;
+    lab_begin(&lab, q, machine);
+    for (int i = 0; i < N_ROPES; ++i)
+        add_rope(&lab, &ropes[i], &seed);
+    add_dense(&lab);
+    lab_binary(&lab, "arith.addf", "end", "x_small", "small", 8);
+    add_runs(&lab);
+    bool good = lab_build(&lab, "end", 8) && lab_execute(&lab);
+    CHECK(good, "%s: it is not built or does not run", machine->target->name);
+    if (good)
+        check_all(&lab);
+    lab_end(&lab);
+}
+
+/* kernel_rope_test [TARGET] */
+int main(int argc, char **argv)
+{
+    return lab_main(argc > 1 ? argv[1] : NULL, (struct qbc_options){.context = CONTEXT, .chunk = CHUNK}, test);
+}
