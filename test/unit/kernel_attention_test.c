@@ -1,0 +1,238 @@
+/* kernel_attention_test: attention over the state, against f64.
+ *
+ * One module has all shapes: grouped heads, head sizes that are no multiple of a vector, windows. Steps of
+ * 1, 2, 5 and 33 tokens begin at positions 0, 7 and 100; the context ends in the middle of a block of
+ * positions. What is not yet filled of the state is NaN.
+ */
+#include "kernel_graph.h"
+#include "kernel_machines.h"
+
+#include <math.h>
+
+enum { VOCABULARY = 64, CHUNK = 33, CONTEXT = 139, MOST_HEAD = 128 };
+
+static const struct shape {
+    const char *name;
+    int heads, kv_heads, head_dim, window;
+    float spread; /* of the scores */
+} shapes[] = {
+    {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
+    {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
+    {"i", 8, 8, 16, 40, 30}, {"j", 5, 5, 64, 0, 200}, {"k", 10, 2, 16, 16, 1}, {"l", 1, 1, 8, 0, 1},
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+/* --- the exponential, seen through the softmax: token t's query is the list of its scores, keys and
+ * values are unit vectors, so output j over output 0 is exp(score j - score 0). */
+enum { EXP_DIM = 128, EXP_HEADS = 6 };
+
+static float exp_score(int token, int head, int column)
+{
+    int i = (token * EXP_HEADS + head) * EXP_DIM + column;
+    return column ? -86.9f * (float)(i * 7919 % 65536) / 65536 : 0;
+}
+
+static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim,
+                          const char *more)
+{
+    long q = heads * head_dim, kv = kv_heads * head_dim;
+    const char *kv_type = qbc_text(lab->q, "tensor<?x%ldxf32>", kv), *n = name;
+    for (const char *s = "kv"; *s; ++s) {
+        lab_say(lab, "%%s%c%s = \"qb.state\"() {name = \"%s.%c\"} : () -> %s\n", *s, n, n, *s, kv_type);
+        lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s) : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, kv_type,
+                kv_type, kv_type);
+    }
+    lab_say(lab,
+            "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s) {heads = %d : i64, kv_heads = %d : i64, "
+            "head_dim = %d : i64, %s} : (tensor<?x%ldxf32>, %s, %s) -> tensor<?x%ldxf32> loc(\"%s\")\n",
+            n, n, n, n, heads, kv_heads, head_dim, more, q, kv_type, kv_type, q, n);
+}
+
+static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
+{
+    int q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+    float *queries = lab_input(lab, qbc_text(lab->q, "q%s", s->name), VOCABULARY, q);
+    float *keys = lab_input(lab, qbc_text(lab->q, "k%s", s->name), VOCABULARY, kv);
+    float *values = lab_input(lab, qbc_text(lab->q, "v%s", s->name), VOCABULARY, kv);
+    for (int i = 0; i < VOCABULARY * q; ++i)
+        queries[i] = s->spread * check_normal(seed);
+    for (int i = 0; i < VOCABULARY * kv; ++i)
+        keys[i] = check_normal(seed), values[i] = check_normal(seed);
+    const char *window = s->window ? qbc_text(lab->q, ", window = %d : i64", s->window) : "";
+    say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
+                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), window));
+}
+
+static void add_exp(struct lab *lab)
+{
+    float *q = lab_input(lab, "qexp", VOCABULARY, EXP_HEADS * EXP_DIM);
+    float *k = lab_input(lab, "kexp", VOCABULARY, EXP_DIM), *v = lab_input(lab, "vexp", VOCABULARY, EXP_DIM);
+    for (int token = 0; token < VOCABULARY; ++token) {
+        for (int i = 0; i < EXP_HEADS * EXP_DIM; ++i)
+            q[token * EXP_HEADS * EXP_DIM + i] = exp_score(token, i / EXP_DIM, i % EXP_DIM);
+        k[token * EXP_DIM + token] = v[token * EXP_DIM + token] = 1;
+    }
+    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32");
+}
+
+/* --- checking */
+
+struct history {
+    int32_t token[CONTEXT]; /* whose keys and values a position has */
+};
+
+static const float *row_of(struct lab *lab, const char *table, const struct shape *s, int32_t token, int heads)
+{
+    return lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name)) + (int64_t)token * heads * s->head_dim;
+}
+
+struct scores {
+    double p[CONTEXT], total, largest_terms;
+    int64_t from, to;
+};
+
+static struct scores softmax(const struct shape *s, const float *q, const float *const *keys, int64_t from,
+                             int64_t to)
+{
+    struct scores r = {.from = from, .to = to};
+    double scale = (double)(float)(1 / sqrt(s->head_dim)), top = -INFINITY;
+    for (int64_t j = from; j < to; ++j) {
+        double sum = 0, size = 0;
+        for (int d = 0; d < s->head_dim; ++d) {
+            sum += (double)q[d] * (double)keys[j][d];
+            size += fabs((double)q[d] * (double)keys[j][d]);
+        }
+        r.p[j] = sum * scale;
+        top = fmax(top, r.p[j]);
+        r.largest_terms = fmax(r.largest_terms, size * scale);
+    }
+    for (int64_t j = from; j < to; ++j)
+        r.total += r.p[j] = exp(r.p[j] - top);
+    return r;
+}
+
+/* A score's error e multiplies its weight by exp(e); the rest is a sum of weights times values that
+ * is scaled once a block. */
+static double bound(const struct shape *s, const struct scores *r)
+{
+    double score = (s->head_dim + 2) * 0x1p-24 * r->largest_terms, n = (double)(r->to - r->from);
+    return 2 * score + 2 * 0x1p-22 + (n + n / 16 + 8) * 0x1p-24;
+}
+
+static void check_head(struct lab *lab, const struct shape *s, const struct scores *r, const float *const *values,
+                       const float *y, const char *where)
+{
+    for (int d = 0; d < s->head_dim; ++d) {
+        double want = 0, size = 0;
+        for (int64_t j = r->from; j < r->to; ++j) {
+            want += r->p[j] * (double)values[j][d] / r->total;
+            size += r->p[j] * fabs((double)values[j][d]) / r->total;
+        }
+        double error = fabs((double)y[d] - want);
+        if (!(error <= 1.1 * bound(s, r) * size + 1e-30)) {
+            CHECK(false, "%s %s %s channel %d: got %.9g, want %.9g, bound %g", lab->q->target->name, s->name, where,
+                  d, (double)y[d], want, bound(s, r) * size);
+            return;
+        }
+    }
+}
+
+static void check_token(struct lab *lab, const struct shape *s, const struct history *h, size_t run, int64_t t)
+{
+    int64_t to = lab->runs[run].pos + t + 1, from = s->window && to > s->window ? to - s->window : 0;
+    const float *q = row_of(lab, "q", s, lab->tokens[run][t], s->heads);
+    const float *y = lab_row(lab, run, "attention", s->name, t);
+    const char *where = qbc_text(lab->q, "pos %ld token %ld of %ld", (long)lab->runs[run].pos, (long)t,
+                                 (long)lab->runs[run].n_tokens);
+    for (int head = 0; head < s->heads; ++head, q += s->head_dim, y += s->head_dim) {
+        int kv_head = head / (s->heads / s->kv_heads);
+        const float *keys[CONTEXT], *values[CONTEXT];
+        for (int64_t j = from; j < to; ++j) {
+            keys[j] = row_of(lab, "k", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
+            values[j] = row_of(lab, "v", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
+        }
+        struct scores r = softmax(s, q, keys, from, to);
+        check_head(lab, s, &r, values, y, where);
+    }
+}
+
+static void check_exp(struct lab *lab, size_t run)
+{
+    double worst = 0;
+    float at = 0;
+    for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t) {
+        const float *y = lab_row(lab, run, "attention", "exp", t);
+        for (int head = 0; head < EXP_HEADS; ++head, y += EXP_DIM)
+            for (int64_t j = 1; j <= t; ++j) { /* position j holds token j */
+                float score = exp_score((int)t, head, (int)j);
+                double error = fabs((double)y[j] / (double)y[0] / exp((double)score) - 1);
+                at = error > worst ? score : at;
+                worst = error > worst || isnan(error) ? error : worst;
+            }
+    }
+    printf("%s: exp: largest relative error 2^%.2f\n", lab->q->target->name, log2(worst));
+    /* exp's own, and a rounding each of the two outputs */
+    CHECK(worst < 0x1p-22 + 2 * 0x1p-24, "%s: exp(%g) has a relative error of %g", lab->q->target->name, (double)at,
+          worst);
+}
+
+/* --- runs */
+
+struct step {
+    bool decode;
+    int n_tokens, pos;
+};
+
+/* Every number of tokens at every position; steps at one position write the same rows again. */
+static const struct step steps[] = {
+    {0, 33, 0}, {1, 1, 0}, {0, 1, 0},  {0, 2, 0},  {0, 5, 0},   {0, 7, 0},   {1, 1, 7},   {0, 1, 7},    {0, 2, 7},
+    {0, 5, 7},  {0, 33, 7}, {0, 33, 40}, {0, 27, 73}, {1, 1, 100}, {0, 1, 100}, {0, 2, 100}, {0, 5, 100}, {0, 33, 100},
+    {1, 1, 133}, {0, 5, 134},
+};
+enum { N_STEPS = sizeof steps / sizeof *steps };
+
+static void add_runs(struct lab *lab)
+{
+    for (int i = 0; i < N_STEPS; ++i) {
+        int32_t tokens[CHUNK];
+        for (int t = 0; t < steps[i].n_tokens; ++t)
+            tokens[t] = (int32_t)((t + 11 * i) % VOCABULARY); /* in step 0: token t at position t */
+        lab_run(lab, steps[i].decode, steps[i].n_tokens, tokens, steps[i].pos, 0);
+    }
+}
+
+static void check_runs(struct lab *lab)
+{
+    struct history h = {{0}};
+    for (size_t run = 0; run < N_STEPS; ++run) {
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+            h.token[lab->runs[run].pos + t] = lab->tokens[run][t];
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+            for (int i = 0; i < N_SHAPES; ++i)
+                check_token(lab, &shapes[i], &h, run, t);
+    }
+    check_exp(lab, 0);
+}
+
+static void test(struct qbc *q, const struct lab_machine *machine)
+{
+    struct lab lab;
+    uint64_t seed = 21;
+    lab_begin(&lab, q, machine);
+    for (int i = 0; i < N_SHAPES; ++i)
+        add_shape(&lab, &shapes[i], &seed);
+    add_exp(&lab);
+    lab_binary(&lab, "arith.addf", "end", "ql", "l", 8);
+    add_runs(&lab);
+    bool good = lab_build(&lab, "end", 8) && lab_execute(&lab);
+    CHECK(good, "%s: it is not built or does not run", machine->target->name);
+    if (good)
+        check_runs(&lab);
+    lab_end(&lab);
+}
+
+/* kernel_attention_test [TARGET] */
+int main(int argc, char **argv)
+{
+    return lab_main(argc > 1 ? argv[1] : NULL, (struct qbc_options){.context = CONTEXT, .chunk = CHUNK}, test);
+}
