@@ -157,11 +157,9 @@ static const struct {
     const char *name;
     unsigned bit;
 } extensions[] = {
-    {"zba", 3},       {"zbb", 4},       {"zbs", 5},       {"zicboz", 6},
-    {"zbc", 7},       {"zvbb", 17},     {"zfh", 27},      {"zfhmin", 28},
-    {"zvfh", 30},     {"zvfhmin", 31},  {"zfa", 32},      {"zicond", 35},
-    {"zve32x", 37},   {"zve32f", 38},   {"zve64x", 39},   {"zve64f", 40},
-    {"zve64d", 41},
+    {"zba", 3},     {"zbb", 4},     {"zbs", 5},     {"zicboz", 6},   {"zbc", 7},     {"zvbb", 17},
+    {"zfh", 27},    {"zfhmin", 28}, {"zvfh", 30},   {"zvfhmin", 31}, {"zfa", 32},    {"zicond", 35},
+    {"zve32x", 37}, {"zve32f", 38}, {"zve64x", 39}, {"zve64f", 40},  {"zve64d", 41},
 };
 
 static void give_up(int signal)

@@ -63,17 +63,16 @@ static bool map_segments(uint8_t *base, const struct image *image, int file, uin
 }
 
 /* `file_number` < 0: there is no file, or none whose pages fit. */
-static enum qbrt_status map_code(int file_number, const void *file, uint64_t offset,
-                                 uint64_t bytes, const void **base)
+static enum qbrt_status map_code(int file_number, const void *file, uint64_t offset, uint64_t bytes,
+                                 const void **base)
 {
     const struct image image = segments(file, offset, bytes);
     uint8_t *room =
         mmap(NULL, image.span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
         return QBRT_CANNOT_MAP;
-    bool good = file_number >= 0
-                    ? map_segments(room, &image, file_number, offset)
-                    : copy_segments(room, &image, (const uint8_t *)file + offset);
+    bool good = file_number >= 0 ? map_segments(room, &image, file_number, offset)
+                                 : copy_segments(room, &image, (const uint8_t *)file + offset);
     if (!good) {
         int why = errno;
         munmap(room, image.span);

@@ -37,11 +37,16 @@ static const struct {
     uint64_t tag;
     const char *what;
 } forbidden[] = {
-    {1, "needs a shared library"},        {7, "has relocations"},
-    {12, "runs code when it is loaded"},  {13, "runs code when it is unloaded"},
-    {17, "has relocations"},              {22, "has relocations in code"},
-    {23, "has relocations"},              {25, "runs code when it is loaded"},
-    {26, "runs code when it is unloaded"}, {32, "runs code when it is loaded"},
+    {1, "needs a shared library"},
+    {7, "has relocations"},
+    {12, "runs code when it is loaded"},
+    {13, "runs code when it is unloaded"},
+    {17, "has relocations"},
+    {22, "has relocations in code"},
+    {23, "has relocations"},
+    {25, "runs code when it is loaded"},
+    {26, "runs code when it is unloaded"},
+    {32, "runs code when it is loaded"},
     {36, "has relocations"},
 };
 
@@ -97,9 +102,8 @@ static bool add_segment(const struct elf *e, struct image *image, uint64_t heade
     if (image->n_segments == IMAGE_MOST_SEGMENTS)
         return refuse(e, "has too many segments");
     bool overlaps = s.address / QBM_PAGE * QBM_PAGE < image->span;
-    if (!inside(e, s.offset, s.bytes) || s.bytes > MOST_SPAN ||
-        s.address > MOST_SPAN - s.bytes || overlaps ||
-        s.address % QBM_PAGE != s.offset % QBM_PAGE)
+    if (!inside(e, s.offset, s.bytes) || s.bytes > MOST_SPAN || s.address > MOST_SPAN - s.bytes ||
+        overlaps || s.address % QBM_PAGE != s.offset % QBM_PAGE)
         return refuse(e, "has a segment outside of its bounds");
     image->segment[image->n_segments++] = s;
     image->span = (s.address + s.bytes + QBM_PAGE - 1) / QBM_PAGE * QBM_PAGE;

@@ -21,7 +21,7 @@ struct qbrt_model {
     struct qbrt_host host;
     struct qbm_variant variant; /* the one in use */
     struct flat_vector tensors;
-    const void *code; /* where its address 0 lies */
+    const void *code;                                     /* where its address 0 lies */
     void (*unmap_file)(const void *file, uint64_t bytes); /* NULL: the file is not ours */
 };
 

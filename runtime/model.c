@@ -86,8 +86,7 @@ static void settle(struct qbrt_model *m)
 }
 
 enum qbrt_status qbrt_open_memory(const void *file, size_t file_bytes, const struct qbrt_host *host,
-                                  void *memory, size_t bytes, struct qbrt_model **out,
-                                  char *detail)
+                                  void *memory, size_t bytes, struct qbrt_model **out, char *detail)
 {
     qbrt_explain(detail, "");
     if (!out)

@@ -36,7 +36,7 @@ struct qbrt_pool {
     void *arg;
     bool is_ending;
     int most_spins;
-    _Atomic int spins; /* of a wait now */
+    _Atomic int spins;   /* of a wait now */
     _Atomic int threads; /* that a barrier waits for */
     int n_helpers;
     _Alignas(LINE) _Atomic int arrived;

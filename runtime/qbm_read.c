@@ -268,8 +268,7 @@ static enum qbrt_status check_seal(struct qbm_root *root, const uint8_t *file, u
     return QBRT_OK;
 }
 
-enum qbrt_status qbm_check(struct qbm_root *root, const uint8_t *file, uint64_t bytes,
-                           char *detail)
+enum qbrt_status qbm_check(struct qbm_root *root, const uint8_t *file, uint64_t bytes, char *detail)
 {
     enum qbrt_status status = check_seal(root, file, bytes, detail);
     if (status)

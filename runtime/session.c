@@ -208,8 +208,7 @@ enum qbrt_status qbrt_state_restore(struct qbrt_session *s, const void *in, size
     memcpy(&header, in, sizeof header);
     const uint8_t *state = (const uint8_t *)in + sizeof header;
     if (header.magic != SAVED_MAGIC || header.model != s->model->root.checksum ||
-        header.bytes != s->model->facts.state_bytes ||
-        header.position > s->model->facts.context ||
+        header.bytes != s->model->facts.state_bytes || header.position > s->model->facts.context ||
         header.checksum != saved_checksum(header, state))
         return QBRT_BAD_STATE;
     memcpy(s->state, state, header.bytes);

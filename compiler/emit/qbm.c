@@ -139,8 +139,8 @@ struct qbc_qbm *qbc_qbm_begin(struct qbc *q, const char *path, const struct qbc_
 bool qbc_qbm_write(struct qbc_qbm *w, size_t section, uint64_t offset, const void *bytes, size_t n)
 {
     errno = EINVAL;
-    bool fits = section < w->n_weights && offset <= w->sizes[section] &&
-                n <= w->sizes[section] - offset;
+    bool fits =
+        section < w->n_weights && offset <= w->sizes[section] && n <= w->sizes[section] - offset;
     if (!atomic_load(&w->error))
         note(w, fits && output_write_at(&w->output, w->offsets[section] + offset, bytes, n));
     return !atomic_load(&w->error);

@@ -100,8 +100,8 @@ bool task_tokens(struct tool *tool)
     int64_t *made = good ? reserve(n * sizeof *made) : NULL;
     good = good && continue_ids(tool, &ids, n, made) && begin(tool, &o);
     if (good) {
-        bool written = npy_write_header(&o, "<i8", 1, &n) &&
-                       output_write(&o, made, n * sizeof *made);
+        bool written =
+            npy_write_header(&o, "<i8", 1, &n) && output_write(&o, made, n * sizeof *made);
         good = finish(tool, &o, true, written);
     }
     free(ids.ids);

@@ -125,7 +125,8 @@ static const char *file_name(const char *path)
 }
 
 /* "1.10 B", "637.18 MiB" */
-static void print_scaled(char *out, size_t room, double value, double base, const char *const *units)
+static void print_scaled(char *out, size_t room, double value, double base,
+                         const char *const *units)
 {
     int unit = 0;
     for (; value >= base && units[unit + 1]; unit++)

@@ -2,7 +2,7 @@
 #include "tool.h"
 #include <stdio.h>
 
-/* The variant in use here, or the first. */
+/* Everything but code and tokenizer. */
 static uint64_t weight_bytes(const struct qbrt_facts *f)
 {
     return f->file_bytes - f->code_bytes - f->tokenizer_bytes;
@@ -53,11 +53,16 @@ static void print_numbers(const struct qbrt_facts *f)
         const char *key;
         uint64_t value;
     } numbers[] = {
-        {"parameters", f->parameters},   {"weight_bytes", weight_bytes(f)},
-        {"file_bytes", f->file_bytes},   {"code_bytes", f->code_bytes},
-        {"tokenizer_bytes", f->tokenizer_bytes}, {"root_bytes", f->root_bytes},
-        {"arena_bytes", f->arena_bytes}, {"state_bytes", f->state_bytes},
-        {"vocab", f->vocab},             {"context", f->context},
+        {"parameters", f->parameters},
+        {"weight_bytes", weight_bytes(f)},
+        {"file_bytes", f->file_bytes},
+        {"code_bytes", f->code_bytes},
+        {"tokenizer_bytes", f->tokenizer_bytes},
+        {"root_bytes", f->root_bytes},
+        {"arena_bytes", f->arena_bytes},
+        {"state_bytes", f->state_bytes},
+        {"vocab", f->vocab},
+        {"context", f->context},
         {"chunk", f->chunk},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -140,8 +145,8 @@ static void print_text(const struct tool *tool)
     printf("model            %s\n", tool->options.model);
     printf("made by          %s\n", f->producer);
     printf("parameters       %llu\n", (unsigned long long)f->parameters);
-    printf("weights          %llu bytes, %.3f bits a weight\n",
-           (unsigned long long)weight_bytes(f), bits_per_weight(f));
+    printf("weights          %llu bytes, %.3f bits a weight\n", (unsigned long long)weight_bytes(f),
+           bits_per_weight(f));
     printf("file             %llu bytes: code %llu, tokenizer %llu\n",
            (unsigned long long)f->file_bytes, (unsigned long long)f->code_bytes,
            (unsigned long long)f->tokenizer_bytes);

@@ -5,8 +5,8 @@
 #include <string.h>
 
 static bool (*const tasks[])(struct tool *tool) = {
-    [TASK_TEXT] = task_text,   [TASK_PPL] = task_ppl,       [TASK_BENCH] = task_bench,
-    [TASK_INFO] = task_info,   [TASK_LOGITS] = task_logits, [TASK_TOKENS] = task_tokens,
+    [TASK_TEXT] = task_text, [TASK_PPL] = task_ppl,       [TASK_BENCH] = task_bench,
+    [TASK_INFO] = task_info, [TASK_LOGITS] = task_logits, [TASK_TOKENS] = task_tokens,
 };
 
 /* A full disk behind standard output is an error too. */

@@ -9,10 +9,10 @@
 
 /* Token ids, [count] or [rows][columns]. */
 struct npy_tokens {
-    size_t rank;       /* 1 or 2 */
-    size_t dims[2];    /* dims[1] is 1 for rank 1 */
-    size_t count;      /* of all */
-    int32_t *ids;      /* malloc'ed */
+    size_t rank;    /* 1 or 2 */
+    size_t dims[2]; /* dims[1] is 1 for rank 1 */
+    size_t count;   /* of all */
+    int32_t *ids;   /* malloc'ed */
 };
 
 /* What a header says; public for its test. */

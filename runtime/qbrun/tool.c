@@ -49,9 +49,10 @@ static bool open_model(struct tool *tool)
     const char *path = tool->options.model;
     char detail[QBRT_DETAIL];
     size_t bytes = qbrt_model_size();
-    enum qbrt_status status = tool->options.task == TASK_INFO
-                                  ? qbrt_open_facts(path, reserve(bytes), bytes, &tool->model, detail)
-                                  : qbrt_open_file(path, reserve(bytes), bytes, &tool->model, detail);
+    enum qbrt_status status =
+        tool->options.task == TASK_INFO
+            ? qbrt_open_facts(path, reserve(bytes), bytes, &tool->model, detail)
+            : qbrt_open_file(path, reserve(bytes), bytes, &tool->model, detail);
     if (status == QBRT_CANNOT_OPEN || status == QBRT_CANNOT_MAP)
         return complain("%s '%s': %s",
                         status == QBRT_CANNOT_OPEN ? "cannot open" : "cannot map the code of", path,
@@ -72,8 +73,8 @@ static bool open_session(struct tool *tool)
         return complain("%d threads: %s", threads, qbrt_status_text(status));
     tool->parallel = qbrt_pool_parallel(tool->pool);
     bytes = qbrt_session_size(tool->model);
-    status = qbrt_session_create(tool->model, reserve(bytes), bytes, &tool->parallel,
-                                 &tool->session);
+    status =
+        qbrt_session_create(tool->model, reserve(bytes), bytes, &tool->parallel, &tool->session);
     return tool_check(tool, status);
 }
 
@@ -104,27 +105,29 @@ bool tool_needs_tokenizer(const struct tool *tool, const char *what)
                     tool->options.model, what);
 }
 
-int32_t *tool_encode(const struct tool *tool, const char *text, size_t length, int flags,
-                     size_t *n)
+int32_t *tool_encode(const struct tool *tool, const char *text, size_t length, int flags, size_t *n)
 {
     size_t bytes = qbrt_tokenizer_scratch(&tool->tokenizer, length);
     if (bytes == SIZE_MAX) {
         complain("a text of %zu bytes is too long for the tokenizer", length);
         return NULL;
     }
+    enum { USUAL = 64 }; /* special tokens; texts have at most an id a byte, nearly always */
     void *scratch = reserve(bytes);
-    ptrdiff_t count =
-        qbrt_tokenizer_encode(&tool->tokenizer, text, length, flags, NULL, 0, scratch, bytes);
-    int32_t *ids = NULL;
-    if (count >= 0) {
-        ids = reserve((size_t)count * sizeof *ids);
-        qbrt_tokenizer_encode(&tool->tokenizer, text, length, flags, ids, (size_t)count, scratch,
-                              bytes);
-        *n = (size_t)count;
-    } else {
-        complain("the tokenizer ran out of memory");
+    size_t capacity = length + USUAL;
+    int32_t *ids = reserve(capacity * sizeof *ids);
+    ptrdiff_t count;
+    while ((count = qbrt_tokenizer_encode(&tool->tokenizer, text, length, flags, ids, capacity,
+                                          scratch, bytes)) > (ptrdiff_t)capacity) {
+        capacity = (size_t)count;
+        ids = reserve(capacity * sizeof *ids);
     }
     munmap(scratch, bytes ? bytes : 1);
+    if (count < 0) {
+        complain("the tokenizer ran out of memory");
+        return NULL;
+    }
+    *n = (size_t)count;
     return ids;
 }
 

@@ -82,9 +82,8 @@ static int try(const uint8_t *file, size_t bytes, bool with_code)
     struct qbrt_model *model;
     char detail[QBRT_DETAIL];
     REQUIRE(qbrt_model_size() <= sizeof model_memory);
-    enum qbrt_status status =
-        qbrt_open_memory(file, bytes, with_code ? qbrt_this_machine() : NULL, model_memory,
-                         sizeof model_memory, &model, detail);
+    enum qbrt_status status = qbrt_open_memory(file, bytes, with_code ? qbrt_this_machine() : NULL,
+                                               model_memory, sizeof model_memory, &model, detail);
     REQUIRE(strlen(detail) < QBRT_DETAIL && (status == QBRT_OK) == (model != NULL));
     if (status)
         return 0;

@@ -44,7 +44,8 @@ static void test_rules(void)
     expect("int t[] = {1, 2}; int f(int x) { return t[x] += x; }", "", "writable");
     expect("extern const int a; const int a = 1; const int *const p = &a;", "", "writable");
     expect("static _Thread_local int n; int f(int x) { return n += x; }", "", "memory");
-    expect("__attribute__((constructor)) static void f(void) { __asm__(\"nop\"); }", "", "writable");
+    expect("__attribute__((constructor)) static void f(void) { __asm__(\"nop\"); }", "",
+           "writable");
 
     /* needs a library: link against the object itself as a shared one */
     char more[400];

@@ -22,9 +22,14 @@ static void test_headers(void)
     REQUIRE(parse("{'shape': (2, 256), 'fortran_order': True, 'descr': '<u2'}", &h));
     REQUIRE(h.rank == 2 && h.dims[1] == 256 && h.is_fortran);
     REQUIRE(parse("{\"descr\":\"<i4\",\"fortran_order\":False,\"shape\":()}", &h) && h.rank == 0);
-    REQUIRE(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4)}", &h) && h.rank == 4);
+    REQUIRE(parse("{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4)}", &h) &&
+            h.rank == 4);
     static const char *const bad[] = {
-        "", "{", "{}", "{'descr': '<i8'}", "{'descr': '<i8', 'fortran_order': False}",
+        "",
+        "{",
+        "{}",
+        "{'descr': '<i8'}",
+        "{'descr': '<i8', 'fortran_order': False}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (1 2)}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4,5)}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999999999999,)}",
@@ -69,35 +74,43 @@ static void test_tokens(void)
     const int32_t narrow[] = {7, -8};
     const uint16_t small[] = {1, 65535, 3, 4};
     REQUIRE(!read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", 1, wide,
-                     sizeof wide, &t));
+                       sizeof wide, &t));
     REQUIRE(t.rank == 1 && t.count == 3 && t.ids[1] == -2 && t.ids[2] == 2147483647);
     free(t.ids);
     REQUIRE(!read_back("{'descr': '<i4', 'fortran_order': True, 'shape': (2,), }\n", 2, narrow,
-                     sizeof narrow, &t));
+                       sizeof narrow, &t));
     REQUIRE(t.ids[0] == 7 && t.ids[1] == -8);
     free(t.ids);
     REQUIRE(!read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (2, 2), }\n", 1, small,
-                     sizeof small, &t));
+                       sizeof small, &t));
     REQUIRE(t.rank == 2 && t.dims[1] == 2 && t.count == 4 && t.ids[1] == 65535);
     free(t.ids);
 
     const int64_t huge[] = {1ll << 31};
     REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
-                           sizeof huge, &t), "too large"));
+                             sizeof huge, &t),
+                   "too large"));
     REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': (4,)}", 1, wide,
-                           sizeof wide, &t), "cut off"));
+                             sizeof wide, &t),
+                   "cut off"));
     REQUIRE(strstr(read_back("{'descr': '<i4', 'fortran_order': False, 'shape': (1,)}", 1, wide,
-                           sizeof wide, &t), "more"));
+                             sizeof wide, &t),
+                   "more"));
     REQUIRE(strstr(read_back("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 1, huge,
-                           sizeof huge, &t), "int64"));
+                             sizeof huge, &t),
+                   "int64"));
     REQUIRE(strstr(read_back("{'descr': '>i8', 'fortran_order': False, 'shape': (1,)}", 1, huge,
-                           sizeof huge, &t), "little-endian"));
+                             sizeof huge, &t),
+                   "little-endian"));
     REQUIRE(strstr(read_back("{'descr': '<i8', 'fortran_order': False, 'shape': ()}", 1, huge,
-                           sizeof huge, &t), "shape"));
+                             sizeof huge, &t),
+                   "shape"));
     REQUIRE(strstr(read_back("{'descr': '<u2', 'fortran_order': True, 'shape': (2, 2)}", 1, huge,
-                           sizeof huge, &t), "Fortran"));
+                             sizeof huge, &t),
+                   "Fortran"));
     REQUIRE(strstr(read_back("{'descr': '<u2', 'fortran_order': False, 'shape': (99999, 99999)}", 1,
-                           huge, sizeof huge, &t), "too large"));
+                             huge, sizeof huge, &t),
+                   "too large"));
     REQUIRE(strstr(read_back("{'descr': '<u2'", 1, huge, sizeof huge, &t), "header"));
     REQUIRE(strstr(read_back("{}", 9, huge, sizeof huge, &t), "version"));
     REQUIRE(!t.ids);

@@ -154,8 +154,7 @@ int main(void)
     struct qbc q = {0};
     size_t bytes, image_bytes;
     REQUIRE(qbc_open(&q));
-    uint8_t *image =
-        toy_image(toy_native(), "test/unit/inputs/toy_image.c", "", &image_bytes);
+    uint8_t *image = toy_image(toy_native(), "test/unit/inputs/toy_image.c", "", &image_bytes);
     REQUIRE(image);
     toy_artifact(&artifact);
     toy_add_variant(&artifact, toy_native(), image, image_bytes);

@@ -97,7 +97,7 @@ static void test_bad_calls(const char *path)
     size_t bytes = qbrt_session_size(m.model);
     REQUIRE(qbrt_session_create(m.model, m.memory[1], bytes - 1, NULL, &s) == QBRT_NO_ROOM && !s);
     REQUIRE(qbrt_session_create(m.model, (char *)m.memory[1] + 8, bytes, NULL, &s) ==
-          QBRT_BAD_ALIGN);
+            QBRT_BAD_ALIGN);
     REQUIRE(qbrt_open_file(path, m.memory[1], qbrt_model_size() - 1, &model, NULL) == QBRT_NO_ROOM);
     REQUIRE(qbrt_open_file("/nowhere", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
     REQUIRE(qbrt_open_file("/tmp", m.memory[0], 1 << 16, &model, detail) == QBRT_CANNOT_OPEN);
@@ -183,7 +183,7 @@ static void test_variants(struct qbc *q)
     toy_add_variant(&a, &future, image, bytes);
     REQUIRE(toy_emit(q, &a, toy_path("future.qbm")));
     REQUIRE(qbrt_open_file(toy_path("future.qbm"), memory, qbrt_model_size(), &model, detail) ==
-          QBRT_NO_VARIANT);
+            QBRT_NO_VARIANT);
     REQUIRE(!model && strstr(detail, "'avx4096'") && strstr(detail, "future"));
 
     uint8_t *arm = toy_image(stranger, "test/unit/inputs/toy_image.c", "", &arm_bytes);
@@ -192,14 +192,14 @@ static void test_variants(struct qbc *q)
         toy_add_variant(&a, stranger, arm, arm_bytes);
         REQUIRE(toy_emit(q, &a, toy_path("arm.qbm")));
         REQUIRE(qbrt_open_file(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail) ==
-              QBRT_NO_VARIANT);
+                QBRT_NO_VARIANT);
         REQUIRE(strstr(detail, stranger->triple));
         REQUIRE(!qbrt_open_facts(toy_path("arm.qbm"), memory, qbrt_model_size(), &model, detail));
         REQUIRE(qbrt_facts(model)->vocab == TOY_VOCAB && qbrt_facts(model)->variant == -1);
         struct qbrt_session *s;
         void *session = room(qbrt_session_size(model));
         REQUIRE(qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s) ==
-              QBRT_NO_VARIANT);
+                QBRT_NO_VARIANT);
         free(session);
         qbrt_close(model);
     }
@@ -219,7 +219,7 @@ static void test_memory(const char *path)
     const int32_t token = 5;
     float want[TOY_VOCAB], got[TOY_VOCAB];
     REQUIRE(!qbrt_open_memory(file, bytes, qbrt_this_machine(), memory, qbrt_model_size(), &model,
-                            NULL));
+                              NULL));
     void *session = room(qbrt_session_size(model));
     REQUIRE(!qbrt_session_create(model, session, qbrt_session_size(model), NULL, &s));
     REQUIRE(!qbrt_eval(s, &token, 1, got));

@@ -141,35 +141,64 @@ struct toy_artifact {
 static inline void toy_artifact(struct toy_artifact *a)
 {
     *a = (struct toy_artifact){
-        .tensors = {{.name = "table", .role = "output", .format = "f32", .block = -1,
-                     .rows = TOY_VOCAB, .cols = TOY_VOCAB, .packing = {.rows = 1, .depth = 1},
+        .tensors = {{.name = "table",
+                     .role = "output",
+                     .format = "f32",
+                     .block = -1,
+                     .rows = TOY_VOCAB,
+                     .cols = TOY_VOCAB,
+                     .packing = {.rows = 1, .depth = 1},
                      .size = TOY_TABLE * sizeof(float)},
-                    {.name = "values", .role = "embed", .format = "f32", .block = 0,
-                     .rows = 1, .cols = TOY_VOCAB, .packing = {.rows = 1, .depth = 1},
-                     .size = TOY_VOCAB * sizeof(float), .lookup = true}},
+                    {.name = "values",
+                     .role = "embed",
+                     .format = "f32",
+                     .block = 0,
+                     .rows = 1,
+                     .cols = TOY_VOCAB,
+                     .packing = {.rows = 1, .depth = 1},
+                     .size = TOY_VOCAB * sizeof(float),
+                     .lookup = true}},
         .state = {"sum", 0, TOY_CONTEXT * sizeof(float)},
         .record = {{"quant", "f32"}, {"flags", "-target=toy \"x\""}},
         .eos = {TOY_VOCAB - 1},
     };
     a->weights = (struct qbc_artifact_weights){a->tensors, 2, qbc_qbm_place(a->tensors, 2)};
     a->facts = (struct qbc_artifact){
-        .producer = "qbc test", .vocab = TOY_VOCAB, .context = TOY_CONTEXT, .chunk = TOY_CHUNK,
-        .parameters = TOY_TABLE + TOY_VOCAB, .arena_bytes = TOY_CHUNK * sizeof(float),
-        .state_bytes = TOY_CONTEXT * sizeof(float), .states = &a->state, .n_states = 1,
-        .weights = &a->weights, .n_weights = 1, .variants = a->variants, .n_variants = 0,
-        .bos = -1, .eos = a->eos, .n_eos = 1, .record = a->record, .n_record = 2,
+        .producer = "qbc test",
+        .vocab = TOY_VOCAB,
+        .context = TOY_CONTEXT,
+        .chunk = TOY_CHUNK,
+        .parameters = TOY_TABLE + TOY_VOCAB,
+        .arena_bytes = TOY_CHUNK * sizeof(float),
+        .state_bytes = TOY_CONTEXT * sizeof(float),
+        .states = &a->state,
+        .n_states = 1,
+        .weights = &a->weights,
+        .n_weights = 1,
+        .variants = a->variants,
+        .n_variants = 0,
+        .bos = -1,
+        .eos = a->eos,
+        .n_eos = 1,
+        .record = a->record,
+        .n_record = 2,
     };
 }
 
-static inline void toy_add_variant(struct toy_artifact *a, const struct toy *toy,
-                                   uint8_t *image, size_t bytes)
+static inline void toy_add_variant(struct toy_artifact *a, const struct toy *toy, uint8_t *image,
+                                   size_t bytes)
 {
     size_t i = a->facts.n_variants++;
     a->requirements[i][0] = toy->requirement;
     a->variants[i] = (struct qbc_artifact_variant){
-        .target = toy->target, .triple = toy->triple, .machine = toy->machine,
-        .requirements = a->requirements[i], .n_requirements = 1, .image = image,
-        .image_bytes = bytes, .decode = toy_symbol(image, bytes, "toy_decode"),
+        .target = toy->target,
+        .triple = toy->triple,
+        .machine = toy->machine,
+        .requirements = a->requirements[i],
+        .n_requirements = 1,
+        .image = image,
+        .image_bytes = bytes,
+        .decode = toy_symbol(image, bytes, "toy_decode"),
         .step = toy_symbol(image, bytes, "toy_step"),
     };
 }
