@@ -106,7 +106,9 @@ static void take_tokens(struct qbc *q, MlirOperation func)
 
 void qbc_pass_derive_cache(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, "qb.attention");
     for (size_t i = 0; i < ops.n; ++i) {
         int64_t block = qbc_int(ops.op[i], "block", (int64_t)i);

@@ -273,7 +273,9 @@ static void name_weight(struct qbc *q, const struct qbc_ops *weights, MlirOperat
 
 void qbc_pass_name_blocks(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct stream *s = qbc_alloc(q, sizeof *s);
     *s = (struct stream){.q = q, .block = -1};
     struct qbc_ops embeds = qbc_collect(q, func, "qb.embed");

@@ -95,7 +95,10 @@ static void place_leaves(MlirOperation op)
 
 void qbc_pass_order_graph(struct qbc *q, MlirOperation module)
 {
-    MlirBlock body = qbc_func_body(qbc_find_func(module, "main"));
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
+    MlirBlock body = qbc_func_body(func);
     MlirOperation end = mlirBlockGetTerminator(body);
     struct order o = {.n = 0};
     for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationIsNull(op);

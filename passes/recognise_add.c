@@ -52,7 +52,9 @@ static void apply(struct qbc *q, struct sum *sum)
 
 void qbc_pass_recognise_add(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, NULL);
     struct sum *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;

@@ -20,7 +20,7 @@
 #include <mlir-c/BuiltinTypes.h>
 #include <string.h>
 
-enum { MOST_VALUES = 256, MOST_SAMPLES = 6, FAR = 1 << 20 };
+enum { MOST_VALUES = 256, MOST_SAMPLES = 6, FAR = 1 << 20, FILL = 1000 };
 
 struct core {
     MlirOperation softmax, scores, output; /* the products before and after */
@@ -152,7 +152,8 @@ static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
 
 /* --- scale and mask */
 
-/* The largest integer in what makes the probabilities of the scores: a window is not longer. */
+/* The largest integer in what makes the probabilities of the scores: a window is not longer. Large
+ * floats are what masks are filled with. */
 static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct core *c)
 {
     MlirValue scores = mlirOperationGetResult(c->scores, 0);
@@ -163,7 +164,7 @@ static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct 
         const struct qbc_array *a = qbc_is_constant(v) ? qbc_evaluate(s->at[0], v) : NULL;
         for (size_t j = 0; a && a->known && a->n <= 64 && j < a->n; ++j) {
             double x = fabs(a->f ? (double)a->f[j] : (double)a->i[j]);
-            if (x < FAR && x == floor(x) && (int64_t)x > largest)
+            if (x < (a->f ? FILL : FAR) && x == floor(x) && (int64_t)x > largest)
                 largest = (int64_t)x;
         }
     }
@@ -203,14 +204,13 @@ static bool is_softmax(const float *scores, const float *p, const bool *allowed,
 static const char *check(struct qbc *q, struct core *c, const struct qbc_array *scores,
                          const struct qbc_array *p, int64_t tokens, int64_t past)
 {
-    int64_t length = tokens + past, rows = c->heads * tokens;
+    int64_t length = tokens + past, rows = (int64_t)p->n / length;
     bool *allowed = qbc_alloc(q, (size_t)(rows * length));
     for (int64_t i = 0; i < rows * length; ++i)
         allowed[i] = p->f[i] > 1e-9f;
-    for (int64_t h = 0; h < c->heads; ++h) {
+    for (int64_t h = 0; h < rows / tokens; ++h)
         if (memcmp(allowed, allowed + h * tokens * length, (size_t)(tokens * length)))
             return "heads have different masks";
-    }
     const char *problem = qbc_mask_add(q, &c->mask, tokens, past, allowed);
     if (problem)
         return qbc_text(q, "not causal: %s", problem);
@@ -224,12 +224,29 @@ static const char *check(struct qbc *q, struct core *c, const struct qbc_array *
     return NULL;
 }
 
+/* Random scores; of one head only, which what follows repeats, where all would be too many. */
+static const struct qbc_array *bind_scores(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
+{
+    const struct qbc_array *a = qbc_bind_random(q, e, v, 7), *shape = a ? a : qbc_evaluate(e, v);
+    if (a || !shape || shape->rank < 2)
+        return a;
+    int64_t dims[QBC_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
+    memcpy(dims + shape->rank - 2, shape->dims + shape->rank - 2, 2 * sizeof *dims);
+    struct qbc_array *one = qbc_alloc(q, sizeof *one);
+    *one = qbc_array_create(e, QBC_F32, shape->rank, dims);
+    if (!one->known)
+        return NULL;
+    qbc_fill_random(one, 7);
+    qbc_evaluation_bind(e, v, *one);
+    return one;
+}
+
 static const char *sample(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens,
                           int64_t past)
 {
     struct qbc_evaluation *e = qbc_probe(q, func, tokens, past);
     const char *problem = NULL;
-    const struct qbc_array *s = qbc_bind_random(q, e, mlirOperationGetResult(c->scores, 0), 7);
+    const struct qbc_array *s = bind_scores(q, e, mlirOperationGetResult(c->scores, 0));
     const struct qbc_array *p = s ? qbc_floats_of(e, mlirOperationGetOperand(c->output, 0)) : NULL;
     if (!s)
         problem = qbc_text(q, "the mask cannot be tried with %ld tokens: too many scores", tokens);
@@ -353,7 +370,8 @@ static void apply(struct qbc *q, struct core *c)
     qbc_set_int(q, op, "heads", c->heads);
     qbc_set_int(q, op, "kv_heads", c->kv_heads);
     qbc_set_int(q, op, "head_dim", c->head_dim);
-    qbc_set_float(q, op, "scale", (float)(c->scale * qbc_float(c->scores, "alpha", 1)));
+    double scale = qbc_shortest(c->scale * qbc_float(c->scores, "alpha", 1), 3e-6);
+    qbc_set_float(q, op, "scale", (float)scale);
     if (c->mask.window)
         qbc_set_int(q, op, "window", c->mask.window);
     mlirValueReplaceAllUsesOfWith(c->y, qbc_unrows(&b, y, &c->dims[3]));
@@ -361,7 +379,9 @@ static void apply(struct qbc *q, struct core *c)
 
 void qbc_pass_recognise_attention(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, "onnx.Softmax");
     struct core *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;

@@ -145,7 +145,7 @@ static bool has_rotary(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
     if (g->rotary.dim == g->head_dim)
         g->scale *= amplitude * amplitude;
     else
-        g->rotary.scale = amplitude;
+        g->rotary.scale = qbc_shortest(amplitude, 1e-4);
     qbc_limit_context(q, g->op, c.dims[0]);
     return qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, COS)) &&
            qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, SIN));
@@ -182,7 +182,9 @@ static void apply(struct qbc *q, MlirOperation func, struct gqa *g)
 
 void qbc_pass_recognise_gqa(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, "onnx.com.microsoft.GroupQueryAttention");
     struct gqa *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;

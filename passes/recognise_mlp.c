@@ -144,7 +144,9 @@ static void apply(struct qbc *q, const struct gated *g)
 
 void qbc_pass_recognise_mlp(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, NULL);
     struct gated *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;

@@ -280,7 +280,9 @@ static bool decomposed(struct qbc *q, MlirOperation func, struct qbc_shapes *s, 
 
 void qbc_pass_recognise_norm(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     qbc_each(q, module, "onnx.com.microsoft.SkipSimplifiedLayerNormalization", unfold_skip);
     struct qbc_ops ops = qbc_collect(q, func, NULL);
     struct norm *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);

@@ -47,7 +47,9 @@ static bool visit(struct qbc *q, MlirOperation func, MlirOperation attention,
 
 void qbc_pass_recognise_rope(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops ops = qbc_collect(q, func, "qb.attention");
     struct qbc_operand like[3] = {{.factor = 0}}; /* of the layer before: tried first */
     for (size_t i = 0; i < ops.n; ++i) {

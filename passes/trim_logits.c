@@ -17,7 +17,9 @@ static bool is_by_row(MlirOperation op)
 
 void qbc_pass_trim_logits(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main"), first = {NULL};
+    MlirOperation func = qbc_main(q, module), first = {NULL};
+    if (mlirOperationIsNull(func))
+        return;
     MlirValue v = mlirOperationGetOperand(qbc_return_of(func), 0);
     for (;;) {
         MlirOperation op = qbc_def_any(v);

@@ -199,7 +199,9 @@ static void write_out(struct qbc *q, const struct attention *a)
 
 void qbc_pass_unpack_attention(struct qbc *q, MlirOperation module)
 {
-    MlirOperation func = qbc_find_func(module, "main");
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
     struct qbc_ops fused = qbc_collect(q, func, "onnx.com.microsoft.GroupQueryAttention");
     struct qbc_ops ops = qbc_collect(q, func, "onnx.Attention");
     int64_t *head_dim = qbc_alloc(q, (fused.n + 1) * sizeof *head_dim);

@@ -20,6 +20,14 @@ static bool one_of(const char *name, const char *const *names)
     return false;
 }
 
+MlirOperation qbc_main(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_find_func(module, "main");
+    if (mlirOperationIsNull(func))
+        qbc_error(q, module, "there is no function @main");
+    return func;
+}
+
 bool qbc_is_level1(MlirValue v)
 {
     static const char *const no_rows[] = {"qb.weight", "qb.state", NULL};
@@ -45,15 +53,15 @@ bool qbc_is_none(MlirValue v)
 bool qbc_is_elementwise(MlirOperation op)
 {
     static const char *const elementwise[] = {
-        "onnx.Abs",        "onnx.Add",     "onnx.Cast",       "onnx.CastLike",    "onnx.Clip",
-        "onnx.Cos",        "onnx.Div",     "onnx.Dropout",    "onnx.Elu",         "onnx.Erf",
-        "onnx.Exp",        "onnx.Gelu",    "onnx.HardSwish",  "onnx.Identity",    "onnx.LeakyRelu",
-        "onnx.Log",        "onnx.Max",     "onnx.Min",        "onnx.Mish",        "onnx.Mul",
-        "onnx.Neg",        "onnx.Pow",     "onnx.Reciprocal", "onnx.Relu",        "onnx.Sigmoid",
-        "onnx.Sin",        "onnx.Softplus", "onnx.Sqrt",      "onnx.Sub",         "onnx.Sum",
-        "onnx.Swish",      "onnx.Tanh",    "onnx.Where",      "onnx.HardSigmoid",
-        "onnx.com.microsoft.FastGelu",     "onnx.com.microsoft.Gelu",
-        "onnx.com.microsoft.QuickGelu",    NULL};
+        "onnx.Abs", "onnx.Add", "onnx.And", "onnx.Cast", "onnx.CastLike", "onnx.Clip",
+        "onnx.Cos", "onnx.Div", "onnx.Dropout", "onnx.Elu", "onnx.Equal", "onnx.Erf", "onnx.Exp",
+        "onnx.Gelu", "onnx.Greater", "onnx.GreaterOrEqual", "onnx.HardSigmoid", "onnx.HardSwish",
+        "onnx.Identity", "onnx.IsInf", "onnx.IsNaN", "onnx.LeakyRelu", "onnx.Less",
+        "onnx.LessOrEqual", "onnx.Log", "onnx.Max", "onnx.Min", "onnx.Mish", "onnx.Mul",
+        "onnx.Neg", "onnx.Not", "onnx.Or", "onnx.Pow", "onnx.Reciprocal", "onnx.Relu",
+        "onnx.Sigmoid", "onnx.Sin", "onnx.Softplus", "onnx.Sqrt", "onnx.Sub", "onnx.Sum",
+        "onnx.Swish", "onnx.Tanh", "onnx.Where", "onnx.com.microsoft.FastGelu",
+        "onnx.com.microsoft.Gelu", "onnx.com.microsoft.QuickGelu", NULL};
     return one_of(qbc_op_name(op), elementwise);
 }
 

@@ -229,7 +229,7 @@ static bool try_law(struct qbc *q, MlirOperation func, const struct sample *rand
 {
     double scale = dim < o->head_dim ? column_factor(random, o, 0) / o->factor : 1;
     o->rotary = (struct qbc_rotary){.dim = dim, .adjacent = adjacent};
-    o->rotary.scale = qbc_near(scale, 1, 1e-5, 0) ? 1 : scale;
+    o->rotary.scale = qbc_shortest(scale, 3e-6);
     struct sample s = evaluate(q, func, o, random->tokens, 0, adjacent ? ADJACENT : HALF);
     bool good = s.y && !fit_table(q, &s, o) && agrees(q, random, o);
     qbc_evaluation_destroy(s.e);

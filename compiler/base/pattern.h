@@ -19,6 +19,7 @@ struct qbc_values {
 };
 
 /* --- graph.c: looking around */
+MlirOperation qbc_main(struct qbc *q, MlirOperation module); /* func @main; null after an error */
 bool qbc_is_level1(MlirValue v);              /* rows from a qb. or arith. operation */
 bool qbc_is_constant(MlirValue v);            /* onnx.Constant or qb.weight */
 bool qbc_is_none(MlirValue v);                /* an operand that was left out */

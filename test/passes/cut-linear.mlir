@@ -1,0 +1,35 @@
+// RUN: qbc-opt -cut-linear %s | FileCheck %s
+// RUN: sed 's/"onnx.Relu"/"qb.silu"/' %s | qbc-opt -cut-linear - | FileCheck %s
+
+// Query, key and value in one matrix, behind a reshape; the parts are views of it.
+// CHECK-LABEL: @main
+func.func @main(%x: tensor<?x8xf32>) -> (tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<?x6xf32>, tensor<?x3xf32>) {
+  %w = "qb.weight"() {name = "qkv", source = "qkv", offset = 0 : i64, strides = array<i64: 1, 16>} : () -> tensor<16x8xf32>
+  %batch = "onnx.Constant"() {value = dense<[1, -1, 16]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %sizes = "onnx.Constant"() {value = dense<[8, 4, 4]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %heads = "onnx.Constant"() {value = dense<[1, -1, 2, 4]> : tensor<4xi64>} : () -> tensor<4xi64>
+  // CHECK: %[[Q:.*]] = "qb.weight"() {name = "qkv", offset = 0 : i64, source = "qkv", strides = array<i64: 1, 16>} : () -> tensor<8x8xf32>
+  // CHECK: "qb.linear"(%arg0, %[[Q]]) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+  // CHECK: %[[K:.*]] = "qb.weight"() {name = "qkv", offset = 8 : i64, source = "qkv", strides = array<i64: 1, 16>} : () -> tensor<4x8xf32>
+  // CHECK: "qb.linear"(%arg0, %[[K]])
+  // CHECK: %[[V:.*]] = "qb.weight"() {name = "qkv", offset = 12 : i64
+  // CHECK: "qb.linear"(%arg0, %[[V]])
+  // CHECK-NOT: "onnx.Split"
+  %y = "qb.linear"(%x, %w) : (tensor<?x8xf32>, tensor<16x8xf32>) -> tensor<?x16xf32>
+  %y3 = "onnx.Reshape"(%y, %batch) : (tensor<?x16xf32>, tensor<3xi64>) -> tensor<1x?x16xf32>
+  %q, %k, %v = "onnx.Split"(%y3, %sizes) {axis = -1 : i64} : (tensor<1x?x16xf32>, tensor<3xi64>) -> (tensor<*xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>)
+  %q4 = "onnx.Reshape"(%q, %heads) : (tensor<*xf32>, tensor<4xi64>) -> tensor<1x?x2x4xf32>
+
+  // left alone: something reads it as a whole
+  // CHECK: %[[B:.*]] = "qb.weight"() {name = "b"
+  // CHECK: %[[YB:.*]] = "qb.linear"(%arg0, %[[B]]) : (tensor<?x8xf32>, tensor<6x8xf32>) -> tensor<?x6xf32>
+  // CHECK: "onnx.Slice"(%[[YB]]
+  %b = "qb.weight"() {name = "b", source = "b", offset = 0 : i64, strides = array<i64: 8, 1>} : () -> tensor<6x8xf32>
+  %yb = "qb.linear"(%x, %b) : (tensor<?x8xf32>, tensor<6x8xf32>) -> tensor<?x6xf32>
+  %from = "onnx.Constant"() {value = dense<0> : tensor<1xi64>} : () -> tensor<1xi64>
+  %to = "onnx.Constant"() {value = dense<3> : tensor<1xi64>} : () -> tensor<1xi64>
+  %axis = "onnx.Constant"() {value = dense<1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %part = "onnx.Slice"(%yb, %from, %to, %axis) : (tensor<?x6xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<?x3xf32>
+  %whole = "onnx.Relu"(%yb) : (tensor<?x6xf32>) -> tensor<?x6xf32>
+  return %q4, %k, %v, %whole, %part : tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<?x6xf32>, tensor<?x3xf32>
+}

@@ -1,0 +1,66 @@
+// RUN: split-file %s %t
+// RUN: qbc-opt -recognise-norm %t/does.mlir | FileCheck %s
+// RUN: qbc-opt -recognise-norm %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
+// RUN: not qbc-opt -recognise-norm -check-graph %t/keeps.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
+
+//--- does.mlir
+// CHECK-LABEL: @main
+func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]},
+                %heads: tensor<1x?x2x4xf32> {qb.input = "past", qb.dims = ["1", "T", "2", "4"]})
+    -> (tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>) {
+  %two = "onnx.Constant"() {value = dense<2.0> : tensor<f32>} : () -> tensor<f32>
+  %one = "onnx.Constant"() {value = dense<1.0> : tensor<f32>} : () -> tensor<f32>
+  %eps = "onnx.Constant"() {value = dense<1.0e-5> : tensor<f32>} : () -> tensor<f32>
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>} : () -> tensor<4xf32>
+  %big = "qb.weight"() {name = "g", source = "g", offset = 0 : i64, strides = array<i64: 1>} : () -> tensor<4xf32>
+
+  // x * (1 / sqrt(mean(x^2) + eps)) * w, the gain second
+  // CHECK: %[[X:.*]] = "onnx.Reshape"(%arg0
+  // CHECK: %[[W:.*]] = "qb.weight"() {name = "[[N:.*]]", offset = 0 : i64, source = "[[N]]", strides = array<i64: 1>} : () -> tensor<4xf32>
+  // CHECK: "qb.rms_norm"(%[[X]], %[[W]]) {eps = 9.99999974E-6 : f32}
+  %0 = "onnx.Pow"(%x, %two) : (tensor<1x?x4xf32>, tensor<f32>) -> tensor<*xf32>
+  %1 = "onnx.ReduceMean"(%0, %last) {keepdims = 1 : i64} : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %2 = "onnx.Add"(%1, %eps) : (tensor<*xf32>, tensor<f32>) -> tensor<*xf32>
+  %3 = "onnx.Sqrt"(%2) : (tensor<*xf32>) -> tensor<*xf32>
+  %4 = "onnx.Reciprocal"(%3) : (tensor<*xf32>) -> tensor<*xf32>
+  %5 = "onnx.Mul"(%x, %4) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %y0 = "onnx.Mul"(%5, %w) : (tensor<*xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+
+  // written quite otherwise: w * (x / sqrt(eps + mean(x * x))), the gain first
+  // CHECK: "qb.rms_norm"(%{{.*}}, %{{.*}}) {eps = 9.99999974E-6 : f32}
+  %6 = "onnx.Mul"(%x, %x) : (tensor<1x?x4xf32>, tensor<1x?x4xf32>) -> tensor<*xf32>
+  %7 = "onnx.ReduceMean"(%6, %last) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %8 = "onnx.Add"(%eps, %7) : (tensor<f32>, tensor<*xf32>) -> tensor<*xf32>
+  %9 = "onnx.Sqrt"(%8) : (tensor<*xf32>) -> tensor<*xf32>
+  %10 = "onnx.Div"(%x, %9) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %y1 = "onnx.Mul"(%big, %10) : (tensor<4xf32>, tensor<*xf32>) -> tensor<1x?x4xf32>
+
+  // the operation of opset 23, on each head: rows of 8 columns, runs of 4
+  // CHECK: "qb.rms_norm"({{.*}}) {eps = 9.99999997E-7 : f32} : (tensor<?x8xf32>, tensor<4xf32>) -> tensor<?x8xf32>
+  %y2 = "onnx.RMSNormalization"(%heads, %big) {axis = -1 : i64, epsilon = 1.0e-6 : f32} : (tensor<1x?x2x4xf32>, tensor<4xf32>) -> tensor<1x?x2x4xf32>
+
+  // fused with the residual: a sum, which is a result too
+  // CHECK: %[[SUM:.*]] = "onnx.Add"(%arg0, %arg0)
+  // CHECK: "qb.rms_norm"
+  // CHECK: return {{.*}}%[[SUM]] : tensor<1x?x4xf32>
+  %none = "onnx.None"() : () -> none
+  %y3:4 = "onnx.com.microsoft.SkipSimplifiedLayerNormalization"(%x, %x, %big) {epsilon = 1.0e-6 : f32} : (tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<4xf32>) -> (tensor<1x?x4xf32>, none, none, tensor<1x?x4xf32>)
+  return %y0, %y1, %y2, %y3#0, %y3#3 : tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>
+}
+
+//--- keeps.mlir
+// a norm without its root, and one that takes the mean off: other functions
+// KEEPS-NOT: qb.rms_norm
+// COMPLAINS: error: ReduceMean is not understood: no norm: what follows is not x / sqrt(mean(x^2) + eps) * w
+// COMPLAINS: error: ReduceSum is not understood: no norm: what follows is no function of one input and one gain
+func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]}) -> (tensor<1x?x4xf32>, tensor<1x?x1xf32>) {
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>} : () -> tensor<4xf32>
+  %0 = "onnx.Mul"(%x, %x) : (tensor<1x?x4xf32>, tensor<1x?x4xf32>) -> tensor<*xf32>
+  %1 = "onnx.ReduceMean"(%0, %last) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %2 = "onnx.Div"(%x, %1) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %y = "onnx.Mul"(%2, %w) : (tensor<*xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+  %z = "onnx.ReduceSum"(%x, %last) : (tensor<1x?x4xf32>, tensor<1xi64>) -> tensor<1x?x1xf32>
+  return %y, %z : tensor<1x?x4xf32>, tensor<1x?x1xf32>
+}
