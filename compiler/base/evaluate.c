@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 256 << 10, ROW_CACHE = 256, SMALL = 4096 };
-static const size_t most_memory = (size_t)1 << 30; /* numbers beyond that stay unknown */
+enum { CHUNK = 64 << 10, ROW_CACHE = 256, SMALL = 4096 };
+
+/* A graph may ask for any amount of work; numbers beyond this stay unknown. */
+static const size_t most_memory = (size_t)160 << 20, most_work = (size_t)1 << 30;
 
 struct chunk {
     struct chunk *next;
@@ -38,7 +40,7 @@ struct qbc_evaluation {
     MlirOperation func;
     int64_t tokens, past, opset;
     struct chunk *memory;
-    size_t bytes;
+    size_t bytes, work;
     struct { /* open hashing on the value's address */
         const void *value;
         struct slot *slot;
@@ -86,10 +88,7 @@ static char *vtext(struct qbc_evaluation *e, const char *format, va_list args)
     return text;
 }
 
-static const char *text(struct qbc_evaluation *e, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static const char *text(struct qbc_evaluation *e, const char *format, ...)
+const char *qbc_ev_text(struct qbc_evaluation *e, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -153,22 +152,22 @@ int64_t qbc_ev_tokens(const struct qbc_evaluation *e)
     return e->tokens;
 }
 
+int64_t qbc_ev_past(const struct qbc_evaluation *e)
+{
+    return e->past;
+}
+
+bool qbc_ev_work(struct qbc_ev *c, size_t steps)
+{
+    if (steps > most_work - c->e->work || c->e->bytes > most_memory)
+        return false;
+    c->e->work += steps;
+    return true;
+}
+
 struct qbc *qbc_ev_context(const struct qbc_evaluation *e)
 {
     return e->q;
-}
-
-bool qbc_ev_has(const struct qbc_ev *c, size_t i)
-{
-    return i < c->n_in && c->in[i];
-}
-
-bool qbc_ev_wants(struct qbc_ev *c, size_t n)
-{
-    for (size_t i = 0; i < n; ++i)
-        if (!qbc_ev_has(c, i))
-            return qbc_ev_fail(c, "operand %zu is missing", i);
-    return true;
 }
 
 static bool is_later(const struct qbc_array *a)
@@ -226,192 +225,6 @@ bool qbc_ev_all_known(struct qbc_ev *c)
     return true;
 }
 
-bool qbc_ev_shape(struct qbc_ev *c, size_t i, enum qbc_element element, size_t rank,
-                  const int64_t *dims)
-{
-    if (i >= c->n_out)
-        return true;
-    if (rank > QBC_MAX_RANK)
-        return qbc_ev_fail(c, "the result has %zu dimensions, at most %d are supported", rank,
-                           QBC_MAX_RANK);
-    struct qbc_array *a = &c->out[i];
-    *a = (struct qbc_array){.element = element, .rank = rank, .n = 1};
-    for (size_t d = 0; d < rank; ++d) {
-        if (dims[d] < 0)
-            return qbc_ev_fail(c, "dimension %zu of the result would be %lld", d,
-                               (long long)dims[d]);
-        if (dims[d] && a->n > ((size_t)1 << 48) / (size_t)dims[d])
-            return qbc_ev_fail(c, "the result has too many elements");
-        a->dims[d] = dims[d];
-        a->n *= (size_t)dims[d];
-    }
-    return true;
-}
-
-bool qbc_ev_shape_like(struct qbc_ev *c, size_t i, enum qbc_element element,
-                       const struct qbc_array *like)
-{
-    return qbc_ev_shape(c, i, element, like->rank, like->dims);
-}
-
-bool qbc_is_float(enum qbc_element element)
-{
-    return element == QBC_F32 || element == QBC_F16 || element == QBC_F64 || element == QBC_BF16;
-}
-
-static bool make_room(struct qbc_evaluation *e, struct qbc_array *a)
-{
-    if (a->n > QBC_EV_LARGEST || e->bytes > most_memory)
-        return false;
-    if (qbc_is_float(a->element))
-        a->f = qbc_ev_alloc(e, a->n * sizeof *a->f + 1);
-    else
-        a->i = qbc_ev_alloc(e, a->n * sizeof *a->i + 1);
-    a->known = true;
-    return true;
-}
-
-bool qbc_ev_numbers(struct qbc_ev *c, size_t i)
-{
-    return i < c->n_out && make_room(c->e, &c->out[i]);
-}
-
-bool qbc_ev_alias(struct qbc_ev *c, size_t rank, const int64_t *dims)
-{
-    if (!qbc_ev_shape(c, 0, c->in[0]->element, rank, dims))
-        return false;
-    if (c->out[0].n != c->in[0]->n)
-        return qbc_ev_fail(c, "%s has %zu elements, the result would have %zu",
-                           qbc_ev_dims_text(c->e, c->in[0]), c->in[0]->n, c->out[0].n);
-    if (qbc_ev_known(c, 0)) {
-        c->out[0].known = true;
-        c->out[0].f = c->in[0]->f;
-        c->out[0].i = c->in[0]->i;
-    }
-    return true;
-}
-
-/* --- arguments of the function */
-
-/* [+-] [number *] (T | P), or [+-] number; moves *s past it. */
-static bool affine_term(const struct qbc_evaluation *e, const char **s, const char *end,
-                        int64_t *sum)
-{
-    int64_t factor = -1, sign = 1;
-    for (; *s < end && strchr(" +-", **s); ++*s)
-        sign = **s == '-' ? -1 : sign;
-    for (; *s < end && **s >= '0' && **s <= '9' && factor < INT32_MAX; ++*s)
-        factor = (factor < 0 ? 0 : factor) * 10 + (**s - '0');
-    while (*s < end && factor >= 0 && strchr(" *", **s))
-        ++*s;
-    bool symbol = *s < end && (**s == 'T' || **s == 'P');
-    if (symbol)
-        factor = (factor < 0 ? 1 : factor) * (*(*s)++ == 'T' ? e->tokens : e->past);
-    if (factor < 0)
-        return false;
-    *sum += sign * factor;
-    while (*s < end && **s == ' ')
-        ++*s;
-    return *s == end || **s == '+' || **s == '-';
-}
-
-bool qbc_ev_affine(const struct qbc_evaluation *e, MlirStringRef text, int64_t *out)
-{
-    const char *s = text.data, *end = text.data + text.length;
-    *out = 0;
-    do {
-        if (!affine_term(e, &s, end, out))
-            return false;
-    } while (s < end);
-    return true;
-}
-
-static void shape_from_type(const struct qbc_evaluation *e, MlirType type, struct qbc_array *a)
-{
-    a->rank = (size_t)mlirShapedTypeGetRank(type);
-    for (size_t i = 0; i < a->rank && i < QBC_MAX_RANK; ++i)
-        a->dims[i] = mlirShapedTypeIsDynamicDim(type, (intptr_t)i)
-                         ? e->tokens
-                         : mlirShapedTypeGetDimSize(type, (intptr_t)i);
-}
-
-static const char *shape_from_dims(struct qbc_evaluation *e, MlirAttribute dims, struct qbc_array *a)
-{
-    a->rank = (size_t)mlirArrayAttrGetNumElements(dims);
-    for (size_t i = 0; i < a->rank && i < QBC_MAX_RANK; ++i) {
-        MlirAttribute dim = mlirArrayAttrGetElement(dims, (intptr_t)i);
-        MlirStringRef s = mlirAttributeIsAString(dim) ? mlirStringAttrGetValue(dim) : qbc_str("?");
-        if (!qbc_ev_affine(e, s, &a->dims[i]))
-            return text(e, "the size '%.*s' of the argument's dimension %zu is not known",
-                        (int)s.length, s.data, i);
-    }
-    return NULL;
-}
-
-static bool count(struct qbc_array *a)
-{
-    a->n = 1;
-    if (a->rank > QBC_MAX_RANK)
-        return false;
-    for (size_t i = 0; i < a->rank; ++i) {
-        if (a->dims[i] && a->n > ((size_t)1 << 48) / (size_t)a->dims[i])
-            return false;
-        a->n *= (size_t)a->dims[i];
-    }
-    return true;
-}
-
-static void fill(const struct qbc_evaluation *e, struct qbc_array *a, bool positions)
-{
-    for (size_t i = 0; i < a->n; ++i)
-        qbc_ev_put(a, i, positions ? (double)(e->past + (int64_t)i) : 1);
-}
-
-static MlirAttribute argument_attribute(MlirOperation func, intptr_t i, const char *name)
-{
-    MlirAttribute none = {NULL}, all = mlirOperationGetAttributeByName(func, qbc_str("arg_attrs"));
-    if (mlirAttributeIsNull(all) || !mlirAttributeIsAArray(all) ||
-        i >= mlirArrayAttrGetNumElements(all))
-        return none;
-    MlirAttribute mine = mlirArrayAttrGetElement(all, i);
-    return mlirAttributeIsADictionary(mine)
-               ? mlirDictionaryAttrGetElementByName(mine, qbc_str(name))
-               : none;
-}
-
-static bool named(MlirAttribute a, const char *name)
-{
-    return !mlirAttributeIsNull(a) && mlirAttributeIsAString(a) &&
-           mlirStringRefEqual(mlirStringAttrGetValue(a), qbc_str(name));
-}
-
-static void evaluate_argument(struct qbc_evaluation *e, MlirValue v, struct slot *slot)
-{
-    intptr_t i = mlirBlockArgumentGetArgNumber(v);
-    MlirType type = mlirValueGetType(v);
-    MlirAttribute dims = argument_attribute(e->func, i, "qb.dims");
-    MlirAttribute input = argument_attribute(e->func, i, "qb.input");
-    struct qbc_array *a = &slot->array;
-    if (!mlirTypeIsAShaped(type) || !qbc_element_of(mlirShapedTypeGetElementType(type), &a->element)) {
-        blame(slot, e->func, "the argument is no tensor of numbers");
-        return;
-    }
-    const char *problem = NULL;
-    if (!mlirAttributeIsNull(dims) && mlirAttributeIsAArray(dims))
-        problem = shape_from_dims(e, dims, a);
-    else if (mlirTypeIsARankedTensor(type))
-        shape_from_type(e, type, a);
-    else
-        problem = "the argument's shape is not known";
-    if (problem || !count(a)) {
-        blame(slot, e->func, problem ? problem : "the argument has too many elements");
-        return;
-    }
-    bool positions = named(input, "positions");
-    if ((positions || named(input, "mask")) && make_room(e, a))
-        fill(e, a, positions);
-}
-
 /* --- operations */
 
 static const struct qbc_ev_row *row_of(struct qbc_evaluation *e, MlirOperation op)
@@ -461,11 +274,19 @@ static void evaluate_operation(struct qbc_evaluation *e, MlirOperation op, bool 
         struct slot *slot = remember(e, mlirOperationGetResult(op, (intptr_t)i));
         *slot = good ? (struct slot){.array = c.out[i]} : bad;
         if (good && !slot->array.element)
-            blame(slot, op, text(e, "result %zu is not computed by the evaluator", i));
+            blame(slot, op, qbc_ev_text(e, "result %zu is not computed by the evaluator", i));
         else if (good && (c.later || qbc_is(op, "qb.weight")))
             slot->later = op;
     }
     e->bad = outer;
+}
+
+static void evaluate_argument(struct qbc_evaluation *e, MlirValue v)
+{
+    struct slot *slot = remember(e, v);
+    const char *problem = qbc_ev_argument(e, e->func, v, &slot->array);
+    if (problem)
+        blame(slot, e->func, problem);
 }
 
 struct pending {
@@ -508,7 +329,7 @@ static void evaluate_now(struct qbc_evaluation *e, MlirValue v)
         if (remembered(e, top)) {
             --p.n;
         } else if (mlirValueIsABlockArgument(top)) {
-            evaluate_argument(e, top, remember(e, top));
+            evaluate_argument(e, top);
         } else {
             MlirOperation op = mlirOpResultGetOwner(top);
             if (!push_operands(e, &p, op))
@@ -560,16 +381,6 @@ void qbc_evaluation_destroy(struct qbc_evaluation *e)
         e->memory = next;
     }
     free(e);
-}
-
-struct qbc_array qbc_array_create(struct qbc_evaluation *e, enum qbc_element element, size_t rank,
-                                  const int64_t *dims)
-{
-    struct qbc_array a = {.element = element, .rank = rank};
-    memcpy(a.dims, dims, rank * sizeof *dims);
-    if (count(&a))
-        make_room(e, &a);
-    return a;
 }
 
 void qbc_evaluation_bind(struct qbc_evaluation *e, MlirValue v, struct qbc_array array)

@@ -113,7 +113,7 @@ static void einsum_numbers(struct qbc_ev *c, const struct term *terms, const str
             return;
         steps *= (size_t)dims[d];
     }
-    if (all.n > MOST_LABELS || c->n_in > 2 || !qbc_ev_numbers(c, 0))
+    if (all.n > MOST_LABELS || c->n_in > 2 || !qbc_ev_work(c, steps) || !qbc_ev_numbers(c, 0))
         return;
     qbc_ev_walk_start(&w, all.n, dims);
     strides_of(c->out, out, &all, w.stride[0]);

@@ -28,29 +28,6 @@ static bool same_kind(struct qbc_ev *c, size_t i, size_t j)
            qbc_ev_fail(c, "operands %zu and %zu mix floats and integers", i, j);
 }
 
-/* The low bits of x that an element has room for. */
-static int64_t wrap(int64_t x, enum qbc_element element)
-{
-    switch (element) {
-    case QBC_BOOL:
-        return x != 0;
-    case QBC_I8:
-        return (int8_t)x;
-    case QBC_U8:
-        return (uint8_t)x;
-    case QBC_I16:
-        return (int16_t)x;
-    case QBC_U16:
-        return (uint16_t)x;
-    case QBC_I32:
-        return (int32_t)x;
-    case QBC_U32:
-        return (uint32_t)x;
-    default:
-        return x;
-    }
-}
-
 bool qbc_ev_unary(struct qbc_ev *c)
 {
     if (!qbc_ev_wants(c, 1) || !qbc_ev_shape_like(c, 0, c->in[0]->element, c->in[0]))
@@ -63,7 +40,7 @@ bool qbc_ev_unary(struct qbc_ev *c)
         if (y->f)
             y->f[i] = c->row->float1(x->f[i]);
         else
-            y->i[i] = wrap(c->row->int1(x->i[i]), y->element);
+            y->i[i] = qbc_ev_wrap(c->row->int1(x->i[i]), y->element);
     return true;
 }
 
@@ -93,7 +70,7 @@ bool qbc_ev_binary(struct qbc_ev *c)
         if (z->f)
             z->f[i] = c->row->float2(x->f[w.at[0]], y->f[w.at[1]]);
         else
-            z->i[i] = wrap(c->row->int2(x->i[w.at[0]], y->i[w.at[1]]), z->element);
+            z->i[i] = qbc_ev_wrap(c->row->int2(x->i[w.at[0]], y->i[w.at[1]]), z->element);
     return true;
 }
 
@@ -125,7 +102,7 @@ static void accumulate(struct qbc_ev *c, size_t k)
         else if (z->f)
             z->f[i] = c->row->float2(z->f[i], x->f[w.at[0]]);
         else
-            z->i[i] = wrap(c->row->int2(z->i[i], x->i[w.at[0]]), z->element);
+            z->i[i] = qbc_ev_wrap(c->row->int2(z->i[i], x->i[w.at[0]]), z->element);
     }
 }
 
@@ -158,224 +135,7 @@ bool qbc_ev_mean(struct qbc_ev *c)
     return true;
 }
 
-/* --- types */
-
-static int64_t to_int(float x, enum qbc_element element)
-{
-    if (element == QBC_BOOL)
-        return x != 0;
-    if (!(x > -0x1p63f))
-        return x == x ? INT64_MIN : 0; /* also NaN: kernels differ, none gives anything useful */
-    return wrap(x < 0x1p63f ? (int64_t)x : INT64_MAX, element);
-}
-
-static float round_to(float x, enum qbc_element element)
-{
-    if (element == QBC_F16)
-        return qbc_half_to_float(qbc_float_to_half(x));
-    if (element == QBC_BF16 && x == x) {
-        uint32_t bits;
-        memcpy(&bits, &x, 4);
-        bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000; /* nearest even */
-        memcpy(&x, &bits, 4);
-    }
-    return x;
-}
-
-static bool cast_to(struct qbc_ev *c, enum qbc_element to)
-{
-    if (!qbc_element_bytes(to))
-        return qbc_ev_fail(c, "cast to type %d, which is not supported", (int)to);
-    if (!qbc_ev_shape_like(c, 0, to, c->in[0]))
-        return false;
-    if (!qbc_ev_known(c, 0))
-        return true;
-    const struct qbc_array *x = c->in[0];
-    struct qbc_array *y = c->out;
-    if (to == x->element) {
-        *y = *x;
-        return true;
-    }
-    if (!qbc_ev_numbers(c, 0))
-        return true;
-    for (size_t i = 0; i < y->n; ++i)
-        if (y->f)
-            y->f[i] = round_to(x->f ? x->f[i] : (float)x->i[i], to);
-        else
-            y->i[i] = x->f ? to_int(x->f[i], to) : wrap(x->i[i], to);
-    return true;
-}
-
-bool qbc_ev_cast(struct qbc_ev *c)
-{
-    return qbc_ev_wants(c, 1) && cast_to(c, (enum qbc_element)qbc_ev_int(c, "to", 0));
-}
-
-bool qbc_ev_cast_like(struct qbc_ev *c)
-{
-    return qbc_ev_wants(c, 2) && cast_to(c, c->in[1]->element);
-}
-
 /* --- functions that want more than x and y */
-
-typedef double qbc_ev_of_float(struct qbc_ev *c, double x);
-
-static bool map_float(struct qbc_ev *c, enum qbc_element element, qbc_ev_of_float *function)
-{
-    if (!qbc_ev_wants(c, 1) || !qbc_ev_shape_like(c, 0, element, c->in[0]))
-        return false;
-    if (!qbc_ev_known(c, 0) || !qbc_ev_numbers(c, 0))
-        return true;
-    for (size_t i = 0; i < c->out->n; ++i)
-        qbc_ev_put(c->out, i, function(c, qbc_ev_get(c->in[0], i)));
-    return true;
-}
-
-static double is_nan(struct qbc_ev *c, double x)
-{
-    (void)c;
-    return isnan(x);
-}
-
-static double is_inf(struct qbc_ev *c, double x)
-{
-    return isinf(x) && qbc_ev_int(c, x > 0 ? "detect_positive" : "detect_negative", 1);
-}
-
-static double logical_not(struct qbc_ev *c, double x)
-{
-    (void)c;
-    return x == 0;
-}
-
-static double leaky_relu(struct qbc_ev *c, double x)
-{
-    return x < 0 ? x * (double)qbc_ev_float(c, "alpha", 0.01f) : x;
-}
-
-static double elu(struct qbc_ev *c, double x)
-{
-    return x < 0 ? (double)qbc_ev_float(c, "alpha", 1) * expm1(x) : x;
-}
-
-static double celu(struct qbc_ev *c, double x)
-{
-    double alpha = (double)qbc_ev_float(c, "alpha", 1);
-    return x < 0 ? alpha * expm1(x / alpha) : x;
-}
-
-static double selu(struct qbc_ev *c, double x)
-{
-    double alpha = (double)qbc_ev_float(c, "alpha", 1.67326319f);
-    return (double)qbc_ev_float(c, "gamma", 1.05070102f) * (x <= 0 ? alpha * expm1(x) : x);
-}
-
-static double hard_sigmoid(struct qbc_ev *c, double x)
-{
-    double y = (double)qbc_ev_float(c, "alpha", 0.2f) * x + (double)qbc_ev_float(c, "beta", 0.5f);
-    return y < 0 ? 0 : y > 1 ? 1 : y;
-}
-
-static double swish(struct qbc_ev *c, double x)
-{
-    return x / (1 + exp(-x * (double)qbc_ev_float(c, "alpha", 1)));
-}
-
-static double thresholded_relu(struct qbc_ev *c, double x)
-{
-    return x > (double)qbc_ev_float(c, "alpha", 1) ? x : 0;
-}
-
-static double gelu_tanh(struct qbc_ev *c, double x)
-{
-    (void)c;
-    return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
-}
-
-static double gelu_erf(struct qbc_ev *c, double x)
-{
-    (void)c;
-    return 0.5 * x * (1 + erf(x * 0.7071067811865476));
-}
-
-static double quick_gelu(struct qbc_ev *c, double x)
-{
-    return x / (1 + exp(-x * (double)qbc_ev_float(c, "alpha", 1.702f)));
-}
-
-bool qbc_ev_is_nan(struct qbc_ev *c)
-{
-    return map_float(c, QBC_BOOL, is_nan);
-}
-
-bool qbc_ev_is_inf(struct qbc_ev *c)
-{
-    return map_float(c, QBC_BOOL, is_inf);
-}
-
-bool qbc_ev_logical_not(struct qbc_ev *c)
-{
-    return map_float(c, QBC_BOOL, logical_not);
-}
-
-static bool map_same(struct qbc_ev *c, qbc_ev_of_float *function)
-{
-    return qbc_ev_wants(c, 1) && map_float(c, c->in[0]->element, function);
-}
-
-bool qbc_ev_leaky_relu(struct qbc_ev *c)
-{
-    return map_same(c, leaky_relu);
-}
-
-bool qbc_ev_elu(struct qbc_ev *c)
-{
-    return map_same(c, elu);
-}
-
-bool qbc_ev_celu(struct qbc_ev *c)
-{
-    return map_same(c, celu);
-}
-
-bool qbc_ev_selu(struct qbc_ev *c)
-{
-    return map_same(c, selu);
-}
-
-bool qbc_ev_hard_sigmoid(struct qbc_ev *c)
-{
-    return map_same(c, hard_sigmoid);
-}
-
-bool qbc_ev_swish(struct qbc_ev *c)
-{
-    return map_same(c, swish);
-}
-
-bool qbc_ev_thresholded_relu(struct qbc_ev *c)
-{
-    return map_same(c, thresholded_relu);
-}
-
-bool qbc_ev_gelu(struct qbc_ev *c)
-{
-    const char *how = qbc_string(qbc_ev_context(c->e), c->op, "approximate", "none");
-    return map_same(c, strcmp(how, "tanh") ? gelu_erf : gelu_tanh);
-}
-
-bool qbc_ev_fast_gelu(struct qbc_ev *c)
-{
-    struct qbc_ev_walk w;
-    if (qbc_ev_has(c, 1)) /* x + bias first: the numbers are left to the two operations */
-        return broadcast(c, c->in[0]->element, 0, 2, &w);
-    return map_same(c, gelu_tanh);
-}
-
-bool qbc_ev_quick_gelu(struct qbc_ev *c)
-{
-    return map_same(c, quick_gelu);
-}
 
 bool qbc_ev_clip(struct qbc_ev *c)
 {
@@ -399,7 +159,7 @@ static int64_t int_power(int64_t base, double exponent)
 {
     uint64_t product = 1, factor = (uint64_t)base;
     if (exponent < 0 || exponent > 64 || floor(exponent) != exponent)
-        return to_int((float)pow((double)base, exponent), QBC_I64);
+        return qbc_ev_to_int((float)pow((double)base, exponent), QBC_I64);
     for (unsigned e = (unsigned)exponent; e; e >>= 1, factor *= factor)
         product *= e & 1 ? factor : 1;
     return (int64_t)product;

@@ -91,7 +91,8 @@ bool qbc_ev_matmul(struct qbc_ev *c)
     if (!qbc_ev_shape(c, 0, c->in[0]->element, rank, dims))
         return false;
     bool few = !c->out->n || (size_t)a.cols <= most_products / c->out->n;
-    if (few && qbc_ev_all_known(c) && qbc_ev_numbers(c, 0))
+    if (few && qbc_ev_all_known(c) && qbc_ev_work(c, c->out->n * (size_t)a.cols) &&
+        qbc_ev_numbers(c, 0))
         multiply(c, &a, &b, n_batch, batch);
     return true;
 }

@@ -39,15 +39,29 @@ const struct qbc_ev_row *qbc_ev_find(const char *name);
 /* --- evaluate.c */
 bool qbc_ev_fail(struct qbc_ev *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void *qbc_ev_alloc(struct qbc_evaluation *e, size_t bytes); /* zeroed; lives as long as e */
+const char *qbc_ev_text(struct qbc_evaluation *e, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 int64_t qbc_ev_tokens(const struct qbc_evaluation *e);
+int64_t qbc_ev_past(const struct qbc_evaluation *e);
 struct qbc *qbc_ev_context(const struct qbc_evaluation *e);
-/* "P + T", "4", "2*T - 1": a sum of numbers and symbols. */
-bool qbc_ev_affine(const struct qbc_evaluation *e, MlirStringRef text, int64_t *out);
-/* Operand i is there. / Its shape, or fail. */
-bool qbc_ev_has(const struct qbc_ev *c, size_t i);
 /* Operand i has numbers (weights are read now). All operands that are there have. */
 bool qbc_ev_known(struct qbc_ev *c, size_t i);
 bool qbc_ev_all_known(struct qbc_ev *c);
+/* About to take that many steps; false: too much, leave the numbers unknown. */
+bool qbc_ev_work(struct qbc_ev *c, size_t steps);
+
+/* --- evaluate_argument.c */
+/* "P + T", "4", "2*T - 1": a sum of numbers and symbols. */
+bool qbc_ev_affine(const struct qbc_evaluation *e, MlirStringRef text, int64_t *out);
+/* Fills a; or says why that cannot be. */
+const char *qbc_ev_argument(struct qbc_evaluation *e, MlirOperation func, MlirValue v,
+                            struct qbc_array *a);
+
+/* --- evaluate_array.c */
+bool qbc_ev_count(struct qbc_array *a); /* n from dims; false: too many */
+bool qbc_ev_make_room(struct qbc_evaluation *e, struct qbc_array *a);
+/* Operand i is there. */
+bool qbc_ev_has(const struct qbc_ev *c, size_t i);
 /* Fails unless at least n operands are there. */
 bool qbc_ev_wants(struct qbc_ev *c, size_t n);
 /* Give result i (0 if the operation has fewer) its shape. */
@@ -76,6 +90,10 @@ bool qbc_ev_read_weight(struct qbc_evaluation *e, MlirOperation weight, struct q
 bool qbc_ev_axis(int64_t *axis, size_t rank);
 double qbc_ev_get(const struct qbc_array *a, size_t i);
 void qbc_ev_put(struct qbc_array *a, size_t i, double value);
+
+/* --- evaluate_cast.c */
+int64_t qbc_ev_wrap(int64_t x, enum qbc_element element); /* the low bits that fit */
+int64_t qbc_ev_to_int(float x, enum qbc_element element);
 
 /* --- evaluate_walk.c: indices of arrays */
 const char *qbc_ev_dims_text(struct qbc_evaluation *e, const struct qbc_array *a); /* "[1, 4]" */
