@@ -33,7 +33,7 @@ static struct access access_of(struct since_barrier *s, MlirOperation launch, in
     struct access a = {
         .section = qbc_string(s->q, place, "section", ""),
         .offset = qbc_int(place, "offset", 0),
-        .partition = g ? g->partition(s->q, launch) : NULL,
+        .partition = g ? g->partition(s->q, launch, operand) : NULL,
         .writes = operand == 0,
     };
     a.bytes = !strcmp(a.section, "state") ? qbc_int(place, "bytes", 0)

@@ -52,9 +52,9 @@ struct qbc_kernel {
 struct qbc_generator {
     const char *name;
     void (*generate)(struct qbc_kernel *k);
-    /* How the kernel splits its work over threads; two launches with the same words split alike, so
-     * that a thread reads only what it wrote itself. NULL: never alike. */
-    const char *(*partition)(struct qbc *q, MlirOperation launch);
+    /* How the kernel splits an operand over threads; where two launches have the same words for one place,
+     * a thread reads only what it wrote itself. NULL: every thread reads all of it. */
+    const char *(*partition)(struct qbc *q, MlirOperation launch, intptr_t operand);
 };
 
 /* Rows of kernels.def. */

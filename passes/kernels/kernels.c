@@ -5,19 +5,23 @@
 
 /* --- how work is split: two launches with the same words split alike */
 
-static const char *split_panels(struct qbc *q, MlirOperation launch)
+static const char *split_panels(struct qbc *q, MlirOperation launch, intptr_t operand)
 {
+    enum { X = 1 }; /* every panel is multiplied by whole rows */
+    if (operand == X)
+        return NULL;
     return qbc_text(q, "panels %ld %ld", (long)qbc_int(launch, "n", 0), (long)qbc_int(launch, "panel", 0));
 }
 
-static const char *split_rows(struct qbc *q, MlirOperation launch)
+static const char *split_rows(struct qbc *q, MlirOperation launch, intptr_t operand)
 {
+    (void)operand;
     return qbc_text(q, "rows %s", qbc_string(q, launch, "rows", "all"));
 }
 
-static const char *split_mixed(struct qbc *q, MlirOperation launch)
+static const char *split_mixed(struct qbc *q, MlirOperation launch, intptr_t operand)
 {
-    (void)q, (void)launch;
+    (void)q, (void)launch, (void)operand;
     return NULL;
 }
 

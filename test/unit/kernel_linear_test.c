@@ -126,6 +126,17 @@ static void add_runs(struct lab *lab)
     }
 }
 
+/* Products of products of the same height: every thread reads what all of them wrote. */
+static void add_chain(struct lab *lab, const struct qbc_format *f, uint64_t *seed)
+{
+    const char *from = "x256";
+    for (int i = 0; i < 3; ++i) {
+        const char *name = qbc_text(lab->q, "chain%d", i);
+        add_linear(lab, name, from, f, 256, 256, seed);
+        from = name;
+    }
+}
+
 /* --- checking */
 
 struct product {
@@ -181,6 +192,17 @@ static void check_product(struct lab *lab, const char *name, bool is_result)
     }
 }
 
+static void check_chain(struct lab *lab)
+{
+    for (int i = 1; i < 3; ++i) {
+        struct product p = {&lab_tensor(lab, qbc_text(lab->q, "wchain%d", i))->blocks, "chain"};
+        for (size_t run = 0; run < lab->job.runs; ++run)
+            for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+                check_row(lab, &p, lab_row(lab, run, "linear", qbc_text(lab->q, "chain%d", i - 1), t), ANY,
+                          lab_row(lab, run, "linear", qbc_text(lab->q, "chain%d", i), t));
+    }
+}
+
 static const char *name_of(struct lab *lab, int64_t n, int64_t k)
 {
     return qbc_text(lab->q, "y%ldx%ld", (long)n, (long)k);
@@ -204,6 +226,7 @@ static void all_sizes(struct qbc *q, const struct lab_machine *machine, const st
             if (is_tried(i, j))
                 add_linear(&lab, name_of(&lab, widths[j], depths[i]), x, f, widths[j], depths[i], &seed);
     }
+    add_chain(&lab, f, &seed);
     lab_tail(&lab, "tail", qbc_text(q, "x%d", LAST_K), LAST_K);
     add_linear(&lab, "last", "tail", f, LAST_N, LAST_K, &seed);
     add_runs(&lab);
@@ -213,8 +236,10 @@ static void all_sizes(struct qbc *q, const struct lab_machine *machine, const st
         for (int j = 0; j < N_WIDTHS; ++j)
             if (is_tried(i, j))
                 check_product(&lab, name_of(&lab, widths[j], depths[i]), false);
-    if (good)
+    if (good) {
+        check_chain(&lab);
         check_product(&lab, "last", true);
+    }
     lab_end(&lab);
 }
 
