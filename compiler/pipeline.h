@@ -13,6 +13,8 @@ struct qbc_pass {
 
 const struct qbc_pass *qbc_pass_at(size_t i); /* NULL past the end */
 const struct qbc_pass *qbc_pass_find(const char *name);
+/* Set q->target from q->options.target. False after an error; near misses are suggested. */
+bool qbc_choose_target(struct qbc *q);
 /* Run one pass, verify the module after it, print it where options say so. False after errors. */
 bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module);
 /* Everything: q->options says what. False after errors; then no output is left behind. */

@@ -6,7 +6,6 @@
  */
 #include "import.h"
 #include "pipeline.h"
-#include "target.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,9 +65,8 @@ int main(int argc, char **argv)
     q.options.quant_tensor = rules;
     if (context)
         sscanf(context, "%ld", &q.options.context);
-    if (!qbc_open(&q))
+    if (!qbc_choose_target(&q) || !qbc_open(&q))
         return 1;
-    q.target = qbc_target_find(q.options.target);
     MlirModule unused = {NULL}, module = {NULL};
     if (weights)
         unused = qbc_import_onnx(&q, weights);

@@ -3,8 +3,6 @@
 #include "format.h"
 #include "target.h"
 
-#include <llvm-c/Core.h>
-#include <llvm-c/TargetMachine.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,33 +131,7 @@ static int list_passes(void)
     return 0;
 }
 
-/* --- targets and outputs */
-
-static bool choose_target(struct qbc *q)
-{
-    const char *names[128], *name = q->options.target;
-    size_t n = 0;
-    if (!strcmp(name, "native")) {
-        char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures();
-        q->target = qbc_target_native(triple, features);
-        LLVMDisposeMessage(triple);
-        LLVMDisposeMessage(features);
-        if (!q->target)
-            qbc_error_in(q, "-target=native", "this CPU has none of the features that a target needs; "
-                                              "qbc --list-targets");
-        return q->target;
-    }
-    q->target = qbc_target_find(name);
-    for (; !q->target && qbc_target_at(n) && n < 126; ++n)
-        names[n] = qbc_target_at(n)->name;
-    names[n] = "native", names[n + 1] = NULL;
-    const char *near = q->target ? NULL : qbc_nearest(name, names);
-    if (near)
-        qbc_error_in(q, "-target", "unknown target '%s'; did you mean '%s'?", name, near);
-    else if (!q->target)
-        qbc_error_in(q, "-target", "unknown target '%s'; qbc --list-targets shows them", name);
-    return q->target;
-}
+/* --- outputs */
 
 static const char *default_output(struct qbc *q)
 {
@@ -195,7 +167,7 @@ static bool parse(struct qbc *q, int argc, char **argv, const struct option *opt
     if (!q->options.input && !q->errors)
         qbc_error_in(q, "qbc", "no model was given; qbc -h tells how to");
     return !q->errors && one_of(q, "-emit", q->options.emit, emits) &&
-           one_of(q, "-fit", q->options.fit, fits) && choose_target(q);
+           one_of(q, "-fit", q->options.fit, fits) && qbc_choose_target(q);
 }
 
 int main(int argc, char **argv)

@@ -247,6 +247,7 @@ static void outline_linear(struct outline *o, MlirOperation op)
         qbc_set_int(o->q, l, "multiplier", qbc_int(qbc_def_any(operands[1]), "multiplier", 1));
     if (mlirValueEqual(value_of(op), o->result))
         qbc_set_bool(o->q, l, "exact", true);
+    qbc_set_bool(o->q, qbc_def_any(w), "lookup", false); /* all of it is read */
     if (!qbc_has(qbc_def_any(w), "role")) {
         copy_attribute(op, qbc_def_any(w), "role");
         copy_attribute(op, qbc_def_any(w), "block");
