@@ -8,6 +8,7 @@
 #include "tokenizer.h"
 
 #include <mlir-c/BuiltinAttributes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,22 +170,26 @@ static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
 struct sink {
     struct qbc_qbm *file;
     uint64_t offset;
+    atomic_bool failed; /* the disk is full: what follows would be in vain */
 };
 
 static void put(void *user, int64_t offset, const void *bytes, size_t n)
 {
     struct sink *s = user;
-    qbc_qbm_write(s->file, 0, s->offset + (uint64_t)offset, bytes, n);
+    if (!qbc_qbm_write(s->file, 0, s->offset + (uint64_t)offset, bytes, n))
+        s->failed = true;
 }
 
 static bool write_weights(struct qbc *q, struct qbc_qbm *file, struct qbc_ops weights,
                           const struct qbc_artifact_tensor *tensors)
 {
     for (size_t i = 0; i < weights.n; ++i) {
-        struct sink sink = {file, tensors[i].offset};
+        struct sink sink = {file, tensors[i].offset, false};
         qbc_progress(q, "fitting weights", i, weights.n);
         if (!qbc_fit_and_pack(q, weights.op[i], tensors[i].packing, put, &sink))
             return false;
+        if (sink.failed)
+            break; /* qbc_qbm_finish reports it */
     }
     qbc_progress(q, "fitting weights", weights.n, weights.n);
     return true;

@@ -19,7 +19,7 @@
 enum { MOST_PENDING = 8 };
 static const char *_Atomic pending[MOST_PENDING];
 
-static const int deadly[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ};
+static const int deadly[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXCPU};
 enum { N_DEADLY = sizeof deadly / sizeof *deadly };
 
 static void clean_up(int number)
@@ -53,6 +53,7 @@ static void remember(const char *path)
             break;
     }
     swap_handlers(SIG_DFL, clean_up);
+    signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes, writing then fails as on a full disk */
 }
 
 static void forget(const char *path)
