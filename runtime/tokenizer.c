@@ -10,8 +10,7 @@ static const uint8_t entry_bytes[] = {
 static bool sound(const struct qbrt_tokenizer *t, const struct qbrt_tokenizer_header *h)
 {
     return h->model == QBRT_TOKENIZER_BPE && h->vocab > 0 && h->vocab < INT32_MAX &&
-           t->table[QBRT_TABLE_keys].count >= h->vocab &&
-           t->table[QBRT_TABLE_texts].count >= h->vocab;
+           t->table[QBRT_TABLE_texts].count > h->vocab;
 }
 
 int qbrt_tokenizer_open(struct qbrt_tokenizer *t, const void *blob, size_t size)

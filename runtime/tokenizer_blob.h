@@ -60,16 +60,12 @@ struct qbrt_tokenizer_header {
     struct qbrt_tokenizer_place table[32];
 };
 
-struct qbrt_tokenizer_span {
-    uint32_t offset; /* in the pool */
-    uint32_t length; /* bytes; in texts and firsts the bits below are set */
-};
-
+/* Entry i of texts, firsts and keys: the string from its place up to the place of entry i + 1. */
 enum qbrt_tokenizer_text_flags {
     QBRT_TEXT_BYTE = (int)0x80000000, /* a byte token: its only byte is part of a character */
     QBRT_TEXT_SPECIAL = 0x40000000,   /* decode leaves it out */
     QBRT_TEXT_ABSENT = 0x20000000,    /* no token has this id */
-    QBRT_TEXT_LENGTH = 0x1fffffff
+    QBRT_TEXT_PLACE = 0x1fffffff      /* offset in the pool */
 };
 
 struct qbrt_tokenizer_merge {
@@ -193,7 +189,8 @@ enum qbrt_tokenizer_assertion {
     QBRT_NOT_BOUNDARY = 6   /* class: word characters */
 };
 
-/* A character c leads to leaf[middle[top[trie + (c >> 10)] + (c >> 5 & 31)] + (c & 31)]. */
+/* A character c leads to leaf[32 * middle[32 * top[trie + (c >> 10)] + (c >> 5 & 31)] + (c & 31)].
+ * Leaves are in trie_leaf, those of the kinds of characters in kind_leaf. */
 enum { QBRT_TRIE_TOP = 0x110000 >> 10, QBRT_TRIE_MIDDLE = 32, QBRT_TRIE_LEAF = 32 };
 
 /* Where a key begins its walk in the table `slots` (FNV-1a, with its high bits mixed in). */

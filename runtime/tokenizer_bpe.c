@@ -27,14 +27,13 @@ struct heap {
 int32_t qbrt_vocabulary(const struct qbrt_tokenizer *t, struct qbrt_text key)
 {
     uint32_t mask = t->table[QBRT_TABLE_slots].count - 1;
+    int keys = t->table[QBRT_TABLE_keys].count ? QBRT_TABLE_keys : QBRT_TABLE_texts;
     uint32_t at = qbrt_tokenizer_hash(key.data, key.length) & mask;
     for (int probe = 0; probe < QBRT_TOKENIZER_PROBES; probe++, at = (at + 1) & mask) {
         uint32_t slot = qbrt_word(t, QBRT_TABLE_slots, at);
         if (slot == 0)
             return -1;
-        struct qbrt_tokenizer_span span;
-        qbrt_entry(t, QBRT_TABLE_keys, slot - 1, &span, sizeof span);
-        struct qbrt_text other = qbrt_pool_text(t, span.offset, span.length);
+        struct qbrt_text other = qbrt_string(t, keys, slot - 1);
         if (other.length == key.length && memcmp(other.data, key.data, key.length) == 0)
             return (int32_t)(slot - 1);
     }

@@ -97,16 +97,16 @@ static bool text_of(const struct qbrt_tokenizer_stream *s, int32_t id, struct qb
                     bool *is_byte)
 {
     const struct qbrt_tokenizer *t = s->tokenizer;
-    struct qbrt_tokenizer_span span;
     bool first = !s->begun && t->table[QBRT_TABLE_firsts].count > 0;
     if (id < 0 || (uint32_t)id >= QBRT_HEADER(t, vocab))
         return false;
-    qbrt_entry(t, first ? QBRT_TABLE_firsts : QBRT_TABLE_texts, (size_t)id, &span, sizeof span);
-    if ((span.length & QBRT_TEXT_ABSENT) ||
-        ((span.length & QBRT_TEXT_SPECIAL) && !(s->flags & QBRT_TOKENIZER_SPECIAL)))
+    int table = first ? QBRT_TABLE_firsts : QBRT_TABLE_texts;
+    uint32_t flags = qbrt_word(t, table, (size_t)id);
+    if ((flags & QBRT_TEXT_ABSENT) ||
+        ((flags & QBRT_TEXT_SPECIAL) && !(s->flags & QBRT_TOKENIZER_SPECIAL)))
         return false;
-    *text = qbrt_pool_text(t, span.offset, span.length & QBRT_TEXT_LENGTH);
-    *is_byte = span.length & QBRT_TEXT_BYTE;
+    *text = qbrt_string(t, table, (size_t)id);
+    *is_byte = flags & QBRT_TEXT_BYTE;
     return true;
 }
 

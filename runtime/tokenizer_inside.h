@@ -66,15 +66,35 @@ static inline struct qbrt_text qbrt_pool_text(const struct qbrt_tokenizer *t, ui
     return (struct qbrt_text){pool->data + offset, length};
 }
 
-/* The number that a trie holds for a character. */
-static inline uint32_t qbrt_trie(const struct qbrt_tokenizer *t, uint32_t trie, uint32_t c)
+/* Entry i of texts, firsts or keys. */
+static inline struct qbrt_text qbrt_string(const struct qbrt_tokenizer *t, int table, size_t i)
 {
-    if (c >= 0x110000)
-        return 0;
+    uint32_t start = qbrt_word(t, table, i) & QBRT_TEXT_PLACE;
+    uint32_t end = qbrt_word(t, table, i + 1) & QBRT_TEXT_PLACE;
+    return qbrt_pool_text(t, start, end > start ? end - start : 0);
+}
+
+/* Where a trie ends for a character: the place in a table of leaves. */
+static inline size_t qbrt_leaf(const struct qbrt_tokenizer *t, uint32_t trie, uint32_t c)
+{
     uint32_t top = qbrt_half(t, QBRT_TABLE_trie_top, (size_t)trie + (c >> 10));
     uint32_t middle =
         qbrt_half(t, QBRT_TABLE_trie_middle, (size_t)top * QBRT_TRIE_MIDDLE + (c >> 5 & 31));
-    return qbrt_half(t, QBRT_TABLE_trie_leaf, (size_t)middle * QBRT_TRIE_LEAF + (c & 31));
+    return (size_t)middle * QBRT_TRIE_LEAF + (c & 31);
+}
+
+/* The number that a trie holds for a character. */
+static inline uint32_t qbrt_trie(const struct qbrt_tokenizer *t, uint32_t trie, uint32_t c)
+{
+    return qbrt_half(t, QBRT_TABLE_trie_leaf, qbrt_leaf(t, trie, c));
+}
+
+/* The kind of a character. */
+static inline unsigned qbrt_kind(const struct qbrt_tokenizer *t, uint32_t c)
+{
+    const struct qbrt_tokenizer_table *leaves = &t->table[QBRT_TABLE_kind_leaf];
+    size_t leaf = qbrt_leaf(t, QBRT_HEADER(t, kind_trie), c);
+    return leaf < leaves->count ? leaves->data[leaf] : 0;
 }
 
 static inline bool qbrt_in_class(const struct qbrt_tokenizer *t, uint32_t class, uint32_t kind)

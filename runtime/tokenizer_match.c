@@ -36,7 +36,7 @@ unsigned qbrt_match_kind(const struct qbrt_matcher *m, size_t pos, size_t *after
     const uint8_t *end = m->text.data + m->text.length;
     uint32_t c = qbrt_utf8_decode(m->text.data + pos, end, &bytes);
     *after = pos + bytes;
-    return qbrt_trie(m->t, QBRT_HEADER(m->t, kind_trie), c) & 0xff;
+    return qbrt_kind(m->t, c);
 }
 
 size_t qbrt_match_before(const struct qbrt_matcher *m, size_t pos)

@@ -121,9 +121,9 @@ static bool normalize_all(struct builder *b)
         return true;
     /* The runtime asks for a complete model: an empty one will do here. */
     copy.header.model = QBRT_TOKENIZER_BPE;
-    copy.table[QBRT_TABLE_keys] = copy.table[QBRT_TABLE_texts] = (struct bytes){
-        qbc_alloc(b->q, b->header.vocab * sizeof(struct qbrt_tokenizer_span)),
-        b->header.vocab * sizeof(struct qbrt_tokenizer_span), 0};
+    copy.header.vocab = 1;
+    for (int i = 0; i < 2; i++)
+        qbc_token_table_word(&copy, QBRT_TABLE_texts, (uint32_t)QBRT_TEXT_ABSENT);
     copy.header.text_growth = (uint32_t)b->text_growth;
     copy.header.text_extra = (uint32_t)b->text_extra;
     if (!qbc_token_blob_finish(&copy, &blob, &size))

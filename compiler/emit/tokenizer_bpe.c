@@ -125,5 +125,6 @@ bool qbc_token_bpe_write(struct builder *b)
         (b->byte_level ? QBRT_TOKENIZER_BYTE_LEVEL : 0u);
     if (unknown && b->header.unknown < 0)
         return qbc_token_fail(b, "model: its unk_token \"%s\" is not in the vocabulary", unknown);
-    return qbc_token_vocab_write(b) && read_merges(b, qbc_json_member(model, "merges"));
+    qbc_token_vocab_write(b);
+    return read_merges(b, qbc_json_member(model, "merges"));
 }

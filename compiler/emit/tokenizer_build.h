@@ -56,6 +56,7 @@ struct builder {
     uint32_t *token_slot; /* hash table: index + 1 */
     size_t token_mask;
     struct text *id_text; /* [n_ids] what decoding starts from; data NULL: no such token */
+    struct text *key;     /* [header.vocab] what the model looks up; empty: nothing leads there */
     bool *id_added;       /* [n_ids] */
     int32_t n_ids;
 
@@ -106,7 +107,9 @@ const char *qbc_token_type_of(const cJSON *component);
 bool qbc_token_vocab_read(struct builder *b);                                  /* model.vocab */
 int32_t qbc_token_vocab_find(const struct builder *b, struct text text);       /* id or -1 */
 void qbc_token_vocab_set_id(struct builder *b, int32_t id, struct text text, bool added);
-bool qbc_token_vocab_write(struct builder *b); /* keys, slots, bytes */
+void qbc_token_vocab_write(struct builder *b); /* bytes; sets b->key */
+/* slots, if the model needs them, and keys, if they are not what ids are decoded to */
+bool qbc_token_keys_write(struct builder *b, const struct text *texts);
 /* A text with each byte spelled as a character, as ByteLevel does. */
 struct text qbc_token_vocab_spell(struct builder *b, struct text text);
 /* The bytes that a token's characters stand for; false when some stand for none. */
@@ -124,7 +127,10 @@ int32_t qbc_token_added_find(const struct builder *b, struct text content); /* i
 /* --- tokenizer_normalizer.c, tokenizer_splitter.c, tokenizer_decoder.c, tokenizer_post.c */
 bool qbc_token_normalizer_write(struct builder *b);
 bool qbc_token_splitter_write(struct builder *b);
-bool qbc_token_decoder_write(struct builder *b);
+bool qbc_token_decoder_write(struct builder *b); /* texts, firsts, slots, keys */
+/* Strings one after the other in the pool, and their places; flags may be NULL. */
+bool qbc_token_strings_write(struct builder *b, int table, const struct text *text,
+                             const uint32_t *flags, size_t n);
 bool qbc_token_post_write(struct builder *b);
 /* Operation "put a string in front", into `table`. */
 void qbc_token_prepend_write(struct builder *b, int table, uint32_t flags, struct text with);
@@ -141,6 +147,7 @@ void qbc_token_filter_write(struct builder *b, struct charset removed, struct ch
 
 /* --- tokenizer_trie.c */
 uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value); /* [CODE_POINTS] */
+uint32_t qbc_token_kinds_write(struct builder *b, const uint16_t *value); /* numbers below 256 */
 
 /* --- tokenizer_class.c: sets of characters */
 struct charset qbc_token_charset_range(struct builder *b, uint32_t first, uint32_t last);

@@ -368,6 +368,6 @@ bool qbc_token_classes_write(struct builder *b)
         uint8_t is = (uint8_t)kind[i < 256 ? i : b->byte_to_char[i - 256]];
         qbc_token_table_add(b, QBRT_TABLE_kinds, &is, 1);
     }
-    b->header.kind_trie = qbc_token_trie_write(b, kind);
+    b->header.kind_trie = qbc_token_kinds_write(b, kind);
     return true;
 }

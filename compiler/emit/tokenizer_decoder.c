@@ -210,41 +210,38 @@ static bool read_steps(struct builder *b, struct decoder *all)
 }
 
 /* --- tables */
-static struct qbrt_tokenizer_span span_of(struct builder *b, const struct decoder *all, int32_t id,
-                                          bool first)
+static uint32_t decode(struct builder *b, const struct decoder *all, int32_t id, bool first,
+                       struct text *text)
 {
     struct piece piece = {.text = b->id_text[id], .first = first};
-    struct qbrt_tokenizer_span key;
-    if (!piece.text.data)
-        return (struct qbrt_tokenizer_span){0, (uint32_t)QBRT_TEXT_ABSENT};
+    if (!piece.text.data) {
+        *text = (struct text){"", 0};
+        return (uint32_t)QBRT_TEXT_ABSENT;
+    }
     uint32_t flags = qbc_token_added_is_special(b, piece.text) ? (uint32_t)QBRT_TEXT_SPECIAL : 0;
     for (size_t i = 0; i < all->n_single && !piece.is_byte; i++)
         run_step(b, all->step[i], &piece);
-    flags |= piece.is_byte ? (uint32_t)QBRT_TEXT_BYTE : 0;
     if (piece.text.length > b->header.longest)
         b->header.longest = (uint32_t)piece.text.length;
-    memcpy(&key, b->table[QBRT_TABLE_keys].data + (size_t)id * sizeof key, sizeof key);
-    bool same = key.length == piece.text.length && key.length > 0 &&
-                !memcmp(b->table[QBRT_TABLE_pool].data + key.offset, piece.text.data, key.length);
-    uint32_t offset = same ? key.offset : qbc_token_pool_add(b, piece.text);
-    return (struct qbrt_tokenizer_span){offset, (uint32_t)piece.text.length | flags};
+    *text = piece.text;
+    return flags | (piece.is_byte ? (uint32_t)QBRT_TEXT_BYTE : 0);
 }
 
 bool qbc_token_decoder_write(struct builder *b)
 {
     struct decoder all = {.n = 0};
+    size_t n = b->header.vocab;
+    struct text *text[2] = {qbc_alloc(b->q, n * sizeof **text), qbc_alloc(b->q, n * sizeof **text)};
+    uint32_t *flags[2] = {qbc_alloc(b->q, n * sizeof **flags), qbc_alloc(b->q, n * sizeof **flags)};
+    bool differ = false;
     if (!read_steps(b, &all))
         return false;
-    bool differ = false;
-    for (size_t i = 0; i < all.n_single; i++)
-        differ = differ || is(all.step[i], "Metaspace") || is(all.step[i], "WordPiece");
-    for (int32_t id = 0; id < (int32_t)b->header.vocab; id++) {
-        struct qbrt_tokenizer_span span = span_of(b, &all, id, false);
-        qbc_token_table_add(b, QBRT_TABLE_texts, &span, sizeof span);
+    for (size_t id = 0; id < n; id++) {
+        for (int first = 0; first < 2; first++)
+            flags[first][id] = decode(b, &all, (int32_t)id, first, &text[first][id]);
+        differ = differ || !qbc_token_text_equal(text[0][id], text[1][id]);
     }
-    for (int32_t id = 0; differ && id < (int32_t)b->header.vocab; id++) {
-        struct qbrt_tokenizer_span span = span_of(b, &all, id, true);
-        qbc_token_table_add(b, QBRT_TABLE_firsts, &span, sizeof span);
-    }
-    return true;
+    return qbc_token_strings_write(b, QBRT_TABLE_texts, text[0], flags[0], n) &&
+           (!differ || qbc_token_strings_write(b, QBRT_TABLE_firsts, text[1], flags[1], n)) &&
+           qbc_token_keys_write(b, text[0]);
 }

@@ -12,26 +12,35 @@ struct trie_index {
     struct bucket {
         uint32_t block; /* number + 1 */
         struct bucket *next;
-    } bucket[2][BUCKETS];
+    } bucket[3][BUCKETS]; /* middle, leaves, leaves of kinds */
 };
 
-/* Number of the block in the table, which is added if need be. All blocks have 32 numbers. */
-static uint16_t block_of(struct builder *b, int which, const uint16_t *block)
+/* Number of the block of 32 entries in the table, which is added if need be. */
+static uint16_t block_of(struct builder *b, int table, const void *block, size_t bytes)
 {
-    size_t bytes = QBRT_TRIE_LEAF * sizeof *block;
-    int table = which ? QBRT_TABLE_trie_leaf : QBRT_TABLE_trie_middle;
-    uint32_t hash = qbrt_tokenizer_hash((const uint8_t *)block, bytes) % BUCKETS;
-    struct bucket *bucket = &b->trie_index->bucket[which][hash];
+    int which = table == QBRT_TABLE_trie_middle ? 0 : table == QBRT_TABLE_trie_leaf ? 1 : 2;
+    struct bytes *all = &b->table[table];
+    struct bucket *bucket =
+        &b->trie_index->bucket[which][qbrt_tokenizer_hash(block, bytes) % BUCKETS];
     for (; bucket->block; bucket = bucket->next)
-        if (!memcmp(b->table[table].data + (bucket->block - 1) * bytes, block, bytes))
+        if (!memcmp(all->data + (bucket->block - 1) * bytes, block, bytes))
             return (uint16_t)(bucket->block - 1);
-    bucket->block = (uint32_t)(qbc_token_table_count(b, table) / QBRT_TRIE_LEAF) + 1;
+    bucket->block = (uint32_t)(all->n / bytes) + 1;
     bucket->next = qbc_alloc(b->q, sizeof *bucket->next);
     qbc_token_table_add(b, table, block, bytes);
     return (uint16_t)(bucket->block - 1);
 }
 
-uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value)
+static uint16_t leaf_of(struct builder *b, const uint16_t *value, bool kinds)
+{
+    uint8_t narrow[QBRT_TRIE_LEAF];
+    for (int i = 0; i < QBRT_TRIE_LEAF; i++)
+        narrow[i] = (uint8_t)value[i];
+    return kinds ? block_of(b, QBRT_TABLE_kind_leaf, narrow, sizeof narrow)
+                 : block_of(b, QBRT_TABLE_trie_leaf, value, QBRT_TRIE_LEAF * sizeof *value);
+}
+
+static uint32_t write_trie(struct builder *b, const uint16_t *value, bool kinds)
 {
     uint32_t trie = (uint32_t)qbc_token_table_count(b, QBRT_TABLE_trie_top);
     uint16_t leaf[QBRT_TRIE_MIDDLE];
@@ -39,9 +48,19 @@ uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value)
         b->trie_index = qbc_alloc(b->q, sizeof *b->trie_index);
     for (int top = 0; top < QBRT_TRIE_TOP; top++) {
         for (int i = 0; i < QBRT_TRIE_MIDDLE; i++)
-            leaf[i] = block_of(b, 1, value + (top * QBRT_TRIE_MIDDLE + i) * QBRT_TRIE_LEAF);
-        uint16_t middle = block_of(b, 0, leaf);
+            leaf[i] = leaf_of(b, value + (top * QBRT_TRIE_MIDDLE + i) * QBRT_TRIE_LEAF, kinds);
+        uint16_t middle = block_of(b, QBRT_TABLE_trie_middle, leaf, sizeof leaf);
         qbc_token_table_add(b, QBRT_TABLE_trie_top, &middle, sizeof middle);
     }
     return trie;
+}
+
+uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value)
+{
+    return write_trie(b, value, false);
+}
+
+uint32_t qbc_token_kinds_write(struct builder *b, const uint16_t *value)
+{
+    return write_trie(b, value, true);
 }

@@ -127,32 +127,6 @@ bool qbc_token_vocab_bytes(struct builder *b, struct text text, struct text *out
 }
 
 /* --- what the runtime looks up */
-static bool write_slots(struct builder *b, const struct qbrt_tokenizer_span *key, size_t n)
-{
-    const uint8_t *pool = b->table[QBRT_TABLE_pool].data;
-    size_t size = 16;
-    uint32_t *slot;
-    while (size < 2 * n)
-        size *= 2;
-    for (bool again = true; again; size *= 2) {
-        slot = qbc_alloc(b->q, size * sizeof *slot);
-        again = false;
-        for (uint32_t id = 0; id < n && !again; id++) {
-            if (key[id].length == 0)
-                continue;
-            size_t at = qbrt_tokenizer_hash(pool + key[id].offset, key[id].length) & (size - 1);
-            int probes = 1;
-            for (; slot[at] && probes < QBRT_TOKENIZER_PROBES; probes++)
-                at = (at + 1) & (size - 1);
-            again = slot[at] != 0;
-            if (!again)
-                slot[at] = id + 1;
-        }
-    }
-    qbc_token_table_add(b, QBRT_TABLE_slots, slot, size / 2 * sizeof *slot);
-    return true;
-}
-
 /* The id of each byte: of its character, or of its token <0x..>. */
 static void write_bytes(struct builder *b)
 {
@@ -166,17 +140,64 @@ static void write_bytes(struct builder *b)
     }
 }
 
-bool qbc_token_vocab_write(struct builder *b)
+void qbc_token_vocab_write(struct builder *b)
 {
-    struct qbrt_tokenizer_span *key = qbc_alloc(b->q, b->header.vocab * sizeof *key);
+    b->key = qbc_alloc(b->q, b->header.vocab * sizeof *b->key);
     for (size_t i = 0; i < b->n_tokens; i++) {
         struct text text = b->token[i].text;
-        if (b->byte_level && !qbc_token_vocab_bytes(b, text, &text))
-            continue; /* no text can lead to it */
-        key[b->token[i].id] = (struct qbrt_tokenizer_span){qbc_token_pool_add(b, text),
-                                                           (uint32_t)text.length};
+        if (!b->byte_level || qbc_token_vocab_bytes(b, text, &text))
+            b->key[b->token[i].id] = text; /* else no text can lead to it */
     }
-    qbc_token_table_add(b, QBRT_TABLE_keys, key, b->header.vocab * sizeof *key);
     write_bytes(b);
-    return write_slots(b, key, b->header.vocab);
+}
+
+bool qbc_token_strings_write(struct builder *b, int table, const struct text *text,
+                             const uint32_t *flags, size_t n)
+{
+    for (size_t i = 0; i <= n; i++) {
+        size_t place = b->table[QBRT_TABLE_pool].n;
+        if (place > QBRT_TEXT_PLACE)
+            return qbc_token_fail(b, "its tokens take more than 512 MiB");
+        qbc_token_table_word(b, table, (uint32_t)place | (flags && i < n ? flags[i] : 0));
+        if (i < n)
+            qbc_token_pool_add(b, text[i]);
+    }
+    return true;
+}
+
+/* Fills a hash table; false when it would make a walk too long. */
+static bool fill_slots(const struct builder *b, uint32_t *slot, size_t size)
+{
+    for (uint32_t id = 0; id < b->header.vocab; id++) {
+        struct text key = b->key[id];
+        size_t at = qbrt_tokenizer_hash((const uint8_t *)key.data, key.length) & (size - 1);
+        int probes = 1;
+        if (key.length == 0)
+            continue;
+        for (; slot[at] && probes < QBRT_TOKENIZER_PROBES; probes++)
+            at = (at + 1) & (size - 1);
+        if (slot[at])
+            return false;
+        slot[at] = id + 1;
+    }
+    return true;
+}
+
+bool qbc_token_keys_write(struct builder *b, const struct text *texts)
+{
+    size_t size = 16;
+    bool same = true;
+    if (b->byte_level && !(b->header.flags & QBRT_TOKENIZER_IGNORE_MERGES))
+        return true; /* symbols are bytes, merges give the ids of the rest */
+    while (size < 2 * b->n_tokens)
+        size *= 2;
+    uint32_t *slot = qbc_alloc(b->q, size * sizeof *slot);
+    while (!fill_slots(b, slot, size)) {
+        size *= 2;
+        slot = qbc_alloc(b->q, size * sizeof *slot);
+    }
+    qbc_token_table_add(b, QBRT_TABLE_slots, slot, size * sizeof *slot);
+    for (uint32_t id = 0; id < b->header.vocab; id++)
+        same = same && (b->key[id].length == 0 || qbc_token_text_equal(b->key[id], texts[id]));
+    return same || qbc_token_strings_write(b, QBRT_TABLE_keys, b->key, NULL, b->header.vocab);
 }
