@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A new block format is one file and one row, and so is a new CPU.
 
-In a copy of the tree: the format i5g32 exactly as docs/ shows it, and a made-up CPU; then build, compile the bundled model with the format for
-this CPU and for the made-up one, and hold the logits against the reference.
+In a copy of the tree: the format i5g32 and the target made-up exactly as docs/ shows them; then build, compile the bundled model with the format
+for this CPU and for the made-up one, and hold the logits against the reference.
 """
 import os
 import pathlib
@@ -15,32 +15,6 @@ import time
 
 import oracle
 
-CPU = r"""/* made_up: AVX2, but other tiles than any real row: other packings, other numbers of tokens. */
-#include "target.h"
-
-static const struct qbc_tile tiles[] = {
-    /* act code  m   n  kind */
-    {32, 32, 1, 8, QBC_KIND_FMA},
-    {32, 32, 3, 8, QBC_KIND_FMA},
-    {8, 8, 1, 8, QBC_KIND_FMA},
-    {8, 8, 5, 8, QBC_KIND_FMA},
-    {0},
-};
-
-const struct qbc_target qbc_target_made_up = {
-    .name = "made-up",
-    .about = "a CPU of the test",
-    .triple = "x86_64-linux-gnu",
-    .cpu = "haswell",
-    .features = "+avx2,+fma",
-    .machine = 62,
-    .vector_bits = 256,
-    .vector_regs = 16,
-    .l1_bytes = 32 << 10,
-    .l2_bytes = 256 << 10,
-    .tiles = tiles,
-};
-"""
 BUILT = ("qbc", "qbrun", "qbm_dump", "format_test", "packing_test", "target_test")
 
 
@@ -54,13 +28,13 @@ def copy_tree(to):
             shutil.copy2(source, to / name)
 
 
-def documented_format():
-    """The C file of i5g32 that docs/ shows."""
+def documented(symbol):
+    """The C file that docs/ shows for this symbol."""
     for page in sorted((oracle.SOURCE / "docs").glob("*.md")):
         for block in re.findall(r"^```c\n(.*?)^```", page.read_text(), re.S | re.M):
-            if "qbc_format_i5g32 =" in block:
+            if f"{symbol} =" in block:
                 return block
-    raise AssertionError("docs/ no longer shows how to add i5g32")
+    raise AssertionError(f"docs/ no longer shows {symbol}")
 
 
 def add_row(table, row):
@@ -70,9 +44,9 @@ def add_row(table, row):
 def add_both(tree):
     if (tree / "dialects/formats/i5g32.c").exists():
         raise AssertionError("i5g32 is built in: show another format in docs/ and here")
-    (tree / "dialects/formats/i5g32.c").write_text(documented_format())
+    (tree / "dialects/formats/i5g32.c").write_text(documented("qbc_format_i5g32"))
     add_row(tree / "dialects/formats.def", "FORMAT(i5g32)")
-    (tree / "targets/made_up.c").write_text(CPU)
+    (tree / "targets/made_up.c").write_text(documented("qbc_target_made_up"))
     # first of its architecture, so that it never becomes `native`
     rows = (tree / "targets/targets.def").read_text()
     (tree / "targets/targets.def").write_text(rows.replace("TARGET(", "TARGET(made_up)\nTARGET(", 1))

@@ -25,7 +25,7 @@ def models():
     """(name, folder with config.json and expected/, model.onnx)"""
     if oracle.bundled():
         yield oracle.bundled()
-    for family, export in (("llama", "dynamo-op18"),):
+    for family, export in (("llama", "dynamo-op18"), ("llama-scaled-rope", "dynamo-op23")):
         folder = oracle.SHARED / "models" / family
         if (folder / export / "model.onnx").exists():
             yield f"{family}/{export}", folder, folder / export / "model.onnx"

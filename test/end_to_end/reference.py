@@ -25,9 +25,22 @@ class Config:
         self.head_dim = c.get("head_dim") or c["hidden_size"] // self.heads
         self.blocks = c["num_hidden_layers"]
         self.eps = c["rms_norm_eps"]
-        self.theta = c.get("rope_theta", 10000.0)
-        if c["model_type"] != "llama" or c.get("rope_scaling") or c["hidden_act"] != "silu":
-            raise ValueError(f"{path}: the reference knows plain Llama only")
+        self.frequencies = frequencies(c.get("rope_theta", 10000.0), self.head_dim, c.get("rope_scaling"))
+        if c["model_type"] != "llama" or c["hidden_act"] != "silu":
+            raise ValueError(f"{path}: the reference knows Llama only")
+
+
+def frequencies(theta, dim, scaling):
+    """Radians a position, for each pair of a head; Llama 3 slows the long waves down and blends in between."""
+    plain = theta ** (-np.arange(0, dim, 2) / dim)
+    if not scaling:
+        return plain
+    if scaling["rope_type"] != "llama3":
+        raise ValueError(f"unknown rope_type {scaling['rope_type']}")
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * plain / (2 * np.pi)
+    blend = np.clip((turns - low) / (high - low), 0, 1)
+    return plain * (blend + (1 - blend) / scaling["factor"])
 
 
 class Weights:
@@ -108,10 +121,10 @@ def rms_norm(x, gain, eps):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * gain
 
 
-def rope(x, theta):
+def rope(x, frequencies):
     """x [T, heads, head_dim]: element i is rotated with element i + head_dim / 2."""
     tokens, _, dim = x.shape
-    angle = np.arange(tokens)[:, None] * theta ** (-np.arange(0, dim, 2) / dim)
+    angle = np.arange(tokens)[:, None] * frequencies
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     low, high = x[..., : dim // 2], x[..., dim // 2 :]
     return np.concatenate([low * cos - high * sin, high * cos + low * sin], -1)
@@ -145,7 +158,7 @@ class Model:
         n = rms_norm(x, w[f"{i}.attn_norm"], c.eps)
         q, k, v = self.linear(n, f"{i}.attn_q", f"{i}.attn_k", f"{i}.attn_v")
         shape = (len(x), -1, c.head_dim)
-        a = attention(rope(q.reshape(shape), c.theta), rope(k.reshape(shape), c.theta), v.reshape(shape))
+        a = attention(rope(q.reshape(shape), c.frequencies), rope(k.reshape(shape), c.frequencies), v.reshape(shape))
         x = x + self.linear(a, f"{i}.attn_o")
         n = rms_norm(x, w[f"{i}.ffn_norm"], c.eps)
         gate, up = self.linear(n, f"{i}.ffn_gate", f"{i}.ffn_up")
