@@ -66,9 +66,10 @@ void qbc_blocks_destroy(struct qbc_blocks *b);
 void qbc_format_decode(const struct qbc_blocks *b, float *out);
 
 /* Choose codes for rows [row, row + n) of `b` from w f32 [n][cols]. Returns -1 when all is well, or
- * the index into w of the first weight that is not finite. Threads may fit different rows at once.
- *   rtn    nearest: scale from the largest magnitude (or range)          methods 0.2, rules 3, 4
- *   range  search the scale that gives the least squared error           methods 4, RANGE
+ * the index into w of the first weight that cannot be kept: it is not finite, or too large for the
+ * format's f16 (isfinite tells which). Threads may fit different rows at once.
+ *   rtn    nearest: scale from the largest magnitude (or range)
+ *   range  search the scale that gives the least squared error
  */
 enum qbc_fit { QBC_FIT_RTN, QBC_FIT_RANGE };
 int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w);
