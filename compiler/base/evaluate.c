@@ -388,17 +388,31 @@ void qbc_evaluation_bind(struct qbc_evaluation *e, MlirValue v, struct qbc_array
     *remember(e, v) = (struct slot){.array = array};
 }
 
-const struct qbc_array *qbc_evaluate(struct qbc_evaluation *e, MlirValue v)
+static struct slot *shape_of(struct qbc_evaluation *e, MlirValue v)
 {
     if (!remembered(e, v))
         evaluate_now(e, v);
     struct slot *slot = remembered(e, v);
     e->problem = slot->problem;
     e->where = slot->where;
-    if (slot->problem)
+    return slot->problem ? NULL : slot;
+}
+
+const struct qbc_array *qbc_evaluate(struct qbc_evaluation *e, MlirValue v)
+{
+    struct slot *slot = shape_of(e, v);
+    if (!slot)
         return NULL;
     load(e, &slot->array);
     return &slot->array;
+}
+
+const struct qbc_array *qbc_evaluate_small(struct qbc_evaluation *e, MlirValue v)
+{
+    struct slot *slot = shape_of(e, v);
+    if (slot && slot->array.n <= SMALL)
+        load(e, &slot->array);
+    return slot ? &slot->array : NULL;
 }
 
 const char *qbc_evaluation_problem(struct qbc_evaluation *e, MlirOperation *where)

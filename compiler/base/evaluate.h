@@ -44,6 +44,8 @@ void qbc_evaluation_bind(struct qbc_evaluation *e, MlirValue v, struct qbc_array
 /* NULL when even the shape cannot be told (an operation that is not in the table, or shapes that
  * do not fit: qbc_evaluation_problem says which operation and why; nothing is reported). */
 const struct qbc_array *qbc_evaluate(struct qbc_evaluation *e, MlirValue v);
+/* The same, but what is large keeps its numbers where they are: for shapes and small lists. */
+const struct qbc_array *qbc_evaluate_small(struct qbc_evaluation *e, MlirValue v);
 const char *qbc_evaluation_problem(struct qbc_evaluation *e, MlirOperation *where);
 bool qbc_is_float(enum qbc_element element);
 

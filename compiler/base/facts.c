@@ -29,7 +29,7 @@ bool qbc_facts_of(const struct qbc_probes *probes, MlirValue v, struct qbc_facts
     if (mlirTypeIsANone(mlirValueGetType(v)))
         return false;
     for (int k = 0; k < QBC_PROBES; ++k) {
-        out->a[k] = qbc_evaluate(probes->e[k], v);
+        out->a[k] = qbc_evaluate_small(probes->e[k], v);
         if (!out->a[k] || out->a[k]->rank != out->a[0]->rank)
             return false;
     }
