@@ -26,11 +26,12 @@ static bool find(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct s
     sum->width = qbc_shapes_width(s, y, &sum->dims);
     for (intptr_t i = 0; i < 2; ++i) {
         MlirValue v = mlirOperationGetOperand(op, i);
-        if (qbc_is_constant(qbc_strip(v))) {
+        const struct qbc_array *a = qbc_is_constant(qbc_strip(v)) ? qbc_evaluate(s->at[0], v) : NULL;
+        if (a && a->n > 1)
             qbc_miss(q, op, "a stored vector is added to rows: linear layers with a bias are not "
                             "supported yet");
+        if (a)
             return false;
-        }
         if (!sum->width || qbc_shapes_width(s, v, NULL) != sum->width)
             return false;
     }

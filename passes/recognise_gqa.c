@@ -13,12 +13,13 @@
 #include <math.h>
 #include <string.h>
 
+enum { MOST_POSITIONS = 4096 }; /* that a law is read off; the rest of a table is compared */
 enum operand { Q, K, V, PAST_K, PAST_V, LAST, TOTAL, COS, SIN, POSITIONS, BIAS, SINK, MORE };
 
 struct gqa {
     MlirOperation op;
     int64_t heads, kv_heads, head_dim, window;
-    double scale;
+    double scale, amplitude; /* of the cosines; 0: no rotation */
     struct qbc_rotary rotary;
     struct qbc_dims dims; /* of the result */
 };
@@ -105,19 +106,39 @@ static bool has_lengths(struct qbc *q, struct qbc_shapes *s, MlirOperation op)
     return true;
 }
 
+/* The first rows of a table, and the dims of all of it. */
 static float *read_table(struct qbc *q, struct qbc_shapes *s, MlirValue v, struct qbc_strided *view)
 {
     if (mlirValueIsNull(v) || !qbc_strided_of(q, s->at[0], v, view) || !qbc_strided_matrix(view))
         return NULL;
-    return qbc_strided_read(q, view, (size_t)(view->dims[0] * view->dims[1]));
+    struct qbc_strided first = *view;
+    first.dims[0] = view->dims[0] < MOST_POSITIONS ? view->dims[0] : MOST_POSITIONS;
+    return qbc_strided_read(q, &first, (size_t)(first.dims[0] * first.dims[1]));
 }
 
-static bool has_rotary(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
+/* Of an operation with the same tables, which need not be looked at again. */
+static bool same_rotary(const struct gqa *like, struct gqa *g)
 {
-    enum { MOST_POSITIONS = 256 };
+    bool same = like && like->amplitude > 0 &&
+                qbc_int(g->op, "rotary_interleaved", 0) ==
+                    qbc_int(like->op, "rotary_interleaved", 0) &&
+                like->head_dim == g->head_dim;
+    for (intptr_t i = COS; same && i <= SIN; ++i)
+        same = !mlirValueIsNull(operand(g->op, i)) &&
+               qbc_same(operand(g->op, i), operand(like->op, i));
+    if (!same)
+        return false;
+    g->rotary = like->rotary;
+    g->amplitude = like->amplitude;
+    return true;
+}
+
+static bool has_rotary(struct qbc *q, struct qbc_shapes *s, const struct gqa *like, struct gqa *g)
+{
     struct qbc_strided c, n;
     g->rotary = (struct qbc_rotary){.scale = 1};
-    if (!qbc_int(g->op, "do_rotary", 0))
+    g->amplitude = 0;
+    if (!qbc_int(g->op, "do_rotary", 0) || same_rotary(like, g))
         return true;
     const float *cosines = read_table(q, s, operand(g->op, COS), &c);
     const float *sines = read_table(q, s, operand(g->op, SIN), &n);
@@ -129,7 +150,7 @@ static bool has_rotary(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
     g->rotary.dim = 2 * c.dims[1];
     g->rotary.adjacent = qbc_int(g->op, "rotary_interleaved", 0);
     size_t rows = (size_t)(c.dims[0] < MOST_POSITIONS ? c.dims[0] : MOST_POSITIONS);
-    double amplitude = (double)cosines[0]; /* YaRN's attention factor */
+    double amplitude = (double)cosines[0];
     float *table = qbc_alloc(q, 2 * rows * (size_t)c.dims[1] * sizeof *table);
     float *second = table + rows * (size_t)c.dims[1];
     for (size_t i = 0; i < rows * (size_t)c.dims[1]; ++i) {
@@ -142,10 +163,9 @@ static bool has_rotary(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
         qbc_miss(q, g->op, "its rotary tables hold no rotation: %s", problem);
         return false;
     }
-    if (g->rotary.dim == g->head_dim)
-        g->scale *= amplitude * amplitude;
-    else
-        g->rotary.scale = qbc_shortest(amplitude, 1e-4);
+    g->amplitude = qbc_shortest(amplitude, g->rotary.precision);
+    if (g->rotary.dim < g->head_dim)
+        g->rotary.scale = g->amplitude;
     qbc_limit_context(q, g->op, c.dims[0]);
     return qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, COS)) &&
            qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, SIN));
@@ -156,7 +176,10 @@ static void set_facts(struct qbc *q, MlirOperation attention, const struct gqa *
     qbc_set_int(q, attention, "heads", g->heads);
     qbc_set_int(q, attention, "kv_heads", g->kv_heads);
     qbc_set_int(q, attention, "head_dim", g->head_dim);
-    qbc_set_float(q, attention, "scale", (float)qbc_exact_scale(g->scale, g->head_dim));
+    double scale = g->scale;
+    if (g->rotary.dim == g->head_dim) /* keys and queries both: YaRN's attention factor */
+        scale *= g->amplitude * g->amplitude;
+    qbc_set_float(q, attention, "scale", (float)qbc_exact_scale(scale, g->head_dim));
     if (g->window)
         qbc_set_int(q, attention, "window", g->window);
 }
@@ -193,7 +216,7 @@ void qbc_pass_recognise_gqa(struct qbc *q, MlirOperation module)
     for (size_t i = 0; i < ops.n; ++i) {
         found[n].op = ops.op[i];
         n += is_plain(q, ops.op[i]) && has_heads(q, &shapes, &found[n]) &&
-             has_lengths(q, &shapes, ops.op[i]) && has_rotary(q, &shapes, &found[n]);
+             has_lengths(q, &shapes, ops.op[i]) && has_rotary(q, &shapes, n ? &found[n - 1] : NULL, &found[n]);
     }
     qbc_shapes_close(&shapes);
     for (size_t i = 0; i < n; ++i)

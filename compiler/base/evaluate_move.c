@@ -16,7 +16,7 @@ static bool concat_dims(struct qbc_ev *c, int64_t *axis, int64_t *dims)
     dims[*axis] = 0;
     for (size_t k = 0; k < c->n_in; ++k) {
         const struct qbc_array *y = c->in[k];
-        bool fits = y->rank == x->rank && y->element == x->element;
+        bool fits = y->rank == x->rank && qbc_is_float(y->element) == qbc_is_float(x->element);
         for (size_t d = 0; fits && d < x->rank; ++d)
             fits = (int64_t)d == *axis || y->dims[d] == x->dims[d];
         if (!fits)

@@ -128,14 +128,12 @@ struct qbc_rotary {
     double scale;         /* of the columns that turn, when they are not all */
     double precision;     /* relative, of the cosines that it was read from */
     double absolute;      /* what may be added to that */
+    double drift;         /* radians a position: how well least squares tell a frequency */
 };
 /* From cosines and sines [n][dim / 2] of positions 0 .. n - 1, n >= 2. Sets all but `dim` and
  * `adjacent`, which say how many there are; NULL, or why no rotation by p times a frequency. */
 const char *qbc_rotary_fit(struct qbc *q, size_t n, const float *cosines, const float *sines,
                            struct qbc_rotary *out);
-/* Are these the cosines and sines [dim / 2] of a position? */
-bool qbc_rotary_holds(const struct qbc_rotary *r, int64_t position, const float *cosines,
-                      const float *sines);
 double qbc_rotary_angle(const struct qbc_rotary *r, int64_t position, int64_t pair);
 /* Turns a head in place. */
 void qbc_rotary_apply(const struct qbc_rotary *r, int64_t position, float *head);

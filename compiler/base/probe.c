@@ -147,7 +147,7 @@ double qbc_exact_scale(double measured, int64_t head_dim)
     double usual = 1 / sqrt((double)head_dim);
     if (qbc_near(measured, usual, 1e-3, 0)) /* half-precision constants are as far off as that */
         return usual;
-    return qbc_shortest(measured, 3e-6);
+    return qbc_shortest(measured, 1e-6);
 }
 
 void qbc_limit_context(struct qbc *q, MlirOperation op, int64_t length)

@@ -36,8 +36,10 @@ static int64_t symbol(const struct qbc_shapes *s, int64_t a, int64_t b)
 
 bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out)
 {
-    const struct qbc_array *a = qbc_evaluate(s->at[0], v), *b = a ? qbc_evaluate(s->at[1], v) : NULL;
     *out = (struct qbc_dims){0};
+    if (qbc_is_none(v))
+        return false;
+    const struct qbc_array *a = qbc_evaluate(s->at[0], v), *b = a ? qbc_evaluate(s->at[1], v) : NULL;
     if (!b || a->rank != b->rank)
         return false;
     out->rank = a->rank;
