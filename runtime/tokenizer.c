@@ -53,8 +53,7 @@ static int32_t find_in(const struct qbrt_tokenizer *t, const struct qbrt_added_t
 int32_t qbrt_tokenizer_find(const struct qbrt_tokenizer *t, const char *token, size_t length)
 {
     struct qbrt_text text = {(const uint8_t *)token, length};
-    struct qbrt_added_tables early = {.entries = QBRT_TABLE_added,
-                                      .start = QBRT_TABLE_added_start};
+    struct qbrt_added_tables early = {.entries = QBRT_TABLE_added, .start = QBRT_TABLE_added_start};
     struct qbrt_added_tables late = {.entries = QBRT_TABLE_late, .start = QBRT_TABLE_late_start};
     if (length == 0)
         return -1;

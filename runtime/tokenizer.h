@@ -93,9 +93,9 @@ size_t qbrt_tokenizer_decode(const struct qbrt_tokenizer *t, const int32_t *ids,
 struct qbrt_tokenizer_stream {
     const struct qbrt_tokenizer *tokenizer;
     int flags;
-    uint8_t begun;   /* something but special tokens has come */
-    uint8_t strip;   /* characters that may still be taken from the front */
-    uint8_t n_held;  /* bytes of an incomplete character */
+    uint8_t begun;    /* something but special tokens has come */
+    uint8_t strip;    /* characters that may still be taken from the front */
+    uint8_t n_held;   /* bytes of an incomplete character */
     uint8_t byte_run; /* they came from byte tokens */
     uint8_t held[4];
 };

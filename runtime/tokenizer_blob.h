@@ -48,11 +48,11 @@ struct qbrt_tokenizer_place {
 struct qbrt_tokenizer_header {
     uint32_t magic, version, size, model;
     uint32_t flags, vocab;
-    int32_t unknown;  /* id or -1 */
-    uint32_t longest; /* bytes of the longest entry of texts */
-    uint32_t text_growth, text_extra;   /* bytes of buffers for a text: growth * bytes + extra */
-    uint32_t word_growth, word_extra;   /* bytes of the longest word, likewise */
-    uint32_t stack_growth, stack_extra; /* frames of the matcher, likewise */
+    int32_t unknown;                       /* id or -1 */
+    uint32_t longest;                      /* bytes of the longest entry of texts */
+    uint32_t text_growth, text_extra;      /* bytes of buffers for a text: growth * bytes + extra */
+    uint32_t word_growth, word_extra;      /* bytes of the longest word, likewise */
+    uint32_t stack_growth, stack_extra;    /* frames of the matcher, likewise */
     uint32_t strip_character, strip_count; /* what decoding takes from the front of a text */
     uint32_t space_class, word_class;      /* of added tokens that look at their neighbours */
     uint32_t kind_trie;                    /* from a character to its kind */

@@ -11,6 +11,9 @@
 enum { SYMBOL_BYTES = 32, FRAME_BYTES = 16, ROUNDING = 256, LOSSY_GROWTH = 3 };
 #define LONGEST_TEXT ((size_t)1 << 28)
 
+/* Steps of matching for a text: ordinary expressions take some dozens for each byte. */
+enum { STEPS = 10000000, STEPS_PER_BYTE = 2000 };
+
 void *qbrt_encoder_alloc(struct qbrt_encoder *e, size_t bytes)
 {
     size_t start = (e->used + 7) & ~(size_t)7;
@@ -107,7 +110,12 @@ ptrdiff_t qbrt_tokenizer_encode(const struct qbrt_tokenizer *t, const char *text
     uint64_t nothing[1];
     size_t skip = -(uintptr_t)scratch & 7;
     struct qbrt_encoder e = {
-        .t = t, .flags = flags, .ids = ids, .capacity = ids ? capacity : 0};
+        .t = t,
+        .flags = flags,
+        .ids = ids,
+        .capacity = ids ? capacity : 0,
+        .steps = STEPS + (uint64_t)length * STEPS_PER_BYTE,
+    };
     if (length > LONGEST_TEXT)
         return QBRT_TOKENIZER_SMALL;
     e.scratch = scratch && scratch_size > skip ? (uint8_t *)scratch + skip : (uint8_t *)nothing;

@@ -48,7 +48,7 @@ static inline void qbrt_header(const struct qbrt_tokenizer *t, struct qbrt_token
     memcpy(out, t->header, sizeof *out);
 }
 
-#define QBRT_HEADER(t, field)                                                                     \
+#define QBRT_HEADER(t, field)                                                                      \
     qbrt_load32((t)->header + offsetof(struct qbrt_tokenizer_header, field))
 
 /* A string of the pool; empty when it does not lie inside. */
@@ -58,7 +58,7 @@ struct qbrt_text {
 };
 
 static inline struct qbrt_text qbrt_pool_text(const struct qbrt_tokenizer *t, uint32_t offset,
-                                         uint32_t length)
+                                              uint32_t length)
 {
     const struct qbrt_tokenizer_table *pool = &t->table[QBRT_TABLE_pool];
     if (offset > pool->count || length > pool->count - offset)
@@ -124,7 +124,8 @@ struct qbrt_encoder {
     uint8_t *scratch;
     size_t size;
     size_t used;
-    bool small; /* scratch was not enough; all work ends quickly */
+    uint64_t steps; /* of matching that are left: a damaged program must not run for ever */
+    bool small;     /* scratch was not enough; all work ends quickly */
 };
 
 /* `bytes` of scratch at a multiple of 8; NULL, and e->small, when there is no room. */
@@ -139,7 +140,7 @@ struct qbrt_matcher {
     uint32_t entry;  /* of the program */
     uint8_t *stack;  /* frames of backtracking */
     size_t room;     /* how many fit */
-    uint64_t steps;  /* that are left; keeps a damaged program from running for ever */
+    uint64_t *steps; /* of the encoder */
     bool overflow;   /* the stack was too small */
     size_t from;     /* where the next search begins */
     bool matched;    /* there was a match, and it ended at `last` */
@@ -159,12 +160,12 @@ size_t qbrt_match_before(const struct qbrt_matcher *m, size_t pos);
 /* Run an operation that changes a text. `front` is cleared when the first character of the result
  * no longer stems from the first one of the text. The result is the text itself or in scratch. */
 struct qbrt_text qbrt_text_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
-                             struct qbrt_text text, bool *front);
+                                  struct qbrt_text text, bool *front);
 struct qbrt_text qbrt_text_normalize(struct qbrt_encoder *e, struct qbrt_text text, bool *front);
 
 /* --- tokenizer_unicode.c: the operation MAP, with ordering and composing of marks */
 struct qbrt_text qbrt_text_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
-                          struct qbrt_text text, bool *front);
+                               struct qbrt_text text, bool *front);
 
 /* --- tokenizer_split.c: cut a text into words and hand each one to the model */
 void qbrt_text_split(struct qbrt_encoder *e, struct qbrt_text text, bool front);

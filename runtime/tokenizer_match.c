@@ -56,8 +56,7 @@ static uint32_t word(const struct qbrt_matcher *m, size_t at)
 static bool step(const struct qbrt_matcher *m, uint32_t class, size_t *pos)
 {
     size_t after;
-    if (*pos >= m->text.length ||
-        !qbrt_in_class(m->t, class, qbrt_match_kind(m, *pos, &after)))
+    if (*pos >= m->text.length || !qbrt_in_class(m->t, class, qbrt_match_kind(m, *pos, &after)))
         return false;
     *pos = after;
     return true;
@@ -65,7 +64,7 @@ static bool step(const struct qbrt_matcher *m, uint32_t class, size_t *pos)
 
 static void spend(struct qbrt_matcher *m, uint32_t steps)
 {
-    m->steps -= steps < m->steps ? steps : m->steps;
+    *m->steps -= steps < *m->steps ? steps : *m->steps;
 }
 
 static bool push(struct qbrt_matcher *m, size_t *top, struct frame frame)
@@ -89,20 +88,22 @@ static bool repeat(struct qbrt_matcher *m, size_t code, size_t *pos, size_t *top
     if (taken < min)
         return false;
     if (mode == QBRT_LAZY)
-        return max == min || push(m, top, (struct frame){.code = (uint32_t)code,
-                                                         .pos = (uint32_t)*pos,
-                                                         .limit = max - min,
-                                                         .what = GROW});
+        return max == min || push(m, top,
+                                  (struct frame){.code = (uint32_t)code,
+                                                 .pos = (uint32_t)*pos,
+                                                 .limit = max - min,
+                                                 .what = GROW});
     size_t least = *pos;
     while (taken < max && step(m, class, pos))
         taken++;
     spend(m, taken);
     if (mode == QBRT_POSSESSIVE || *pos == least)
         return true;
-    return push(m, top, (struct frame){.code = (uint32_t)code + 4,
-                                       .pos = (uint32_t)*pos,
-                                       .limit = (uint32_t)least,
-                                       .what = SHRINK});
+    return push(m, top,
+                (struct frame){.code = (uint32_t)code + 4,
+                               .pos = (uint32_t)*pos,
+                               .limit = (uint32_t)least,
+                               .what = SHRINK});
 }
 
 /* Take the newest frame and go on there; false when there is none above `base`. */
@@ -222,8 +223,8 @@ static int64_t run(struct qbrt_matcher *m, size_t code, size_t pos, size_t base,
     size_t top = base;
     if (depth > MAX_DEPTH)
         return NO_MATCH;
-    while (m->steps > 0 && !m->overflow) {
-        m->steps--;
+    while (*m->steps > 0 && !m->overflow) {
+        --*m->steps;
         if ((word(m, code) & 0xff) == QBRT_CODE_MATCH)
             return (int64_t)pos;
         if (!execute(m, &code, &pos, &top, depth) && !backtrack(m, base, &top, &code, &pos))
@@ -243,7 +244,7 @@ void qbrt_match_begin(struct qbrt_matcher *m, struct qbrt_encoder *e, uint32_t e
         .entry = entry,
         .stack = e->scratch + aligned,
         .room = aligned < e->size ? (e->size - aligned) / sizeof(struct frame) : 0,
-        .steps = 1000000 + (uint64_t)text.length * 1000,
+        .steps = &e->steps,
     };
 }
 
@@ -253,7 +254,7 @@ static bool search(struct qbrt_matcher *m, size_t from, size_t *start, size_t *e
     size_t pos = from, after;
     for (;;) {
         int64_t found = run(m, m->entry, pos, 0, 0);
-        if (m->overflow || m->steps == 0)
+        if (m->overflow || *m->steps == 0)
             return false;
         if (found != NO_MATCH) {
             *start = pos;

@@ -81,7 +81,7 @@ static struct qbrt_text strip(struct qbrt_encoder *e, const struct qbrt_tokenize
 }
 
 struct qbrt_text qbrt_text_change(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
-                             struct qbrt_text text, bool *front)
+                                  struct qbrt_text text, bool *front)
 {
     switch (op->kind) {
     case QBRT_PREPEND:

@@ -198,9 +198,8 @@ static void compose(struct row *row)
         struct qbrt_tokenizer_record record = record_of(row->e->t, row->trie, c[i]);
         bool free = last == 0 ? out == starter + 1 : last < record.class;
         bool can = record.flags & QBRT_RECORD_COMPOSES;
-        uint32_t composed = starter != SIZE_MAX && free && can
-                                ? compose_pair(row->e->t, c[starter], c[i])
-                                : 0;
+        uint32_t composed =
+            starter != SIZE_MAX && free && can ? compose_pair(row->e->t, c[starter], c[i]) : 0;
         if (composed) {
             c[starter] = composed;
             continue;
@@ -214,7 +213,7 @@ static void compose(struct row *row)
 }
 
 struct qbrt_text qbrt_text_map(struct qbrt_encoder *e, const struct qbrt_tokenizer_operation *op,
-                          struct qbrt_text text, bool *front)
+                               struct qbrt_text text, bool *front)
 {
     struct row row = {.e = e, .trie = op->a, .flags = op->flags};
     bool ignored = true;

@@ -16,7 +16,8 @@ static size_t mark_nul(char *text, size_t length)
     for (size_t i = 0; i < length; i += step) {
         size_t left = length - i, marked = 0;
         step = text[i] == '\\' && left > 1 ? 2 : 1;
-        if (left >= sizeof escaped_nul - 1 && !memcmp(text + i, escaped_nul, sizeof escaped_nul - 1)) {
+        if (left >= sizeof escaped_nul - 1 &&
+            !memcmp(text + i, escaped_nul, sizeof escaped_nul - 1)) {
             step = sizeof escaped_nul - 1;
             marked = sizeof marked_nul - 1;
             memcpy(text + out, marked_nul, marked);

@@ -45,9 +45,11 @@ bool qbc_tokenizer_compile(struct qbc *q, const char *path, uint8_t **blob, size
     *blob = NULL;
     *size = 0;
     b.root = root;
-    bool ok = root && check(&b) && qbc_token_vocab_read(&b) && qbc_token_normalizer_write(&b) && qbc_token_splitter_write(&b) &&
-              qbc_token_added_read(&b) && qbc_token_classes_write(&b) && write_growth(&b) && qbc_token_added_write(&b) &&
-              qbc_token_bpe_write(&b) && qbc_token_decoder_write(&b) && qbc_token_post_write(&b) && qbc_token_blob_finish(&b, blob, size);
+    bool ok = root && check(&b) && qbc_token_vocab_read(&b) && qbc_token_normalizer_write(&b) &&
+              qbc_token_splitter_write(&b) && qbc_token_added_read(&b) &&
+              qbc_token_classes_write(&b) && write_growth(&b) && qbc_token_added_write(&b) &&
+              qbc_token_bpe_write(&b) && qbc_token_decoder_write(&b) && qbc_token_post_write(&b) &&
+              qbc_token_blob_finish(&b, blob, size);
     cJSON_Delete(root);
     return ok;
 }

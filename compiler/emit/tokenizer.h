@@ -14,9 +14,9 @@ bool qbc_tokenizer_compile(struct qbc *q, const char *path, uint8_t **blob, size
 
 /* What the files beside a model say about its tokens. */
 struct qbc_tokenizer_facts {
-    int32_t bos;               /* -1: none */
-    int32_t pad;               /* -1: none */
-    int32_t *eos;              /* [n_eos] generation stops at any of these */
+    int32_t bos;  /* -1: none */
+    int32_t pad;  /* -1: none */
+    int32_t *eos; /* [n_eos] generation stops at any of these */
     size_t n_eos;
     const char *chat_template; /* Jinja text, or NULL */
 };

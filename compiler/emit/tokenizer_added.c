@@ -23,7 +23,8 @@ int32_t qbc_token_added_find(const struct builder *b, struct text content)
 bool qbc_token_added_is_special(const struct builder *b, struct text content)
 {
     for (size_t i = 0; i < b->n_added; i++)
-        if ((b->added[i].flags & QBRT_ADDED_SPECIAL) && qbc_token_text_equal(b->added[i].content, content))
+        if ((b->added[i].flags & QBRT_ADDED_SPECIAL) &&
+            qbc_token_text_equal(b->added[i].content, content))
             return true;
     return false;
 }
@@ -84,7 +85,7 @@ bool qbc_token_added_read(struct builder *b)
 static bool normalize(struct builder *b, const struct qbrt_tokenizer *t, struct added *token)
 {
     size_t size = qbrt_tokenizer_scratch(t, token->content.length);
-    struct qbrt_encoder e = {.t = t, .size = size};
+    struct qbrt_encoder e = {.t = t, .size = size, .steps = UINT64_MAX};
     bool front = true;
     e.scratch = qbc_alloc(b->q, size);
     struct qbrt_text text = qbrt_text_normalize(
@@ -92,8 +93,8 @@ static bool normalize(struct builder *b, const struct qbrt_tokenizer *t, struct 
         &front);
     if (e.small)
         return qbc_token_fail(b, "internal error: no scratch to normalize an added token");
-    token->spelling = (struct text){qbc_copy(b->q, (const char *)text.data, text.length),
-                                    text.length};
+    token->spelling =
+        (struct text){qbc_copy(b->q, (const char *)text.data, text.length), text.length};
     return true;
 }
 
@@ -129,7 +130,8 @@ static bool normalize_all(struct builder *b)
     if (!qbc_token_blob_finish(&copy, &blob, &size))
         return false;
     if (qbrt_tokenizer_open(&t, blob, size))
-        return qbc_token_fail(b, "internal error: the tables of its normalizer cannot be read back");
+        return qbc_token_fail(b,
+                              "internal error: the tables of its normalizer cannot be read back");
     for (size_t i = 0; i < b->n_added; i++)
         if (b->added[i].normalized && !normalize(b, &t, &b->added[i]))
             return false;
@@ -167,7 +169,8 @@ static void write_list(struct builder *b, bool normalized)
                                                  .length = (uint32_t)list[i].spelling.length,
                                                  .id = (uint32_t)list[i].id,
                                                  .flags = list[i].flags};
-            qbc_token_table_add(b, normalized ? QBRT_TABLE_late : QBRT_TABLE_added, &entry, sizeof entry);
+            qbc_token_table_add(b, normalized ? QBRT_TABLE_late : QBRT_TABLE_added, &entry,
+                                sizeof entry);
             count++;
         }
     }

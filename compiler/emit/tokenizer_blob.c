@@ -91,8 +91,8 @@ bool qbc_token_blob_finish(struct builder *b, uint8_t **blob, size_t *size)
     qbc_token_bytes_add(b, &out, &b->header, sizeof b->header);
     for (int i = 0; i < QBRT_TABLE_COUNT; i++) {
         qbc_token_bytes_add(b, &out, zeros, -out.n & (ALIGNMENT - 1));
-        b->header.table[i] = (struct qbrt_tokenizer_place){(uint32_t)out.n,
-                                                           (uint32_t)qbc_token_table_count(b, i)};
+        b->header.table[i] =
+            (struct qbrt_tokenizer_place){(uint32_t)out.n, (uint32_t)qbc_token_table_count(b, i)};
         qbc_token_bytes_add(b, &out, b->table[i].data, b->table[i].n);
         if (out.n > UINT32_MAX / 2)
             return qbc_token_fail(b, "the tables of the tokenizer take more than 2 GiB");

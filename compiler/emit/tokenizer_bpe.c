@@ -50,12 +50,14 @@ static bool read_merge(struct builder *b, const cJSON *item, uint32_t rank, stru
     memcpy(joined, left.data, left.length);
     memcpy(joined + left.length, right.data, right.length);
     whole = (struct text){joined, left.length + right.length};
-    int32_t ids[] = {qbc_token_vocab_find(b, left), qbc_token_vocab_find(b, right), qbc_token_vocab_find(b, whole)};
+    int32_t ids[] = {qbc_token_vocab_find(b, left), qbc_token_vocab_find(b, right),
+                     qbc_token_vocab_find(b, whole)};
     for (int i = 0; i < 3; i++)
         if (ids[i] < 0)
-            return qbc_token_fail(b, "model: merge %u needs the token \"%s\", which the vocabulary lacks", rank,
-                        qbc_copy(b->q, (struct text[]){left, right, whole}[i].data,
-                                 (struct text[]){left, right, whole}[i].length));
+            return qbc_token_fail(
+                b, "model: merge %u needs the token \"%s\", which the vocabulary lacks", rank,
+                qbc_copy(b->q, (struct text[]){left, right, whole}[i].data,
+                         (struct text[]){left, right, whole}[i].length));
     *merge = (struct merge){(uint32_t)ids[0],
                             {.right = (uint32_t)ids[1], .rank = rank, .id = (uint32_t)ids[2]}};
     return true;

@@ -64,7 +64,7 @@ struct builder {
     struct added *added;
     size_t n_added;
 
-    bool byte_level;      /* characters of the vocabulary stand for bytes */
+    bool byte_level; /* characters of the vocabulary stand for bytes */
     int32_t char_to_byte[512];
     uint16_t byte_to_char[256];
 
@@ -77,7 +77,7 @@ struct builder {
     /* tokenizer_trie.c */
     struct trie_index *trie_index;
 
-    struct growth growth;    /* of the text up to here */
+    struct growth growth; /* of the text up to here */
     uint64_t text_growth, text_extra;
 };
 
@@ -96,7 +96,8 @@ size_t qbc_token_table_count(const struct builder *b, int table);
 /* Offset of a string in the pool; appended. */
 uint32_t qbc_token_pool_add(struct builder *b, struct text text);
 bool qbc_token_blob_finish(struct builder *b, uint8_t **blob, size_t *size);
-bool qbc_token_fail(struct builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool qbc_token_fail(struct builder *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 struct text qbc_token_text_of(struct builder *b, const char *json_string);
 bool qbc_token_text_equal(struct text a, struct text b);
 bool qbc_token_text_is(struct text a, const char *b);
@@ -104,8 +105,8 @@ bool qbc_token_text_is(struct text a, const char *b);
 const char *qbc_token_type_of(const cJSON *component);
 
 /* --- tokenizer_vocab.c */
-bool qbc_token_vocab_read(struct builder *b);                                  /* model.vocab */
-int32_t qbc_token_vocab_find(const struct builder *b, struct text text);       /* id or -1 */
+bool qbc_token_vocab_read(struct builder *b);                            /* model.vocab */
+int32_t qbc_token_vocab_find(const struct builder *b, struct text text); /* id or -1 */
 void qbc_token_vocab_set_id(struct builder *b, int32_t id, struct text text, bool added);
 void qbc_token_vocab_write(struct builder *b); /* bytes; sets b->key */
 /* slots, if the model needs them, and keys, if they are not what ids are decoded to */
@@ -136,7 +137,7 @@ bool qbc_token_post_write(struct builder *b);
 void qbc_token_prepend_write(struct builder *b, int table, uint32_t flags, struct text with);
 /* Operation "replace matches": `pattern` is {"String": ...} or {"Regex": ...}. */
 bool qbc_token_replace_write(struct builder *b, int table, uint32_t flags, const cJSON *pattern,
-                   struct text with);
+                             struct text with);
 
 /* --- tokenizer_unicode.c: operations MAP */
 enum unicode_form { FORM_NFC, FORM_NFD, FORM_NFKC, FORM_NFKD };
@@ -146,17 +147,15 @@ void qbc_token_lowercase_write(struct builder *b);
 void qbc_token_filter_write(struct builder *b, struct charset removed, struct charset space);
 
 /* --- tokenizer_trie.c */
-uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value); /* [CODE_POINTS] */
+uint32_t qbc_token_trie_write(struct builder *b, const uint16_t *value);  /* [CODE_POINTS] */
 uint32_t qbc_token_kinds_write(struct builder *b, const uint16_t *value); /* numbers below 256 */
 
-/* --- tokenizer_class.c: sets of characters */
+/* --- tokenizer_charset.c */
 struct charset qbc_token_charset_range(struct builder *b, uint32_t first, uint32_t last);
 struct charset qbc_token_charset_union(struct builder *b, struct charset a, struct charset c);
 struct charset qbc_token_charset_not(struct builder *b, struct charset a);
 struct charset qbc_token_charset_and(struct builder *b, struct charset a, struct charset c);
 bool qbc_token_charset_has(struct charset a, uint32_t c);
-/* All characters for which `in` holds. */
-struct charset qbc_token_charset_where(struct builder *b, bool (*in)(struct builder *b, uint32_t c));
 /* A property, as in \p{...} or [:...:]; n = 0 with NULL ranges when unknown. */
 bool qbc_token_charset_property(struct builder *b, struct text name, struct charset *out);
 struct charset qbc_token_charset_space(struct builder *b);
@@ -164,11 +163,21 @@ struct charset qbc_token_charset_word(struct builder *b); /* \w of Rust */
 /* \w of Oniguruma, which is not quite the same inside of brackets. */
 struct charset qbc_token_charset_onig_word(struct builder *b, bool in_brackets);
 struct charset qbc_token_charset_any_case(struct builder *b, struct charset a);
+
+/* --- tokenizer_class.c */
 uint32_t qbc_token_class_add(struct builder *b, struct charset set); /* number of the class */
 bool qbc_token_classes_write(struct builder *b);
 
-/* --- tokenizer_regex.c, tokenizer_regex_code.c: expressions */
-enum node_kind { NODE_EMPTY, NODE_SET, NODE_JOIN, NODE_CHOICE, NODE_REPEAT, NODE_LOOK, NODE_ASSERT };
+/* --- tokenizer_regex.c, tokenizer_regex_code.c */
+enum node_kind {
+    NODE_EMPTY,
+    NODE_SET,
+    NODE_JOIN,
+    NODE_CHOICE,
+    NODE_REPEAT,
+    NODE_LOOK,
+    NODE_ASSERT
+};
 
 struct node {
     enum node_kind kind;

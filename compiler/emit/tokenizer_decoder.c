@@ -32,7 +32,8 @@ static struct text replace(struct builder *b, struct text text, struct text from
     if (from.length == 0)
         return text;
     for (size_t i = 0; i < text.length;) {
-        bool found = text.length - i >= from.length && !memcmp(text.data + i, from.data, from.length);
+        bool found =
+            text.length - i >= from.length && !memcmp(text.data + i, from.data, from.length);
         qbc_token_bytes_add(b, &out, found ? to.data : text.data + i, found ? to.length : 1);
         i += found ? from.length : 1;
     }
@@ -68,18 +69,18 @@ static void to_byte(struct builder *b, struct piece *piece)
 static void from_metaspace(struct builder *b, const cJSON *step, struct piece *piece)
 {
     const char *scheme = qbc_json_string(step, "prepend_scheme");
-    bool never = !qbc_json_bool(step, "add_prefix_space", true) ||
-                 (scheme && !strcmp(scheme, "never"));
+    bool never =
+        !qbc_json_bool(step, "add_prefix_space", true) || (scheme && !strcmp(scheme, "never"));
     piece->text = replace(b, piece->text, member(b, step, "replacement"),
                           literal(piece->first && !never ? "" : " "));
 }
 
 static void from_wordpiece(struct builder *b, const cJSON *step, struct piece *piece)
 {
-    static const char *const untidy[][2] = {
-        {" .", "."},       {" ?", "?"},       {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-        {" n't", "n't"},   {" 'm", "'m"},     {" do not", " don't"}, {" 's", "'s"},
-        {" 've", "'ve"},   {" 're", "'re"}};
+    static const char *const untidy[][2] = {{" .", "."},     {" ?", "?"},           {" !", "!"},
+                                            {" ,", ","},     {" ' ", "'"},          {" n't", "n't"},
+                                            {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"},
+                                            {" 've", "'ve"}, {" 're", "'re"}};
     struct text prefix = member(b, step, "prefix"), text = piece->text;
     if (!piece->first && text.length >= prefix.length &&
         !memcmp(text.data, prefix.data, prefix.length))
@@ -105,9 +106,9 @@ static int64_t count_of(const cJSON *step, const char *name)
 static void strip(struct builder *b, const cJSON *step, struct piece *piece)
 {
     struct text content = member(b, step, "content"), *text = &piece->text;
-    for (int64_t i = count_of(step, "start"); i > 0 && content.length > 0 &&
-                                              text->length >= content.length &&
-                                              !memcmp(text->data, content.data, content.length);
+    for (int64_t i = count_of(step, "start");
+         i > 0 && content.length > 0 && text->length >= content.length &&
+         !memcmp(text->data, content.data, content.length);
          i--)
         *text = (struct text){text->data + content.length, text->length - content.length};
     for (int64_t i = count_of(step, "stop");
@@ -134,8 +135,7 @@ static void run_step(struct builder *b, const cJSON *step, struct piece *piece)
     else if (is(step, "Strip"))
         strip(b, step, piece);
     else if (is(step, "Replace"))
-        piece->text = replace(b, piece->text,
-                              member(b, qbc_json_member(step, "pattern"), "String"),
+        piece->text = replace(b, piece->text, member(b, qbc_json_member(step, "pattern"), "String"),
                               member(b, step, "content"));
     else if (is(step, "ByteLevel") && qbc_token_vocab_bytes(b, piece->text, &bytes))
         piece->text = bytes;
@@ -167,7 +167,8 @@ static bool whole_step(struct builder *b, const cJSON *step)
     if (is(step, "Fuse"))
         return true;
     if (!is(step, "Strip") || count_of(step, "stop") || b->header.strip_count)
-        return qbc_token_fail(b, "decoder: %s behind the fusing of tokens is not supported", qbc_token_type_of(step));
+        return qbc_token_fail(b, "decoder: %s behind the fusing of tokens is not supported",
+                              qbc_token_type_of(step));
     utf8proc_iterate((const utf8proc_uint8_t *)content.data, (utf8proc_ssize_t)content.length, &c);
     if (count_of(step, "start") > 255 || c <= 0)
         return qbc_token_fail(b, "decoder: this Strip is not supported");
@@ -218,7 +219,8 @@ static uint32_t decode(struct builder *b, const struct decoder *all, int32_t id,
         *text = (struct text){"", 0};
         return (uint32_t)QBRT_TEXT_ABSENT;
     }
-    uint32_t flags = qbc_token_added_is_special(b, piece.text) ? (uint32_t)QBRT_TEXT_SPECIAL : 0;
+    bool special = b->id_added[id] && qbc_token_added_is_special(b, piece.text);
+    uint32_t flags = special ? (uint32_t)QBRT_TEXT_SPECIAL : 0;
     for (size_t i = 0; i < all->n_single && !piece.is_byte; i++)
         run_step(b, all->step[i], &piece);
     if (piece.text.length > b->header.longest)

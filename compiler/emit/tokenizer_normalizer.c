@@ -10,8 +10,10 @@ static uint64_t most(const struct growth *growth)
 
 void qbc_token_prepend_write(struct builder *b, int table, uint32_t flags, struct text with)
 {
-    struct qbrt_tokenizer_operation op = {.kind = QBRT_PREPEND, .flags = flags,
-                                          .b = qbc_token_pool_add(b, with), .c = (uint32_t)with.length};
+    struct qbrt_tokenizer_operation op = {.kind = QBRT_PREPEND,
+                                          .flags = flags,
+                                          .b = qbc_token_pool_add(b, with),
+                                          .c = (uint32_t)with.length};
     qbc_token_table_add(b, table, &op, sizeof op);
     b->growth.extra += with.length;
     b->text_growth += most(&b->growth);
@@ -19,7 +21,7 @@ void qbc_token_prepend_write(struct builder *b, int table, uint32_t flags, struc
 }
 
 bool qbc_token_replace_write(struct builder *b, int table, uint32_t flags, const cJSON *pattern,
-                   struct text with)
+                             struct text with)
 {
     const char *regex = qbc_json_string(pattern, "Regex");
     const char *string = qbc_json_string(pattern, "String");
@@ -27,8 +29,8 @@ bool qbc_token_replace_write(struct builder *b, int table, uint32_t flags, const
     uint32_t least;
     if (!regex && (!string || !*string))
         return qbc_token_fail(b, "Replace: its pattern is neither a text nor an expression");
-    struct node *tree =
-        regex ? qbc_token_regex_parse(b, qbc_token_text_of(b, regex)) : qbc_token_regex_literal(b, qbc_token_text_of(b, string));
+    struct node *tree = regex ? qbc_token_regex_parse(b, qbc_token_text_of(b, regex))
+                              : qbc_token_regex_literal(b, qbc_token_text_of(b, string));
     if (!tree || !qbc_token_regex_write(b, tree, &op.a, &least))
         return false;
     op.b = qbc_token_pool_add(b, with);
@@ -67,10 +69,11 @@ static bool write_nmt(struct builder *b)
                                          {0xfeff, 0xfeff}, {0xfffd, 0xfffd}};
     struct charset sets[2] = {{NULL, 0}, {NULL, 0}};
     for (size_t i = 0; i < sizeof removed / sizeof *removed; i++)
-        sets[0] =
-            qbc_token_charset_union(b, sets[0], qbc_token_charset_range(b, removed[i].first, removed[i].last));
+        sets[0] = qbc_token_charset_union(
+            b, sets[0], qbc_token_charset_range(b, removed[i].first, removed[i].last));
     for (size_t i = 0; i < sizeof space / sizeof *space; i++)
-        sets[1] = qbc_token_charset_union(b, sets[1], qbc_token_charset_range(b, space[i].first, space[i].last));
+        sets[1] = qbc_token_charset_union(
+            b, sets[1], qbc_token_charset_range(b, space[i].first, space[i].last));
     qbc_token_filter_write(b, sets[0], sets[1]);
     return true;
 }
@@ -93,7 +96,8 @@ static bool write_one(struct builder *b, const cJSON *normalizer)
 {
     struct text type = qbc_token_text_of(b, qbc_token_type_of(normalizer));
     if (b->byte_level)
-        return qbc_token_fail(b, "normalizer: nothing may follow ByteLevel, but %s does", type.data);
+        return qbc_token_fail(b, "normalizer: nothing may follow ByteLevel, but %s does",
+                              type.data);
     if (qbc_token_text_is(type, "NFC"))
         return write_form(b, FORM_NFC);
     if (qbc_token_text_is(type, "NFD"))
@@ -118,12 +122,13 @@ static bool write_one(struct builder *b, const cJSON *normalizer)
     }
     if (qbc_token_text_is(type, "Prepend")) {
         qbc_token_prepend_write(b, QBRT_TABLE_normalizers, 0,
-                      qbc_token_text_of(b, qbc_json_string(normalizer, "prepend")));
+                                qbc_token_text_of(b, qbc_json_string(normalizer, "prepend")));
         return true;
     }
     if (qbc_token_text_is(type, "Replace"))
-        return qbc_token_replace_write(b, QBRT_TABLE_normalizers, 0, qbc_json_member(normalizer, "pattern"),
-                             qbc_token_text_of(b, qbc_json_string(normalizer, "content")));
+        return qbc_token_replace_write(
+            b, QBRT_TABLE_normalizers, 0, qbc_json_member(normalizer, "pattern"),
+            qbc_token_text_of(b, qbc_json_string(normalizer, "content")));
     return qbc_token_fail(b, "normalizer: %s is not supported", type.data);
 }
 

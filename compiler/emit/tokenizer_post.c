@@ -23,7 +23,8 @@ static bool add_ids(struct builder *b, const cJSON *ids, uint32_t *list, size_t 
     return true;
 }
 
-/* {"single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}], "special_tokens": ...} */
+/* {"single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}], "special_tokens": ...}
+ */
 static bool read_template(struct builder *b, const cJSON *processor, struct around *around)
 {
     const cJSON *pieces = qbc_json_member(processor, "single");
@@ -39,7 +40,7 @@ static bool read_template(struct builder *b, const cJSON *processor, struct arou
         }
         if (!token)
             return qbc_token_fail(b, "post_processor: its template names the unknown token \"%s\"",
-                        name ? name : "?");
+                                  name ? name : "?");
         const cJSON *ids = qbc_json_member(token, "ids");
         if (!(texts ? add_ids(b, ids, around->suffix, &around->n_suffix)
                     : add_ids(b, ids, around->prefix, &around->n_prefix)))
@@ -59,7 +60,8 @@ static bool add_pair(struct builder *b, const cJSON *pair, uint32_t *list, size_
 static bool read_one(struct builder *b, const cJSON *processor, struct around *around)
 {
     struct text type = qbc_token_text_of(b, qbc_token_type_of(processor));
-    bool pair = qbc_token_text_is(type, "BertProcessing") || qbc_token_text_is(type, "RobertaProcessing");
+    bool pair =
+        qbc_token_text_is(type, "BertProcessing") || qbc_token_text_is(type, "RobertaProcessing");
     if (qbc_token_text_is(type, "ByteLevel")) /* about offsets only */
         return true;
     if (!pair && !qbc_token_text_is(type, "TemplateProcessing"))

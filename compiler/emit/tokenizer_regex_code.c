@@ -96,7 +96,8 @@ static bool write_loop(struct builder *b, const struct node *n)
     uint32_t start = here(b);
     bool lazy = n->mode == QBRT_LAZY;
     if (lengths_of(n->left).least == 0)
-        return qbc_token_fail(b, "expressions that repeat something that can be empty are not supported");
+        return qbc_token_fail(
+            b, "expressions that repeat something that can be empty are not supported");
     uint32_t forks = b->header.stack_extra;
     uint32_t end = fork_over(b, lazy);
     if (!write(b, n->left))
@@ -160,7 +161,8 @@ static bool write_look(struct builder *b, const struct node *n, uint32_t what)
         return write(b, &both);
     }
     if (behind && lengths.least != lengths.most)
-        return qbc_token_fail(b, "expressions that look behind by a varying length are not supported");
+        return qbc_token_fail(b,
+                              "expressions that look behind by a varying length are not supported");
     word(b, QBRT_CODE_LOOK | what << 8);
     word(b, 0);
     word(b, behind ? lengths.least : 0);

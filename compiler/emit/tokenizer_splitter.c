@@ -31,8 +31,8 @@ static bool write_split(struct builder *b, struct node *tree, uint32_t behavior,
 static bool write_expression(struct builder *b, const char *expression, uint32_t behavior,
                              bool invert)
 {
-    return write_split(b, qbc_token_regex_parse(b, (struct text){expression, strlen(expression)}), behavior,
-                       invert);
+    return write_split(b, qbc_token_regex_parse(b, (struct text){expression, strlen(expression)}),
+                       behavior, invert);
 }
 
 static bool behavior_of(struct builder *b, const cJSON *splitter, const char *fallback,
@@ -97,7 +97,8 @@ static bool write_metaspace(struct builder *b, const cJSON *splitter)
     cJSON_Delete(pattern);
     if (ok && strcmp(scheme, "never"))
         qbc_token_prepend_write(b, QBRT_TABLE_splitters,
-                      QBRT_UNLESS | (strcmp(scheme, "first") ? 0u : (uint32_t)QBRT_FIRST), with);
+                                QBRT_UNLESS | (strcmp(scheme, "first") ? 0u : (uint32_t)QBRT_FIRST),
+                                with);
     if (ok && qbc_json_bool(splitter, "split", true))
         ok = write_split(b, qbc_token_regex_literal(b, with), QBRT_MERGED_WITH_NEXT, false);
     return ok;
@@ -110,7 +111,8 @@ static struct node *punctuation(struct builder *b)
     struct charset set;
     qbc_token_charset_property(b, (struct text){"P", 1}, &set);
     for (size_t i = 0; i < sizeof ascii / sizeof *ascii; i++)
-        set = qbc_token_charset_union(b, set, qbc_token_charset_range(b, ascii[i].first, ascii[i].last));
+        set = qbc_token_charset_union(b, set,
+                                      qbc_token_charset_range(b, ascii[i].first, ascii[i].last));
     return qbc_token_regex_set(b, set);
 }
 
@@ -134,11 +136,10 @@ static bool write_one(struct builder *b, const cJSON *splitter)
     if (qbc_token_text_is(type, "Metaspace"))
         return write_metaspace(b, splitter);
     if (qbc_token_text_is(type, "Digits"))
-        return write_expression(b, "\\p{N}",
-                                qbc_json_bool(splitter, "individual_digits", false)
-                                    ? QBRT_ISOLATED
-                                    : QBRT_CONTIGUOUS,
-                                false);
+        return write_expression(
+            b, "\\p{N}",
+            qbc_json_bool(splitter, "individual_digits", false) ? QBRT_ISOLATED : QBRT_CONTIGUOUS,
+            false);
     if (qbc_token_text_is(type, "Punctuation"))
         return behavior_of(b, splitter, "Isolated", &behavior) &&
                write_split(b, punctuation(b), behavior, false);
@@ -150,7 +151,9 @@ static bool write_one(struct builder *b, const cJSON *splitter)
         return write_expression(b, "\\s", QBRT_REMOVED, false) &&
                write_split(b, punctuation(b), QBRT_ISOLATED, false);
     if (qbc_token_text_is(type, "CharDelimiterSplit") && qbc_json_string(splitter, "delimiter"))
-        return write_split(b, qbc_token_regex_literal(b, qbc_token_text_of(b, qbc_json_string(splitter, "delimiter"))),
+        return write_split(b,
+                           qbc_token_regex_literal(
+                               b, qbc_token_text_of(b, qbc_json_string(splitter, "delimiter"))),
                            QBRT_REMOVED, false);
     if (qbc_token_text_is(type, "FixedLength"))
         return write_fixed_length(b, splitter);
@@ -176,6 +179,7 @@ bool qbc_token_splitter_write(struct builder *b)
     if (splitter && !write_all(b, splitter, 0))
         return false;
     if (qbc_token_table_count(b, QBRT_TABLE_splitters) > QBRT_TOKENIZER_OPERATIONS)
-        return qbc_token_fail(b, "pre_tokenizer: more than %d operations", QBRT_TOKENIZER_OPERATIONS);
+        return qbc_token_fail(b, "pre_tokenizer: more than %d operations",
+                              QBRT_TOKENIZER_OPERATIONS);
     return true;
 }

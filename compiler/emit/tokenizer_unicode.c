@@ -18,7 +18,7 @@ enum {
 /* A map that is being made: the record of each character. */
 struct map {
     struct builder *b;
-    uint16_t *value; /* [CODE_POINTS] */
+    uint16_t *value;             /* [CODE_POINTS] */
     uint64_t growth, characters; /* most bytes, most characters made of one byte */
 };
 

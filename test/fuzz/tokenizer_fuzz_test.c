@@ -20,7 +20,8 @@ static const char *const texts[] = {
     "The scheduler wakes up, it's 12345 o'clock!  \n\n  <|end|> x<both>  y [MASK] a b",
     "e\xcc\x81\xcc\xa3\xcc\xa7 \xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8 \xef\xac\x81n \xef\xb7\xba "
     "\xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80 \xff\xfe \xc3\x89t\xc3\xa9",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    "aaaa",
 };
 
 static void try_text(const struct qbrt_tokenizer *t, const char *text, uint64_t *random)
@@ -88,8 +89,7 @@ static void try_tokenizer(struct qbc *q, const char *path)
     CHECK(qbc_tokenizer_compile(q, path, &blob, &size), "%s", path);
     memcpy(&h, blob, sizeof h);
     size_t map_size = (size + PAGE - 1) / PAGE * PAGE + PAGE;
-    uint8_t *map =
-        mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint8_t *copy = map + map_size - PAGE - size;
     CHECK(map != MAP_FAILED && !mprotect(map + map_size - PAGE, PAGE, PROT_NONE), "no memory");
     memcpy(copy, blob, size);

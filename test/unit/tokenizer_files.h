@@ -15,10 +15,10 @@
 
 /* The tokenizers that come with the tree. */
 static const char *const bundled_tokenizers[] = {
-    "test/models/docs-4m/tokenizer.json",          "test/models/tokenizers/added-flags.json",
+    "test/models/docs-4m/tokenizer.json",           "test/models/tokenizers/added-flags.json",
     "test/models/tokenizers/compatible-forms.json", "test/models/tokenizers/decomposed.json",
-    "test/models/tokenizers/metaspace.json",       "test/models/tokenizers/byte-fallback.json",
-    "test/models/tokenizers/bare-words.json",      "test/models/tokenizers/early-bytes.json"};
+    "test/models/tokenizers/metaspace.json",        "test/models/tokenizers/byte-fallback.json",
+    "test/models/tokenizers/bare-words.json",       "test/models/tokenizers/early-bytes.json"};
 
 enum { N_BUNDLED = sizeof bundled_tokenizers / sizeof *bundled_tokenizers };
 
@@ -39,8 +39,8 @@ static inline struct ids encode_text(const struct qbrt_tokenizer *t, const char 
     ids.n = qbrt_tokenizer_encode(t, text, length, flags, NULL, 0, scratch, size);
     if (ids.n >= 0) {
         ids.id = malloc((size_t)ids.n * sizeof *ids.id + 1);
-        ptrdiff_t again = qbrt_tokenizer_encode(t, text, length, flags, ids.id, (size_t)ids.n,
-                                                scratch, size);
+        ptrdiff_t again =
+            qbrt_tokenizer_encode(t, text, length, flags, ids.id, (size_t)ids.n, scratch, size);
         CHECK(again == ids.n, "counting gave %td ids, writing %td", ids.n, again);
     }
     free(scratch);

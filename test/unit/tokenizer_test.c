@@ -60,10 +60,9 @@ static void check_line(struct qbc *q, const struct qbrt_tokenizer *t, const char
         check_decoding(q, t, where, &expected, special, QBRT_TOKENIZER_SPECIAL);
     if (text) {
         struct qbc_json_text plain = qbc_json_text(q, text->valuestring);
-        struct ids got =
-            encode_text(t, plain.data, plain.length, QBRT_TOKENIZER_SPECIAL, SIZE_MAX);
-        bool equal = got.n == expected.n &&
-                     !memcmp(got.id, expected.id, (size_t)got.n * sizeof *got.id);
+        struct ids got = encode_text(t, plain.data, plain.length, QBRT_TOKENIZER_SPECIAL, SIZE_MAX);
+        bool equal =
+            got.n == expected.n && !memcmp(got.id, expected.id, (size_t)got.n * sizeof *got.id);
         ptrdiff_t at = 0;
         while (at < got.n && at < expected.n && got.id[at] == expected.id[at])
             at++;
@@ -112,8 +111,8 @@ static void check_bundled(struct qbc *q)
     for (size_t i = 0; i < N_BUNDLED; i++) {
         struct qbrt_tokenizer t;
         const char *path = bundled_tokenizers[i];
-        const char *vectors = i ? qbc_text(q, "%sl", path)
-                                : "test/models/docs-4m/tokenizer-vectors.jsonl";
+        const char *vectors =
+            i ? qbc_text(q, "%sl", path) : "test/models/docs-4m/tokenizer-vectors.jsonl";
         if (compile(q, path, &t))
             CHECK(check_file(q, &t, vectors) >= 30, "%s: too few lines", vectors);
     }
@@ -249,8 +248,16 @@ static void check_stream(const struct qbrt_tokenizer *t)
 /* Words of half a million characters, marks without end, spaces: all in well under a second. */
 static void check_time(const struct qbrt_tokenizer *t)
 {
-    static const char *const units[] = {"a", " ", "\n", "e\xcc\x81\xcc\xa3", "ab1 ", "<", "  \n",
-                                        "\xe1\x84\x80\xe1\x85\xa1", "\xe6\x97\xa5", "'s "};
+    static const char *const units[] = {"a",
+                                        " ",
+                                        "\n",
+                                        "e\xcc\x81\xcc\xa3",
+                                        "ab1 ",
+                                        "<",
+                                        "  \n",
+                                        "\xe1\x84\x80\xe1\x85\xa1",
+                                        "\xe6\x97\xa5",
+                                        "'s "};
     enum { BYTES = 500000 };
     char *text = malloc(BYTES);
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
@@ -278,6 +285,45 @@ static void check_facts(struct qbc *q)
           "facts from no files");
 }
 
+static void write_file(struct qbc *q, const char *folder, const char *name, const char *text)
+{
+    FILE *file = fopen(qbc_text(q, "%s/%s", folder, name), "w");
+    CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0, "%s cannot be written", name);
+}
+
+/* Facts from many files: each one counts where those before it are silent. */
+static void check_more_facts(struct qbc *q)
+{
+    static const char *const names[] = {"tokenizer.json", "generation_config.json", "config.json",
+                                        "tokenizer_config.json", "chat_template.jinja"};
+    struct qbc_tokenizer_facts facts;
+    char folder[] = "/tmp/tokenizer_test.XXXXXX";
+    CHECK(mkdtemp(folder), "no folder");
+    const char *path = qbc_text(q, "%s/tokenizer.json", folder);
+    write_file(q, folder, names[0],
+               "{\"added_tokens\": [{\"id\": 7, \"content\": \"<pad>\"}], "
+               "\"model\": {\"vocab\": {\"</s>\": 9}}}");
+    write_file(
+        q, folder, names[3],
+        "{\"eos_token\": \"</s>\", \"pad_token\": {\"content\": \"<pad>\"}, \"bos_token\": null, "
+        "\"chat_template\": [{\"name\": \"tool\", \"template\": \"T\"}, "
+        "{\"name\": \"default\", \"template\": \"D\"}]}");
+    CHECK(qbc_tokenizer_facts(q, path, &facts) && facts.bos == -1 && facts.pad == 7 &&
+              facts.n_eos == 1 && facts.eos[0] == 9 && !strcmp(facts.chat_template, "D"),
+          "names: bos %d, pad %d, %zu eos", (int)facts.bos, (int)facts.pad, facts.n_eos);
+    write_file(q, folder, names[1], "{\"eos_token_id\": [3, 4], \"pad_token_id\": null}");
+    write_file(q, folder, names[2],
+               "{\"eos_token_id\": 5, \"text_config\": {\"bos_token_id\": 6}}");
+    write_file(q, folder, names[4], "{{ jinja }}");
+    CHECK(qbc_tokenizer_facts(q, path, &facts) && facts.bos == 6 && facts.pad == 7 &&
+              facts.n_eos == 2 && facts.eos[0] == 3 && facts.eos[1] == 4 &&
+              !strcmp(facts.chat_template, "{{ jinja }}"),
+          "ids: bos %d, pad %d, %zu eos", (int)facts.bos, (int)facts.pad, facts.n_eos);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(qbc_text(q, "%s/%s", folder, names[i]));
+    rmdir(folder);
+}
+
 /* --- errors: the message must hold `expected` */
 static void check_error(struct qbc *q, const char *json, const char *expected)
 {
@@ -303,8 +349,8 @@ static void check_error(struct qbc *q, const char *json, const char *expected)
 }
 
 #define MODEL "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": []}"
-#define EXPRESSION(text)                                                                          \
-    "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"" text                     \
+#define EXPRESSION(text)                                                                           \
+    "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"" text                   \
     "\"}, \"behavior\": \"Isolated\", \"invert\": false}, " MODEL "}"
 
 static void check_errors(struct qbc *q)
@@ -352,6 +398,7 @@ int main(void)
         check_time(&t);
     }
     check_facts(&q);
+    check_more_facts(&q);
     check_errors(&q);
     qbc_arena_free(&q);
     return check_failures() != 0;
