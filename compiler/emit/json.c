@@ -30,8 +30,7 @@ static size_t mark_nul(char *text, size_t length)
     return out;
 }
 
-/* The file's bytes with a final NUL, from malloc; NULL after an error. */
-static char *read_file(struct qbc *q, const char *path, size_t *length)
+char *qbc_json_read_bytes(struct qbc *q, const char *path, size_t *length)
 {
     FILE *file = fopen(path, "rb");
     char *text = NULL;
@@ -58,7 +57,7 @@ cJSON *qbc_json_read(struct qbc *q, const char *path)
 {
     size_t length;
     const char *end = NULL;
-    char *text = read_file(q, path, &length);
+    char *text = qbc_json_read_bytes(q, path, &length);
     if (!text)
         return NULL;
     length = mark_nul(text, length);

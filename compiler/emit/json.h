@@ -16,6 +16,9 @@ struct qbc_json_text {
     size_t length;
 };
 
+/* The bytes of a file with a final NUL, from malloc; NULL after an error. */
+char *qbc_json_read_bytes(struct qbc *q, const char *path, size_t *length);
+
 /* Parse a file; the caller deletes the result with cJSON_Delete. NULL after an error that names
  * file, line and column. */
 cJSON *qbc_json_read(struct qbc *q, const char *path);

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -140,11 +141,11 @@ static bool read_template(struct reader *r)
     size_t length;
     if (!path)
         return true;
-    const char *text = qbc_store_map(r->q, path, &length);
-    if (!text)
-        return false;
-    r->facts->chat_template = qbc_copy(r->q, text, length);
-    return true;
+    char *text = qbc_json_read_bytes(r->q, path, &length);
+    if (text)
+        r->facts->chat_template = qbc_copy(r->q, text, length);
+    free(text);
+    return text != NULL;
 }
 
 bool qbc_tokenizer_facts(struct qbc *q, const char *path, struct qbc_tokenizer_facts *facts)
