@@ -110,6 +110,8 @@ static MlirOperation new_function(struct program *p, struct qbc_kernel *k, const
         {"function_type",
          mlirTypeAttrGet(mlirFunctionTypeGet(p->q->mlir, (intptr_t)n, arguments, 0, NULL))},
         {is_private ? "sym_visibility" : NULL, qbc_attr_string(p->q, "private")},
+        /* the image exports the steps only, and LLVM knows all callers of a kernel */
+        {"llvm.linkage", mlirAttributeParseGet(p->q->mlir, qbc_str("#llvm.linkage<internal>"))},
         {0},
     };
     struct qbc_region region = {n, arguments};

@@ -9,6 +9,7 @@ config.environment["PATH"] = ":".join([config.qbc_bin, config.test_exec_root, co
 # MODEL.txt MODEL.onnx: an ONNX file from its text
 config.substitutions.append(("%onnx_write", "/usr/bin/python3 " + config.test_source_root + "/tools/onnx_write.py"))
 config.substitutions.append(("%models", config.test_source_root + "/models"))
+config.substitutions.append(("%inner_loops", "/usr/bin/python3 " + config.test_source_root + "/tools/inner_loops.py"))
 config.substitutions.append(("%shared", config.qbc_shared))
 if config.has_shared:
     config.available_features.add("shared")

@@ -1,0 +1,70 @@
+// The inner loop of a product, for one token: what reads a weight, and how often it is computed with.
+// "per X" counts instructions for each X, whatever the loop is unrolled by.
+//
+// DEFINE: %{not} = --implicit-check-not=call --implicit-check-not=memcpy \
+// DEFINE:   --implicit-check-not='{{v[a-z0-9]+[[:space:]]%[xyz]mm[0-9]+, -?[0-9]*\(}}' \
+// DEFINE:   --implicit-check-not='{{mov[bwlq][[:space:]][$%][a-z0-9]+, -?[0-9]*\(}}' \
+// DEFINE:   --implicit-check-not='{{st[rpu][a-z]*[[:space:]]}}'
+// DEFINE: %{codes} = %{not} --implicit-check-not=vpmovzx --implicit-check-not=vpmovsx
+// DEFINE: %{loop} = qbc %s -q -emit=asm
+//
+// RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT512,CODES,NIBBLES
+// RUN: %{loop} -target=cascadelake -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT512,CODES,NIBBLES
+// RUN: %{loop} -target=icelake-server -quant=i8g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT512,CODES
+// RUN: %{loop} -target=alderlake -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT256,CODES
+// RUN: %{loop} -target=alderlake -quant=i8g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT256,CODES
+// RUN: %{loop} -target=icelake-server -quant=i4g128z | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{not} --check-prefixes=DOT512,ZERO
+// RUN: %{loop} -target=x86-64-v4 -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s %{codes} --check-prefixes=PAIR,PAIR512,PAIRS,CODES
+// RUN: %{loop} -target=x86-64-v3 -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s %{codes} --check-prefixes=PAIR,PAIR256,PAIRS,CODES
+// RUN: %{loop} -target=x86-64-v3 -quant=i8g32 | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s %{codes} --check-prefixes=PAIR,PAIR256,CODES
+// RUN: %{loop} -target=x86-64-v3 -quant=i4g128z | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s --check-prefixes=PAIR,PAIR256,ZERO
+// RUN: %{loop} -target=x86-64-v3 -quant=f32 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT
+// RUN: %{loop} -target=icelake-server -quant=f16 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT,HALF
+// RUN: %{loop} -target=armv8 -quant=f32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM
+// RUN: %{loop} -target=armv8 -quant=f16 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM,ARM-HALF
+// RUN: %{loop} -target=armv8 -quant=i4g32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s --check-prefixes=ARM
+//
+// And for many tokens: each block of weights is unpacked once for all of them, without spilling.
+// RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_[0-9]*' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=TOKENS
+// RUN: %{loop} -target=icelake-server -quant=i8g32 | %inner_loops 'linear_[0-9]*' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=TOKENS
+
+// Four bytes of activations are broadcast from memory by the instruction itself, where it can.
+// DOT512: vpdpbusd {{.*}}(%{{.*}}){1to16}, %zmm{{[0-9]+}}, %zmm
+// DOT256: vpdpbusd {{.*}}, %ymm{{[0-9]+}}, %ymm
+// PAIR512: vpmaddubsw {{.*}}%zmm
+// PAIR256: vpmaddubsw {{.*}}%ymm
+// PAIRS: vpaddw
+// PAIR: vpmaddwd
+//
+// Eight dots are 32 columns: they share one conversion of the sums and one of the scales. No code of
+// a weight becomes a float.
+// CODES: per vp{{.*}}: 0.1250 vcvtdq2ps
+// CODES: per vp{{.*}}: 0.1250 vcvtph2ps
+// CODES: per vp{{.*}}: 0.1250 vfmadd
+// NIBBLES: per vpdpbusd: 0.5000 vmovdqu64
+//
+// With a zero point, a group is four runs of sums, its scales and its zeros: 32 dots.
+// ZERO: per vp{{.*}}: 0.1562 vcvtdq2ps
+// ZERO: per vp{{.*}}: 0.0312 vcvtph2ps
+// ZERO: per vp{{.*}}: 0.0312 vpmovzxbd
+//
+// FLOAT: vfmadd{{.*}}ps
+// HALF: per vfmadd.*: 1.0000 vcvtph2ps
+// ARM: fmla v{{[0-9]+}}.4s
+// ARM-HALF: per fmla: 0.5000 fcvtl{{$}}
+// ARM-HALF: per fmla: 0.5000 fcvtl2
+//
+// The first loop is for eight tokens.
+// TOKENS: vpdpbusd {{.*}}{1to16}
+// TOKENS: per vpdpbusd: 0.1250 vcvtdq2ps
+// TOKENS: per vpdpbusd: 0.0156 vcvtph2ps
+
+module attributes {qb.level = "graph", qb.context = 64 : i64} {
+  func.func @main(%tokens: tensor<?xi32>) -> tensor<?x512xf32> {
+    %e = "qb.weight"() {name = "embed"} : () -> tensor<64x1024xf32>
+    %x = "qb.embed"(%tokens, %e) : (tensor<?xi32>, tensor<64x1024xf32>) -> tensor<?x1024xf32>
+    %w = "qb.weight"() {name = "head"} : () -> tensor<512x1024xf32>
+    %y = "qb.linear"(%x, %w) : (tensor<?x1024xf32>, tensor<512x1024xf32>) -> tensor<?x512xf32>
+    return %y : tensor<?x512xf32>
+  }
+}
