@@ -13,7 +13,7 @@
 // ARM: module attributes {{.*}}qb.chunk = 64 : i64, qb.context = 64 : i64
 // CHECK-LABEL: func.func @weights()
 // CHECK-NEXT: "qb.weight"() {format = "f16", lookup = true, name = "embed", role = "embed"}
-// CHECK-NEXT: "qb.weight"() {block = 0 : i64, name = "q", role = "attn_q"}
+// CHECK-NEXT: "qb.weight"() {block = 0 : i64, lookup = false, name = "q", role = "attn_q"}
 // CHECK-NEXT: "qb.weight"() {name = "rope.[[N:.*]]", role = "rope", source = "rope.[[N]]", strides = array<i64: 1>} : () -> tensor<4xf32>
 // CHECK-LABEL: func.func @step()
 // CHECK: %[[X:.*]] = "qb.place"() {name = "0", row_bytes = 512 : i64, rows = "all", section = "arena"}
