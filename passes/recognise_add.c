@@ -18,7 +18,7 @@ struct sum {
 static bool find(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct sum *sum)
 {
     MlirValue y = mlirOperationGetResult(op, 0);
-    const struct qbc_array *numbers = qbc_evaluate(s->at[0], y);
+    const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], y);
     if (mlirOperationGetNumOperands(op) != 2 || !numbers || numbers->known ||
         !qbc_is_float(numbers->element))
         return false;
@@ -26,7 +26,7 @@ static bool find(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct s
     sum->width = qbc_shapes_width(s, y, &sum->dims);
     for (intptr_t i = 0; i < 2; ++i) {
         MlirValue v = mlirOperationGetOperand(op, i);
-        const struct qbc_array *a = qbc_is_constant(qbc_strip(v)) ? qbc_evaluate(s->at[0], v) : NULL;
+        const struct qbc_array *a = qbc_is_constant(qbc_strip(v)) ? qbc_evaluate_small(s->at[0], v) : NULL;
         if (a && a->n > 1)
             qbc_miss(q, op, "a stored vector is added to rows: linear layers with a bias are not "
                             "supported yet");

@@ -47,7 +47,7 @@ static bool is_local(MlirOperation op)
 static bool is_scores(struct qbc_shapes *s, MlirOperation op)
 {
     const struct qbc_array *a =
-        is_product(op) ? qbc_evaluate(s->at[0], mlirOperationGetResult(op, 0)) : NULL;
+        is_product(op) ? qbc_evaluate_small(s->at[0], mlirOperationGetResult(op, 0)) : NULL;
     return a && !a->known;
 }
 
@@ -161,7 +161,7 @@ static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct 
     int64_t largest = 1;
     for (size_t i = 0; i < cone.n; ++i) {
         MlirValue v = mlirOperationGetResult(cone.op[i], 0);
-        const struct qbc_array *a = qbc_is_constant(v) ? qbc_evaluate(s->at[0], v) : NULL;
+        const struct qbc_array *a = qbc_is_constant(v) ? qbc_evaluate_small(s->at[0], v) : NULL;
         for (size_t j = 0; a && a->known && a->n <= 64 && j < a->n; ++j) {
             double x = fabs(a->f ? (double)a->f[j] : (double)a->i[j]);
             if (x < (a->f ? FILL : FAR) && x == floor(x) && (int64_t)x > largest)

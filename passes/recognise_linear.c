@@ -64,7 +64,7 @@ static bool plain(struct qbc *q, MlirOperation op)
 static bool linear(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct product *p)
 {
     MlirValue x = mlirOperationGetOperand(op, 0), w = mlirOperationGetOperand(op, 1);
-    const struct qbc_array *numbers = qbc_evaluate(s->at[0], x);
+    const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], x);
     *p = (struct product){.op = op};
     if (!only_constants(q, w) || (numbers && numbers->known))
         return false; /* attention, or arithmetic on positions */
@@ -95,7 +95,7 @@ static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, M
         return false;
     const char *input = qbc_input(q, func, ids);
     if (!input || strcmp(input, "tokens")) {
-        const struct qbc_array *numbers = qbc_evaluate(s->at[0], ids);
+        const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], ids);
         if (numbers && !numbers->known)
             qbc_miss(q, op, "rows of a table by something else than the tokens");
         else

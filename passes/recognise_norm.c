@@ -76,7 +76,7 @@ static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct 
                        .w = mlirOperationGetOperand(op, 1),
                        .y = mlirOperationGetResult(op, 0),
                        .eps = qbc_float(op, "epsilon", 1e-5)};
-    const struct qbc_array *x = qbc_evaluate(s->at[0], n->x);
+    const struct qbc_array *x = qbc_evaluate_small(s->at[0], n->x);
     int64_t axis = qbc_int(op, "axis", -1);
     if (!x || (axis != -1 && axis != (int64_t)x->rank - 1)) {
         qbc_miss(q, op, "a norm over axis %ld, not over the last", axis);
@@ -165,7 +165,7 @@ static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n, size_t *
     *gains = 0;
     for (size_t i = 0; i < leaves.n; ++i) {
         MlirValue v = leaves.v[i];
-        const struct qbc_array *a = qbc_evaluate(s->at[0], v);
+        const struct qbc_array *a = qbc_evaluate_small(s->at[0], v);
         reaches |= qbc_same(v, n->x);
         if (qbc_same(v, n->x))
             continue;

@@ -91,7 +91,7 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, stru
     }
     a->head_dim = qd.rank == 4 ? qd.at[3] : qd.at[2] / a->heads;
     a->scale = qbc_float(op, "scale", 1 / sqrt((double)a->head_dim));
-    const struct qbc_array *m = mlirValueIsNull(mask) ? NULL : qbc_evaluate(s->at[0], mask);
+    const struct qbc_array *m = mlirValueIsNull(mask) ? NULL : qbc_evaluate_small(s->at[0], mask);
     a->boolean_mask = m && m->element == QBC_BOOL;
     return true;
 }

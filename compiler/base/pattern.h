@@ -107,8 +107,6 @@ const struct qbc_array *qbc_bind_iota(struct qbc *q, struct qbc_evaluation *e, M
 void qbc_fill_random(struct qbc_array *a, uint32_t seed);
 /* Binds v to zeros that the caller fills. */
 struct qbc_array *qbc_bind_zero(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
-/* Binds a weight to what it holds, which the evaluator does not read when it is large. */
-void qbc_bind_weight(struct qbc *q, struct qbc_evaluation *e, MlirValue v);
 /* The float numbers of v, or NULL. */
 const struct qbc_array *qbc_floats_of(struct qbc_evaluation *e, MlirValue v);
 bool qbc_near(double a, double b, double relative, double absolute);

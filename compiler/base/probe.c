@@ -62,7 +62,7 @@ static float noise(uint32_t seed, size_t i)
 
 static struct qbc_array *bind(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
 {
-    const struct qbc_array *shape = qbc_evaluate(e, v);
+    const struct qbc_array *shape = qbc_evaluate_small(e, v);
     if (!shape || shape->n > LARGEST)
         return NULL;
     struct qbc_array *a = qbc_alloc(q, sizeof *a);
@@ -105,20 +105,6 @@ const struct qbc_array *qbc_bind_iota(struct qbc *q, struct qbc_evaluation *e, M
     for (size_t i = 0; a && i < a->n; ++i)
         a->f[i] = (float)i; /* exact: LARGEST is 2^24 */
     return a;
-}
-
-void qbc_bind_weight(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
-{
-    const struct qbc_array *a = qbc_evaluate(e, v);
-    struct qbc_strided s;
-    if (!a || a->known || a->n > LARGEST || !qbc_strided_of(q, e, v, &s))
-        return;
-    struct qbc_array numbers = *a;
-    numbers.element = QBC_F32;
-    numbers.f = qbc_strided_read(q, &s, a->n);
-    numbers.known = numbers.f;
-    if (numbers.known)
-        qbc_evaluation_bind(e, v, numbers);
 }
 
 bool qbc_near(double a, double b, double relative, double absolute)

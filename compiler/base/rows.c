@@ -39,7 +39,8 @@ bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out)
     *out = (struct qbc_dims){0};
     if (qbc_is_none(v))
         return false;
-    const struct qbc_array *a = qbc_evaluate(s->at[0], v), *b = a ? qbc_evaluate(s->at[1], v) : NULL;
+    const struct qbc_array *a = qbc_evaluate_small(s->at[0], v);
+    const struct qbc_array *b = a ? qbc_evaluate_small(s->at[1], v) : NULL;
     if (!b || a->rank != b->rank)
         return false;
     out->rank = a->rank;

@@ -152,7 +152,7 @@ static const int64_t *list(struct qbc_evaluation *e, MlirOperation op, intptr_t 
     *n = 0;
     if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
         return NULL;
-    const struct qbc_array *a = qbc_evaluate(e, mlirOperationGetOperand(op, i));
+    const struct qbc_array *a = qbc_evaluate_small(e, mlirOperationGetOperand(op, i));
     *n = a && a->known && a->i ? a->n : 0;
     return *n ? a->i : NULL;
 }
@@ -193,7 +193,7 @@ static bool split(struct qbc_evaluation *e, MlirOperation op, MlirValue v,
     if (axis < 0 || axis >= (int64_t)s->rank)
         return false;
     for (intptr_t i = 0; i < mlirOpResultGetResultNumber(v); ++i) {
-        const struct qbc_array *before = qbc_evaluate(e, mlirOperationGetResult(op, i));
+        const struct qbc_array *before = qbc_evaluate_small(e, mlirOperationGetResult(op, i));
         if (!before)
             return false;
         s->offset += before->dims[axis] * s->strides[axis];
@@ -217,7 +217,7 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
     MlirValue from = cuts || turns ? mlirOperationGetOperand(op, 0) : qbc_strip(v);
     if (qbc_same(from, v) || !qbc_strided_of(q, e, from, out))
         return false;
-    const struct qbc_array *to = qbc_evaluate(e, v);
+    const struct qbc_array *to = qbc_evaluate_small(e, v);
     if (!to || to->rank > QBC_MAX_RANK)
         return false;
     if (turns)

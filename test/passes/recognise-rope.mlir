@@ -2,6 +2,8 @@
 // RUN: qbc-opt -recognise-rope %t/does.mlir | FileCheck %s
 // RUN: qbc-opt -recognise-rope %t/adjacent.mlir | FileCheck %s --check-prefix=ADJACENT
 // RUN: qbc-opt -recognise-rope %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
+// RUN: qbc-opt -recognise-rope %t/table.mlir | FileCheck %s --check-prefix=TABLE
+// RUN: sed 's/\[4.425697988e-03, /[0.1, /' %t/table.mlir | not qbc-opt -recognise-rope -check-graph - 2>&1 | FileCheck %s --check-prefix=BROKEN
 // RUN: sed 's/"onnx.Neg"/"onnx.Abs"/' %t/does.mlir | not qbc-opt -recognise-rope -check-graph - 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
 // Half pairing, theta 100, one key head repeated for two query heads, half of the scale on the keys, a past.
@@ -123,4 +125,23 @@ func.func @main(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>) -> tensor<?x8xf32> {
   %q = "qb.linear"(%x, %w) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
   %y = "qb.attention"(%q, %q, %q) {heads = 1 : i64, kv_heads = 1 : i64, head_dim = 8 : i64, scale = 0.3 : f32} : (tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
   return %y : tensor<?x8xf32>
+}
+
+// Cosines and sines of 12 positions from tables, looked up by position; so the model knows no more positions.
+
+//--- table.mlir
+// TABLE: module attributes {qb.context = 12 : i64}
+// TABLE: "qb.rope"(%{{.*}}) {head_dim = 4 : i64, pairing = "half", rotary_dim = 4 : i64, theta = 1.000000e+04 : f32}
+// BROKEN: error: qb.attention is not understood: an operand is no rotation of each head by its position
+func.func @main(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>, %positions: tensor<1x?xi64> {qb.input = "positions", qb.dims = ["1", "T"]}) -> tensor<?x4xf32> {
+  %q = "qb.linear"(%x, %w) : (tensor<?x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32>
+  %cos = "onnx.Constant"() {value = dense<[[1.000000000e+00, 1.000000000e+00], [5.403023059e-01, 9.999500004e-01], [-4.161468365e-01, 9.998000067e-01], [-9.899924966e-01, 9.995500337e-01], [-6.536436209e-01, 9.992001067e-01], [2.836621855e-01, 9.987502604e-01], [9.601702867e-01, 9.982005399e-01], [7.539022543e-01, 9.975510003e-01], [-1.455000338e-01, 9.968017063e-01], [-9.111302619e-01, 9.959527330e-01], [-8.390715291e-01, 9.950041653e-01], [4.425697988e-03, 9.939560980e-01]]> : tensor<12x2xf32>} : () -> tensor<12x2xf32>
+  %sin = "onnx.Constant"() {value = dense<[[0.000000000e+00, 0.000000000e+00], [8.414709848e-01, 9.999833334e-03], [9.092974268e-01, 1.999866669e-02], [1.411200081e-01, 2.999550020e-02], [-7.568024953e-01, 3.998933419e-02], [-9.589242747e-01, 4.997916927e-02], [-2.794154982e-01, 5.996400648e-02], [6.569865987e-01, 6.994284734e-02], [9.893582466e-01, 7.991469397e-02], [4.121184852e-01, 8.987854920e-02], [-5.440211109e-01, 9.983341665e-02], [-9.999902066e-01, 1.097783008e-01]]> : tensor<12x2xf32>} : () -> tensor<12x2xf32>
+  %batch = "onnx.Constant"() {value = dense<[1, -1, 4]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %q3 = "onnx.Reshape"(%q, %batch) : (tensor<?x4xf32>, tensor<3xi64>) -> tensor<1x?x4xf32>
+  %r = "onnx.com.microsoft.RotaryEmbedding"(%q3, %positions, %cos, %sin) {num_heads = 1 : i64, interleaved = 0 : i64} : (tensor<1x?x4xf32>, tensor<1x?xi64>, tensor<12x2xf32>, tensor<12x2xf32>) -> tensor<1x?x4xf32>
+  %flat = "onnx.Constant"() {value = dense<[-1, 4]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %rf = "onnx.Reshape"(%r, %flat) : (tensor<1x?x4xf32>, tensor<2xi64>) -> tensor<?x4xf32>
+  %y = "qb.attention"(%rf, %rf, %q) {heads = 1 : i64, kv_heads = 1 : i64, head_dim = 4 : i64, scale = 1.0 : f32} : (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+  return %y : tensor<?x4xf32>
 }
