@@ -11,7 +11,8 @@ irdl.dialect @qb {
 
   // --- L1: what the nodes mean
 
-  // {name, source, offset, strides}: a view of a stored tensor (base/qbc.h, struct qbc_view).
+  // {name, source, offset, strides, block, role}: a view of a stored tensor (base/qbc.h, struct
+  // qbc_view). Roles: passes/name_blocks.c.
   // With {format} and a tensor of blocks: the same, quantized.
   irdl.operation @weight {
     %w = irdl.any
@@ -33,7 +34,8 @@ irdl.dialect @qb {
     irdl.operands(x: %x, w: %w)
     irdl.results(y: %y)
   }
-  // x [T, C], w [G] -> [T, C]: x / sqrt(mean(x^2) + eps) * w over each run of G columns. {eps}
+  // x [T, C], w [G] -> [T, C]: x / sqrt(mean(x^2) + eps) * w over each run of G columns.
+  // {eps, block, role}
   irdl.operation @rms_norm {
     %x = irdl.any
     %w = irdl.any
@@ -43,7 +45,8 @@ irdl.dialect @qb {
   }
   // x [T, heads * head_dim]: rotates pairs of each head by position.
   // {head_dim, rotary_dim, pairing = "half" | "adjacent", theta | frequencies [rotary_dim / 2],
-  //  scale}: angle i of position p is p * theta^(-2i / rotary_dim), or p * frequencies[i].
+  //  scale}: angle i of position p is p * theta^(-2i / rotary_dim), or p * frequencies[i]. Columns
+  //  that turn are also multiplied by scale; 1 when absent.
   irdl.operation @rope {
     %x = irdl.any
     %y = irdl.any
@@ -64,7 +67,8 @@ irdl.dialect @qb {
     irdl.results(y: %y)
   }
   // q [T, heads * head_dim], k and v [context or T, kv_heads * head_dim] -> [T, heads * head_dim].
-  // Token t sees rows 0 .. pos + t. {heads, kv_heads, head_dim, scale, block}
+  // Token t sees rows 0 .. pos + t, or with {window} the last `window` of them, its own included.
+  // {heads, kv_heads, head_dim, scale, block [, window]}
   irdl.operation @attention {
     %q = irdl.any
     %k = irdl.any

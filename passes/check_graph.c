@@ -25,15 +25,18 @@ static bool is_border(MlirOperation op)
     return qbc_is_level1(qbc_strip(v)) || qbc_is_constant(v) || qbc_is(op, "onnx.None");
 }
 
-static bool is_arithmetic(MlirOperation op)
+/* Not only moved, and neither sizes, masks nor positions. */
+static bool is_arithmetic(struct qbc_evaluation *e, MlirOperation op)
 {
-    MlirValue v = mlirOperationGetResult(op, 0);
     static const char *const moves[] = {"Transpose", "Concat", "Slice", "Split", "Expand",
-                                        "Gather",    "Shape",  "Range", NULL};
+                                        "Gather",    "Shape",  "Size",  "Range", NULL};
+    MlirValue v = mlirOperationGetResult(op, 0);
     for (const char *const *m = moves; *m; ++m)
         if (!strcmp(onnx_name(op), *m))
             return false;
-    return qbc_same(qbc_strip(v), v) && !qbc_is_elementwise(op);
+    const struct qbc_array *a = qbc_evaluate_small(e, v);
+    bool data = !a || (!a->known && qbc_is_float(a->element));
+    return data && qbc_same(qbc_strip(v), v) && !qbc_is_elementwise(op);
 }
 
 static bool takes_level1(MlirOperation op)
@@ -52,7 +55,11 @@ static void complain(struct qbc *q, MlirOperation op, const char *why)
 
 void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
 {
-    struct qbc_ops ops = qbc_collect(q, module, NULL);
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    struct qbc_evaluation *e = qbc_probe(q, func, 5, 0);
     size_t before = q->errors, left = 0;
     for (size_t i = 0; i < ops.n; ++i) {
         const char *miss = qbc_string(q, ops.op[i], "qb.miss", NULL);
@@ -60,7 +67,7 @@ void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
         left += onnx;
         if (miss && (onnx || !onnx_name(ops.op[i])))
             complain(q, ops.op[i], miss);
-        else if (onnx && is_arithmetic(ops.op[i]) && takes_level1(ops.op[i]))
+        else if (onnx && is_arithmetic(e, ops.op[i]))
             complain(q, ops.op[i], "no pattern has this operation");
     }
     for (size_t i = 0; i < ops.n && left && q->errors == before; ++i)
@@ -69,4 +76,5 @@ void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
     for (size_t i = 0; i < ops.n && left && q->errors == before; ++i)
         if (onnx_name(ops.op[i]) && !is_border(ops.op[i]))
             complain(q, ops.op[i], "no pattern has it");
+    qbc_evaluation_destroy(e);
 }

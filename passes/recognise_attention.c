@@ -171,59 +171,6 @@ static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct 
     return largest;
 }
 
-/* From two positions that a token sees: log(p1 / p2) = scale (s1 - s2). The pair farthest apart. */
-static double measured_scale(const float *scores, const float *p, int64_t n)
-{
-    int64_t low = -1, high = -1;
-    for (int64_t s = 0; s < n; ++s) {
-        if (p[s] <= 0)
-            continue;
-        low = low < 0 || scores[s] < scores[low] ? s : low;
-        high = high < 0 || scores[s] > scores[high] ? s : high;
-    }
-    if (low == high)
-        return 0;
-    return log((double)p[high] / (double)p[low]) / ((double)scores[high] - (double)scores[low]);
-}
-
-static bool is_softmax(const float *scores, const float *p, const bool *allowed, int64_t n,
-                       double scale)
-{
-    double sum = 0;
-    for (int64_t s = 0; s < n; ++s)
-        sum += allowed[s] ? exp(scale * (double)scores[s]) : 0;
-    for (int64_t s = 0; s < n; ++s) {
-        double want = allowed[s] ? exp(scale * (double)scores[s]) / sum : 0;
-        if (!qbc_near(want, (double)p[s], 1e-4, 1e-6))
-            return false;
-    }
-    return true;
-}
-
-/* One (T, P): NULL, or what does not fit. */
-static const char *check(struct qbc *q, struct core *c, const struct qbc_array *scores,
-                         const struct qbc_array *p, int64_t tokens, int64_t past)
-{
-    int64_t length = tokens + past, rows = (int64_t)p->n / length;
-    bool *allowed = qbc_alloc(q, (size_t)(rows * length));
-    for (int64_t i = 0; i < rows * length; ++i)
-        allowed[i] = p->f[i] > 1e-9f;
-    for (int64_t h = 0; h < rows / tokens; ++h)
-        if (memcmp(allowed, allowed + h * tokens * length, (size_t)(tokens * length)))
-            return "heads have different masks";
-    const char *problem = qbc_mask_add(q, &c->mask, tokens, past, allowed);
-    if (problem)
-        return qbc_text(q, "not causal: %s", problem);
-    for (int64_t r = 0; r < rows; ++r) {
-        const float *s = scores->f + r * length, *row = p->f + r * length;
-        if (c->scale == 0)
-            c->scale = measured_scale(s, row, length);
-        if (c->scale != 0 && !is_softmax(s, row, allowed + r * length, length, c->scale))
-            return "what follows the scores is not softmax(scale * scores + mask)";
-    }
-    return NULL;
-}
-
 /* Random scores; of one head only, which what follows repeats, where all would be too many. */
 static const struct qbc_array *bind_scores(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
 {
@@ -254,7 +201,9 @@ static const char *sample(struct qbc *q, MlirOperation func, struct core *c, int
         problem = qbc_text(q, "the probabilities of %ld tokens after %ld cannot be computed: %s",
                            tokens, past, qbc_evaluation_problem(e, NULL));
     else
-        problem = check(q, c, s, p, tokens, past);
+        problem = qbc_mask_softmax(q, &c->mask, &c->scale,
+                                   (int64_t)p->n / (tokens * (tokens + past)), tokens, past, s->f,
+                                   p->f);
     qbc_evaluation_destroy(e);
     return problem;
 }

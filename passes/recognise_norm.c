@@ -114,6 +114,13 @@ static bool is_reduction(MlirOperation op)
            qbc_is(op, "onnx.ReduceSumSquare") || qbc_is(op, "onnx.ReduceL2");
 }
 
+/* Floats that depend on the tokens; not a mask, and not positions. */
+static bool is_data(struct qbc_shapes *s, MlirOperation op)
+{
+    const struct qbc_array *a = qbc_evaluate_small(s->at[0], mlirOperationGetResult(op, 0));
+    return a && !a->known && qbc_is_float(a->element);
+}
+
 /* The operand of an elementwise operation that is not constant, when there is one only. */
 static MlirValue only_variable(MlirOperation op)
 {
@@ -292,7 +299,7 @@ void qbc_pass_recognise_norm(struct qbc *q, MlirOperation module)
     for (size_t i = 0; i < ops.n; ++i)
         if (is_fused(ops.op[i]))
             n += fused(q, &shapes, ops.op[i], &found[n]);
-        else if (is_reduction(ops.op[i]))
+        else if (is_reduction(ops.op[i]) && is_data(&shapes, ops.op[i]))
             n += decomposed(q, func, &shapes, ops.op[i], &found[n]);
     qbc_shapes_close(&shapes);
     for (size_t i = 0; i < n; ++i)

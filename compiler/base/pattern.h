@@ -163,6 +163,30 @@ bool qbc_operand_check_present(struct qbc *q, MlirOperation func, MlirOperation 
 /* qb.rope where it turns, qb.append where it has a past; the function returns the latter. */
 MlirValue qbc_operand_emit(struct qbc_build *b, MlirOperation func, const struct qbc_operand *o);
 
+/* --- sample.c: an operand computed from numbers of our own */
+enum qbc_pattern {
+    QBC_RANDOM,
+    QBC_ONES_HALF,    /* 1 in the first column of each pair, 0 in the second */
+    QBC_ONES_ADJACENT /* the same for the other pairing */
+};
+struct qbc_sample {
+    struct qbc_evaluation *e; /* to be destroyed by who took the sample */
+    int64_t tokens, past;
+    int64_t old_rows, rows;          /* of y: those of the past, and all */
+    const struct qbc_array *x, *old; /* what was put in */
+    const float *y;                  /* [rows][heads][head_dim]; NULL: could not be computed */
+    int64_t heads;                   /* of y */
+};
+struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
+                                  int64_t tokens, int64_t past, enum qbc_pattern pattern);
+/* Is y what the operand's description says? Of a random sample. */
+bool qbc_sample_agrees(struct qbc *q, const struct qbc_sample *s, const struct qbc_operand *o);
+/* [head_dim] of a row of the past; NULL: there is no past of that shape. */
+const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_operand *o,
+                                 int64_t position, int64_t head);
+/* Positions for which the operand's cone has stored tables, which it lists; 0: it has none. */
+int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc_values *tables);
+
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {
     int64_t window; /* token t sees the last `window` positions, itself included; 0: all */
@@ -171,5 +195,9 @@ struct qbc_mask {
 /* One more sample: allowed[t * (past + tokens) + s]. NULL, or what is not causal about it. */
 const char *qbc_mask_add(struct qbc *q, struct qbc_mask *m, int64_t tokens, int64_t past,
                          const bool *allowed);
+/* Are p [heads][tokens][past + tokens] the softmax of scale * scores over what a causal mask allows?
+ * Adds the mask to m; finds scale where it is 0 and can be found. NULL, or why not. */
+const char *qbc_mask_softmax(struct qbc *q, struct qbc_mask *m, double *scale, int64_t heads,
+                             int64_t tokens, int64_t past, const float *scores, const float *p);
 
 #endif

@@ -1,7 +1,7 @@
 /* rows: where level 0 and level 1 meet (pattern.h).
  *
- * Level 0 has [1, T, C], [1, T, heads, head_dim], ...; level 1 has [T, C]. The elements are the same
- * in the same order, so onnx.Reshape translates, and two of them in a row are nothing.
+ * Level 0 has [1, T, C], [1, T, heads, head_dim], ...; level 1 has [T, C]. The elements are the
+ * same in the same order, so onnx.Reshape translates, and two of them in a row are nothing.
  */
 #include "pattern.h"
 

@@ -1,0 +1,124 @@
+/* sample: an operand of attention, computed from numbers of our own (pattern.h). */
+#include "pattern.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Positions for which the cone has stored tables, which it lists; 0: it has none. */
+int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc_values *tables)
+{
+    struct qbc_values leaves = qbc_leaves(q, o->value, 0, NULL);
+    int64_t length = 0;
+    *tables = (struct qbc_values){qbc_alloc(q, (leaves.n + 1) * sizeof(MlirValue)), 0};
+    for (size_t i = 0; i < leaves.n; ++i) {
+        struct qbc_strided s;
+        if (!qbc_is_constant(leaves.v[i]) || !qbc_strided_of(q, NULL, leaves.v[i], &s) ||
+            !qbc_strided_matrix(&s) || s.dims[0] < 2 || s.dims[1] < 2)
+            continue;
+        tables->v[tables->n++] = leaves.v[i];
+        length = length && length < s.dims[0] ? length : s.dims[0];
+    }
+    return length;
+}
+
+static void fill(struct qbc_array *x, enum qbc_pattern pattern, const struct qbc_operand *o)
+{
+    int64_t d = o->rotary.dim;
+    if (pattern == QBC_RANDOM)
+        qbc_fill_random(x, 11);
+    for (size_t i = 0; pattern != QBC_RANDOM && i < x->n; ++i) {
+        int64_t column = (int64_t)i % o->head_dim;
+        x->f[i] = column < d && (pattern == QBC_ONES_HALF ? column < d / 2 : column % 2 == 0);
+    }
+}
+
+/* [heads, rows, D] as [rows, heads, D]. */
+static const float *side_by_side(struct qbc *q, const struct qbc_array *a, int64_t heads,
+                                 int64_t rows, int64_t d)
+{
+    float *out = qbc_alloc(q, a->n * sizeof *out);
+    for (int64_t h = 0; h < heads; ++h)
+        for (int64_t r = 0; r < rows; ++r)
+            memcpy(out + (r * heads + h) * d, a->f + (h * rows + r) * d, (size_t)d * sizeof *out);
+    return out;
+}
+
+static void read_result(struct qbc *q, const struct qbc_operand *o, struct qbc_sample *s)
+{
+    const struct qbc_array *y = qbc_floats_of(s->e, o->value);
+    int64_t d = o->head_dim;
+    if (!y || y->rank < 2 || y->n == 0 || (int64_t)y->n % (s->rows * d))
+        return;
+    s->heads = (int64_t)y->n / (s->rows * d);
+    bool heads_first = y->rank >= 3 && y->dims[y->rank - 2] == s->rows;
+    s->y = heads_first ? side_by_side(q, y, s->heads, s->rows, d) : y->f;
+    if (s->heads % o->heads)
+        s->y = NULL;
+}
+
+struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
+                              int64_t tokens, int64_t past, enum qbc_pattern pattern)
+{
+    struct qbc_sample s = {.e = qbc_probe(q, func, tokens, past), .tokens = tokens, .past = past};
+    struct qbc_values tables;
+    qbc_sample_tables(q, o, &tables);
+    for (size_t i = 0; i < tables.n; ++i)
+        qbc_evaluate(s.e, tables.v[i]); /* reads them, which nothing else does when they are long */
+    if (!mlirValueIsNull(o->past)) {
+        s.old = qbc_bind_random(q, s.e, o->past, 12);
+        s.old_rows = past;
+    }
+    s.rows = s.old_rows + tokens;
+    struct qbc_array *x = qbc_bind_zero(q, s.e, o->rows);
+    s.x = x;
+    if (x) {
+        fill(x, pattern, o);
+        read_result(q, o, &s);
+    }
+    return s;
+}
+
+/* A head of the past, which is [1, heads, P, D] or [1, P, heads, D]. */
+const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_operand *o,
+                                 int64_t position, int64_t head)
+{
+    const struct qbc_array *a = s->old;
+    if (!a || a->rank < 3 || (int64_t)a->n != s->past * o->heads * o->head_dim)
+        return NULL;
+    bool heads_first = a->dims[a->rank - 2] == s->past;
+    int64_t row = heads_first ? head * s->past + position : position * o->heads + head;
+    return a->f + row * o->head_dim;
+}
+
+static bool same_head(const float *want, const float *have, const struct qbc_operand *o,
+                      double factor)
+{
+    for (int64_t d = 0; d < o->head_dim; ++d)
+        if (!qbc_near(factor * (double)want[d], (double)have[d], 0,
+                      fabs(factor) * (2e-4 + 2 * o->rotary.precision)))
+            return false;
+    return true;
+}
+
+/* Is y what the operand's description says? */
+bool qbc_sample_agrees(struct qbc *q, const struct qbc_sample *s, const struct qbc_operand *o)
+{
+    int64_t d = o->head_dim, group = s->heads / o->heads;
+    float *turned = qbc_alloc(q, (size_t)d * sizeof *turned);
+    for (int64_t r = 0; r < s->rows; ++r)
+        for (int64_t h = 0; h < s->heads; ++h) {
+            int64_t t = r - s->old_rows;
+            const float *have = s->y + (r * s->heads + h) * d;
+            const float *old = t < 0 ? qbc_sample_old_head(s, o, r, h / group) : NULL;
+            if (t >= 0) {
+                const float *x = s->x->f + (t * o->heads + h / group) * d;
+                memcpy(turned, x, (size_t)d * sizeof *turned);
+                qbc_rotary_apply(&o->rotary, s->past + t, turned);
+            }
+            if ((t < 0 && !old) ||
+                !same_head(old ? old : turned, have, o, old ? o->past_factor : o->factor))
+                return false;
+        }
+    return true;
+}
+
