@@ -66,7 +66,7 @@ static void merge_weights(struct qbc *q, MlirOperation module)
 
 static bool same_numbers(struct qbc *q, const struct qbc_view *a, const struct qbc_view *b)
 {
-    enum { ROWS = 16 };
+    enum { ROWS = 128 };
     float *x = qbc_alloc(q, 2 * ROWS * (size_t)a->cols * sizeof *x), *y = x + ROWS * a->cols;
     for (int64_t row = 0; row < a->rows; row += ROWS) {
         int64_t n = a->rows - row < ROWS ? a->rows - row : ROWS;
