@@ -94,19 +94,26 @@ static int64_t padded_row(int64_t columns)
     return (columns + PAD - 1) / PAD * PAD * 4;
 }
 
-/* Where the result of op goes: a buffer for its columns, or the host's logits. */
+/* The host's: rows end exactly, and there are only those that it asked for. */
+static MlirValue logits(struct outline *o)
+{
+    MlirOperation place = new_place(o, "logits");
+    qbc_set_int(o->q, place, "row_bytes", qbc_dim(o->result, 1) * 4);
+    qbc_set_string(o->q, place, "rows", "tail");
+    return value_of(place);
+}
+
+static bool is_logits(struct outline *o, MlirValue place)
+{
+    return !strcmp(qbc_string(o->q, qbc_def_any(place), "section", ""), "logits");
+}
+
+/* Where the result of op goes: a buffer for its columns, or the logits if it is nothing but these. */
 static MlirValue output(struct outline *o, MlirOperation op, const char *rows)
 {
     MlirValue y = value_of(op);
-    MlirValue place;
-    if (mlirValueEqual(y, o->result)) {
-        MlirOperation logits = new_place(o, "logits");
-        qbc_set_int(o->q, logits, "row_bytes", qbc_dim(y, 1) * 4);
-        qbc_set_string(o->q, logits, "rows", rows);
-        place = value_of(logits);
-    } else {
-        place = buffer(o, padded_row(qbc_dim(y, 1)), rows);
-    }
+    bool is_result = mlirValueEqual(y, o->result) && qbc_uses(y) == 1 && !strcmp(rows, "tail");
+    MlirValue place = is_result ? logits(o) : buffer(o, padded_row(qbc_dim(y, 1)), rows);
     remember(o, y, place);
     return place;
 }
@@ -245,7 +252,7 @@ static void outline_linear(struct outline *o, MlirOperation op)
     set_matrix(o, l, w);
     if (qbc_block_format(o->q, w))
         qbc_set_int(o->q, l, "multiplier", qbc_int(qbc_def_any(operands[1]), "multiplier", 1));
-    if (mlirValueEqual(value_of(op), o->result))
+    if (is_logits(o, operands[0]))
         qbc_set_bool(o->q, l, "exact", true);
     qbc_set_bool(o->q, qbc_def_any(w), "lookup", false); /* all of it is read */
     if (!qbc_has(qbc_def_any(w), "role")) {
@@ -381,15 +388,21 @@ static void outline_attention(struct outline *o, MlirOperation op)
 /* --- the rest */
 
 /* The same buffer, from the first row whose logits are wanted. */
-static void outline_tail(struct outline *o, MlirOperation op)
+static MlirValue tail_of(struct outline *o, MlirValue x)
 {
-    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0));
+    if (!strcmp(rows_of(o, x), "tail"))
+        return x;
     MlirOperation tail = new_place(o, "arena");
     copy_attribute(qbc_def_any(x), tail, "name");
     copy_attribute(qbc_def_any(x), tail, "row_bytes");
     qbc_set_string(o->q, tail, "rows", "tail");
     qbc_set_bool(o->q, tail, "skip", true);
-    remember(o, value_of(op), value_of(tail));
+    return value_of(tail);
+}
+
+static void outline_tail(struct outline *o, MlirOperation op)
+{
+    remember(o, value_of(op), tail_of(o, place_of(o, mlirOperationGetOperand(op, 0))));
 }
 
 static void outline_elementwise(struct outline *o, MlirOperation op)
@@ -412,9 +425,16 @@ static void outline_elementwise(struct outline *o, MlirOperation op)
     qbc_do(&in_body, "llvm.return", 1, y);
 }
 
+/* A result that has more rows than asked for, or that something else reads too, is copied. */
 static void outline_return(struct outline *o, MlirOperation op)
 {
-    (void)o, (void)op;
+    MlirValue y = place_of(o, mlirOperationGetOperand(op, 0)), operands[2];
+    if (mlirValueIsNull(y) || is_logits(o, y))
+        return;
+    operands[1] = tail_of(o, y);
+    operands[0] = logits(o);
+    MlirOperation l = launch(o, "elementwise", "tail", 2, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(o->result, 1));
 }
 
 static const struct {

@@ -36,9 +36,14 @@
 // CHECK-NEXT: }) {context = 48 : i64, head_dim = 8 : i64, kernel = "append_keys", kv_heads = 3 : i64
 // CHECK: %[[V:.*]] = "qb.place"() {bytes = 9216 : i64, name = "kv.0.v", section = "state"}
 // CHECK: kernel = "append_values"
-// CHECK: %[[L:.*]] = "qb.place"() {row_bytes = 96 : i64, rows = "all", section = "logits"}
-// CHECK: "qb.launch"(%[[L]], %{{.*}}, %[[K]], %[[V]]) ({
+// CHECK: %[[Y:.*]] = "qb.place"() {name = "[[YN:.*]]", row_bytes = 512 : i64, rows = "all", section = "arena"}
+// CHECK: "qb.launch"(%[[Y]], %{{.*}}, %[[K]], %[[V]]) ({
 // CHECK-NEXT: }) {context = 48 : i64, head_dim = 8 : i64, heads = 3 : i64, kernel = "attention", kv_heads = 3 : i64, {{.*}}scale = 5.000000e-01 : f32, window = 16 : i64}
+// The result has all rows; the host gets those that it asked for.
+// CHECK: %[[T:.*]] = "qb.place"() {name = "[[YN]]", row_bytes = 512 : i64, rows = "tail", section = "arena", skip = true}
+// CHECK: %[[L:.*]] = "qb.place"() {row_bytes = 96 : i64, rows = "tail", section = "logits"}
+// CHECK: "qb.launch"(%[[L]], %[[T]]) ({
+// CHECK-NEXT: }) {c = 24 : i64, kernel = "elementwise", row_bytes = array<i64: 96, 512>, rows = "tail"}
 // CHECK-NOT: func.func @main
 module attributes {qb.context = 64 : i64} {
   func.func @main(%ids: tensor<?xi32>) -> tensor<?x24xf32> {
