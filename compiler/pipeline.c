@@ -37,6 +37,22 @@ const struct qbc_pass *qbc_pass_find(const char *name)
     return NULL;
 }
 
+const char *qbc_pass_flag(struct qbc *q, const struct qbc_pass *pass)
+{
+    char *flag = qbc_copy(q, pass->name, strlen(pass->name));
+    for (char *c = flag; *c; ++c)
+        *c = *c == '_' ? '-' : *c;
+    return flag;
+}
+
+const char *qbc_pass_nearest(struct qbc *q, const char *wrong)
+{
+    const char *flags[sizeof pipeline / sizeof *pipeline] = {NULL};
+    for (size_t i = 0; qbc_pass_at(i); ++i)
+        flags[i] = qbc_pass_flag(q, qbc_pass_at(i));
+    return qbc_nearest(wrong, flags);
+}
+
 static void print_module(MlirStringRef text, void *to)
 {
     fwrite(text.data, 1, text.length, to);
@@ -50,7 +66,7 @@ bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation modu
         q->errors += q->errors == before;
     const char *wanted = q->options.print_after;
     if (wanted && (!strcmp(wanted, "all") || same_name(pass->name, wanted))) {
-        fprintf(stderr, "// after %s\n", pass->name);
+        fprintf(stderr, "// after %s\n", qbc_pass_flag(q, pass));
         mlirOperationPrint(module, print_module, stderr);
         fputc('\n', stderr);
     }

@@ -7,6 +7,7 @@
 #include "import.h"
 #include "pipeline.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,21 +16,21 @@ static void print(MlirStringRef text, void *to)
     fwrite(text.data, 1, text.length, to);
 }
 
-static void help(void)
+static void help(struct qbc *q)
 {
     puts("qbc-opt: run single passes on IR of any level\n\n"
          "  qbc-opt [-PASS ...] [options] FILE.mlir | -\n\n"
          "  -weights=MODEL.onnx   where qb.weight finds its tensors\n"
-         "  -target=NAME -quant=FORMAT -quant-tensor=REGEX=FORMAT -fit=rtn|range -ctx=N   as in qbc\n\n"
+         "  -target=NAME -quant=FORMAT -quant-tensor=REGEX=FORMAT -fit=rtn|range -ctx=N   as in qbc;\n"
+         "                        the target is x86-64-v3 unless given\n\n"
          "passes:");
     for (size_t i = 0; qbc_pass_at(i); ++i)
-        printf("  -%-20s %s\n", qbc_pass_at(i)->name, qbc_pass_at(i)->about);
+        printf("  -%-22s %s\n", qbc_pass_flag(q, qbc_pass_at(i)), qbc_pass_at(i)->about);
 }
 
-static bool option(struct qbc *q, const char *arg, const char *name, const char **to)
+static bool option(const char *arg, const char *name, const char **to)
 {
     size_t n = strlen(name);
-    (void)q;
     if (strncmp(arg, name, n))
         return false;
     *to = arg + n;
@@ -38,51 +39,85 @@ static bool option(struct qbc *q, const char *arg, const char *name, const char 
 
 enum { MOST_PASSES = 64 };
 
-int main(int argc, char **argv)
-{
-    struct qbc q = {.options = {.target = "x86-64-v3", .quant = "f32", .fit = "rtn"}};
+struct command {
     const struct qbc_pass *passes[MOST_PASSES];
-    const char *rules[MOST_PASSES], *context = NULL, *weights = NULL, *file = "-", *rule;
-    size_t n = 0;
+    const char *rules[MOST_PASSES];
+    size_t n;
+    const char *context, *weights, *file;
+};
+
+static void unknown(struct qbc *q, const char *arg)
+{
+    const char *near = qbc_pass_nearest(q, arg + 1);
+    qbc_error_in(q, "qbc-opt", "unknown option '%s'%s%s%s", arg, near ? "; did you mean '-" : "; -h lists them",
+                 near ? near : "", near ? "'?" : "");
+}
+
+/* False: errors were reported. */
+static bool parse(struct qbc *q, int argc, char **argv, struct command *c)
+{
+    const char *rule;
+    q->options.quant_tensor = c->rules;
     for (int i = 1; i < argc; ++i) {
         const char *arg = argv[i][0] == '-' && argv[i][1] == '-' ? argv[i] + 1 : argv[i];
         const struct qbc_pass *pass = arg[0] == '-' && arg[1] ? qbc_pass_find(arg + 1) : NULL;
-        if (pass && n < MOST_PASSES)
-            passes[n++] = pass;
-        else if (!strcmp(arg, "-h") || !strcmp(arg, "-help"))
-            return help(), 0;
-        else if (option(&q, arg, "-quant-tensor=", &rule) && q.options.n_quant_tensor < MOST_PASSES)
-            rules[q.options.n_quant_tensor++] = rule;
-        else if (option(&q, arg, "-weights=", &weights) || option(&q, arg, "-ctx=", &context) ||
-                 option(&q, arg, "-target=", &q.options.target) ||
-                 option(&q, arg, "-quant=", &q.options.quant) || option(&q, arg, "-fit=", &q.options.fit))
+        if (pass && c->n < MOST_PASSES)
+            c->passes[c->n++] = pass;
+        else if (option(arg, "-quant-tensor=", &rule) && q->options.n_quant_tensor < MOST_PASSES)
+            c->rules[q->options.n_quant_tensor++] = rule;
+        else if (option(arg, "-weights=", &c->weights) || option(arg, "-ctx=", &c->context) ||
+                 option(arg, "-target=", &q->options.target) ||
+                 option(arg, "-quant=", &q->options.quant) || option(arg, "-fit=", &q->options.fit))
             continue;
         else if (arg[0] == '-' && arg[1])
-            return fprintf(stderr, "qbc-opt: error: unknown option '%s'; -h lists them\n", argv[i]), 1;
+            unknown(q, arg);
         else
-            file = arg;
+            c->file = arg;
     }
-    q.options.quant_tensor = rules;
-    if (context)
-        sscanf(context, "%ld", &q.options.context);
-    if (!qbc_choose_target(&q) || !qbc_open(&q))
-        return 1;
-    MlirModule unused = {NULL}, module = {NULL};
-    if (weights)
-        unused = qbc_import_onnx(&q, weights);
-    if (!q.errors)
-        module = qbc_parse_file(&q, strcmp(file, "-") ? file : "/dev/stdin");
-    bool good = !mlirModuleIsNull(module) && !q.errors;
-    for (size_t i = 0; i < n && good; ++i)
-        good = qbc_pass_run(&q, passes[i], mlirModuleGetOperation(module));
+    if (c->context && (sscanf(c->context, "%" SCNd64, &q->options.context) != 1 || q->options.context < 1))
+        qbc_error_in(q, "-ctx", "'%s' is no number from 1 up", c->context);
+    return !q->errors;
+}
+
+/* Everything after the command line. False after errors. */
+static bool run(struct qbc *q, const struct command *c)
+{
+    MlirModule model = {NULL}, module = {NULL};
+    if (c->weights)
+        model = qbc_import_onnx(q, c->weights); /* for the store that it fills */
+    if (!q->errors)
+        module = qbc_parse_file(q, strcmp(c->file, "-") ? c->file : "/dev/stdin");
+    bool good = !mlirModuleIsNull(module) && !q->errors;
+    for (size_t i = 0; i < c->n && good; ++i)
+        good = qbc_pass_run(q, c->passes[i], mlirModuleGetOperation(module));
     if (good) {
         mlirOperationPrint(mlirModuleGetOperation(module), print, stdout);
         putchar('\n');
     }
     if (!mlirModuleIsNull(module))
         mlirModuleDestroy(module);
-    if (!mlirModuleIsNull(unused))
-        mlirModuleDestroy(unused);
-    qbc_close(&q);
+    if (!mlirModuleIsNull(model))
+        mlirModuleDestroy(model);
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    struct qbc q = {.options = {.target = "x86-64-v3", .quant = "f32", .fit = "rtn"}};
+    struct command command = {.file = "-"};
+    for (int i = 1; i < argc; ++i)
+        if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "-help") || !strcmp(argv[i], "--help")) {
+            help(&q);
+            qbc_arena_free(&q);
+            return 0;
+        }
+    bool good = parse(&q, argc, argv, &command) && qbc_choose_target(&q);
+    if (good && qbc_open(&q)) {
+        good = run(&q, &command);
+        qbc_close(&q);
+    } else {
+        good = false;
+        qbc_arena_free(&q);
+    }
     return good ? 0 : 1;
 }

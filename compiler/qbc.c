@@ -3,6 +3,7 @@
 #include "format.h"
 #include "target.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +88,8 @@ static bool one_of(struct qbc *q, const char *option, const char *value, const c
 
 static void unknown_option(struct qbc *q, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-o", "-q", "-h", "-quant-tensor=", "--list-targets",
-                                        "--list-formats", "--list-passes", "--version"};
+    static const char *const flags[] = {"-quant-tensor=", "--list-targets", "--list-formats",
+                                        "--list-passes", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
     char name[64];
@@ -108,30 +109,42 @@ static void unknown_option(struct qbc *q, const struct option *options, const ch
 
 /* --- lists */
 
-static int list_targets(void)
+static void list_targets(void)
 {
     for (size_t i = 0; qbc_target_at(i); ++i)
         printf("%-16s %-28s %s\n", qbc_target_at(i)->name, qbc_target_at(i)->triple, qbc_target_at(i)->about);
     printf("%-16s %-28s %s\n", "native", "", "the best of these that this CPU has");
-    return 0;
 }
 
-static int list_formats(void)
+static void list_formats(void)
 {
     for (size_t i = 0; qbc_format_at(i); ++i)
         printf("%-10s %6.3f bits a weight, all told\n", qbc_format_at(i)->name,
                qbc_format_bits(qbc_format_at(i)));
-    return 0;
 }
 
-static int list_passes(void)
+static void list_passes(struct qbc *q)
 {
     for (size_t i = 0; qbc_pass_at(i); ++i)
-        printf("%-20s %-8s %s\n", qbc_pass_at(i)->name, qbc_pass_at(i)->level, qbc_pass_at(i)->about);
-    return 0;
+        printf("%-20s %-8s %s\n", qbc_pass_flag(q, qbc_pass_at(i)), qbc_pass_at(i)->level,
+               qbc_pass_at(i)->about);
 }
 
 /* --- outputs */
+
+/* Options that only mean something together with others. */
+static bool options_fit(struct qbc *q)
+{
+    const char *wanted = q->options.print_after, *dot = strrchr(q->options.input, '.');
+    if (q->options.weights && (!dot || strcmp(dot, ".mlir")))
+        qbc_error_in(q, "-weights", "'%s' has its own weights; this is for .mlir files", q->options.input);
+    if (wanted && strcmp(wanted, "all") && !qbc_pass_find(wanted)) {
+        const char *near = qbc_pass_nearest(q, wanted);
+        qbc_error_in(q, "-print-after", "there is no pass '%s'%s%s%s", wanted,
+                     near ? "; did you mean '" : "", near ? near : "; see qbc --list-passes", near ? "'?" : "");
+    }
+    return !q->errors;
+}
 
 static const char *default_output(struct qbc *q)
 {
@@ -151,7 +164,7 @@ static bool parse(struct qbc *q, int argc, char **argv, const struct option *opt
         const char *arg = argv[i][0] == '-' && argv[i][1] == '-' ? argv[i] + 1 : argv[i];
         if (!strncmp(arg, "-quant-tensor=", 14) && q->options.n_quant_tensor < MOST_RULES)
             rules[q->options.n_quant_tensor++] = arg + 14;
-        else if (!strcmp(arg, "-o") && i + 1 < argc)
+        else if (!strcmp(arg, "-o") && i + 1 < argc && (argv[i + 1][0] != '-' || !argv[i + 1][1]))
             q->options.output = argv[++i];
         else if (!strcmp(arg, "-o"))
             qbc_error_in(q, "-o", "the name of a file is missing");
@@ -167,7 +180,32 @@ static bool parse(struct qbc *q, int argc, char **argv, const struct option *opt
     if (!q->options.input && !q->errors)
         qbc_error_in(q, "qbc", "no model was given; qbc -h tells how to");
     return !q->errors && one_of(q, "-emit", q->options.emit, emits) &&
-           one_of(q, "-fit", q->options.fit, fits) && qbc_choose_target(q);
+           one_of(q, "-fit", q->options.fit, fits) && options_fit(q) && qbc_choose_target(q);
+}
+
+/* Pages that are printed instead of compiling. False: `arg` asks for none of them. */
+static bool print_page(struct qbc *q, const char *arg)
+{
+    const char *name = arg[0] == '-' && arg[1] == '-' ? arg + 1 : arg;
+    if (!strcmp(name, "-h") || !strcmp(name, "-help"))
+        return fputs(usage, stdout), true;
+    if (!strcmp(name, "-version"))
+        return puts("qbc 0.1 (LLVM 22)"), true;
+    if (!strcmp(name, "-list-targets"))
+        return list_targets(), true;
+    if (!strcmp(name, "-list-formats"))
+        return list_formats(), true;
+    return !strcmp(name, "-list-passes") && (list_passes(q), true);
+}
+
+/* A page that nobody got is an error too. */
+static int leave(bool good)
+{
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "<stdout>: error: cannot be written: %s\n", strerror(errno));
+        return 1;
+    }
+    return good ? 0 : 1;
 }
 
 int main(int argc, char **argv)
@@ -185,18 +223,11 @@ int main(int argc, char **argv)
         {"-chunk=", NULL, &q.options.chunk},         {"-threads=", NULL, &threads},
         {0},
     };
-    for (int i = 1; i < argc; ++i) {
-        if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-help"))
-            return fputs(usage, stdout), 0;
-        if (!strcmp(argv[i], "--list-targets"))
-            return list_targets();
-        if (!strcmp(argv[i], "--list-formats"))
-            return list_formats();
-        if (!strcmp(argv[i], "--list-passes"))
-            return list_passes();
-        if (!strcmp(argv[i], "--version"))
-            return puts("qbc 0.1 (LLVM 22)"), 0;
-    }
+    for (int i = 1; i < argc; ++i)
+        if (print_page(&q, argv[i])) {
+            qbc_arena_free(&q);
+            return leave(true);
+        }
     q.options.quant_tensor = rules;
     bool good = parse(&q, argc, argv, options, rules);
     q.options.threads = (int)threads;
@@ -209,5 +240,5 @@ int main(int argc, char **argv)
         good = false;
         qbc_arena_free(&q);
     }
-    return good ? 0 : 1;
+    return leave(good);
 }

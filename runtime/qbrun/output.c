@@ -1,8 +1,8 @@
 /* output.c: see output.h.
  *
- * A signal handler has nowhere to look but a global: `pending` lists the temporary files that a
- * signal must remove. It is the only state outside of a struct here. Handlers are in place while a
- * file is open, and only for signals that would have ended the program anyway.
+ * A signal handler has nowhere to look but globals: `pending` lists the temporary files that a
+ * signal must remove, `former` what to do after that. It is the only state outside of a struct here.
+ * Handlers are in place while a file is open, and not for signals that somebody ignores.
  */
 #include "output.h"
 #include <errno.h>
@@ -22,6 +22,8 @@ static const char *_Atomic pending[MOST_PENDING];
 static const int deadly[] = {SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXCPU};
 enum { N_DEADLY = sizeof deadly / sizeof *deadly };
 
+static struct sigaction former[N_DEADLY];
+
 static void clean_up(int number)
 {
     for (int i = 0; i < MOST_PENDING; i++) {
@@ -29,19 +31,30 @@ static void clean_up(int number)
         if (path)
             unlink(path);
     }
-    signal(number, SIG_DFL);
-    raise(number);
+    for (int i = 0; i < N_DEADLY; i++)
+        if (deadly[i] == number)
+            sigaction(number, &former[i], NULL);
+    raise(number); /* comes when this handler has returned */
 }
 
-/* Replace handler `from` by `to` where it is the one in place. */
-static void swap_handlers(void (*from)(int), void (*to)(int))
+static void put_handlers(void)
+{
+    for (int i = 0; i < N_DEADLY; i++) {
+        struct sigaction now, ours = {.sa_handler = clean_up};
+        if (sigaction(deadly[i], NULL, &now) || now.sa_handler == SIG_IGN ||
+            now.sa_handler == clean_up)
+            continue;
+        former[i] = now; /* by default death; LLVM, once it is in use, has handlers of its own */
+        sigaction(deadly[i], &ours, NULL);
+    }
+}
+
+static void take_handlers_back(void)
 {
     for (int i = 0; i < N_DEADLY; i++) {
         struct sigaction now;
-        if (sigaction(deadly[i], NULL, &now) || now.sa_handler != from)
-            continue;
-        now = (struct sigaction){.sa_handler = to};
-        sigaction(deadly[i], &now, NULL);
+        if (sigaction(deadly[i], NULL, &now) == 0 && now.sa_handler == clean_up)
+            sigaction(deadly[i], &former[i], NULL);
     }
 }
 
@@ -52,7 +65,7 @@ static void remember(const char *path)
         if (atomic_compare_exchange_strong(&pending[i], &nobody, path))
             break;
     }
-    swap_handlers(SIG_DFL, clean_up);
+    put_handlers();
     signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes, writing then fails as on a full disk */
 }
 
@@ -65,7 +78,7 @@ static void forget(const char *path)
         none_left = none_left && !atomic_load(&pending[i]);
     }
     if (none_left)
-        swap_handlers(clean_up, SIG_DFL);
+        take_handlers_back();
 }
 
 /* Does something lie there that no temporary file can replace? */
