@@ -21,7 +21,6 @@ test_packages=(
     gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 )
 model=test/models/docs-4m/optimum-past/model.onnx
-prompt='The kernel'
 results=build/test/results
 
 say() { printf '\n== %s\n' "$*"; }
@@ -62,10 +61,11 @@ build() { # preset folder [targets...]
 }
 
 speak() {
+    local words=(-p 'The function returns' -n 60 --temp 0.6 --seed 1)
     say "compiling the bundled model for this CPU" &&
         build/bin/qbc "$model" -quant=i8g32 -o build/docs-4m.qbm &&
-        say "qbrun docs-4m.qbm -p '$prompt' -n 100 --temp 0" &&
-        build/bin/qbrun build/docs-4m.qbm -p "$prompt" -n 100 --temp 0
+        say "qbrun docs-4m.qbm ${words[*]@Q}" &&
+        build/bin/qbrun build/docs-4m.qbm "${words[@]}"
 }
 
 demo() {

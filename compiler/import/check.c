@@ -156,7 +156,7 @@ static void unknown_op(struct import *m, const Onnx__NodeProto *node, size_t ind
         onnx_fault_at(m, node, "is not a known operation%s; did you mean %s?", many, near);
     else
         onnx_fault_at(m, node, "is not a known operation%s; export without it, or add it "
-                               "(docs/adding-onnx-op.md)", many);
+                               "(docs/adding.md)", many);
 }
 
 static void check_inputs(struct import *m, const Onnx__NodeProto *node, const struct onnx_op *op)

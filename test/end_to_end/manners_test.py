@@ -194,7 +194,7 @@ def test_lies(work):
     """Bytes changed at random in a model's skeleton: an error or a run, never a crash, and never a partial file."""
     whole = bytearray(tiny_model(vocab=4, width=4))
     numbers = np.random.default_rng(2)
-    for i in range(400):
+    for i in range(200):
         data = bytearray(whole)
         for at in numbers.integers(0, len(data), 1 + i % 3):
             data[at] = numbers.integers(0, 256)

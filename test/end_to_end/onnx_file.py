@@ -1,7 +1,13 @@
-"""Make and change ONNX files without a library: protobuf messages as lists of (field number, value); see onnx.proto for the numbers.
+"""Change ONNX files without a library (test/tools/onnx_write.py makes them): protobuf messages as lists of (field number, value); see onnx.proto for the numbers.
 
 A value is an int (varint), bytes (length-delimited: a message, text or data), or ("fixed", bytes)."""
+import pathlib
+import sys
+
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
+from onnx_write import field, node, value_info, varint
 
 MODEL_GRAPH, MODEL_OPSET = 7, 8
 GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
@@ -9,16 +15,6 @@ NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_OP, NODE_DOMAIN = 1, 2, 3, 4, 7
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW, TENSOR_EXTERNAL, TENSOR_LOCATION = 1, 2, 8, 9, 13, 14
 OPSET_VERSION = 2
 ENTRY_KEY, ENTRY_VALUE = 1, 2
-
-
-def varint(number):
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def read_varint(data, at):
@@ -50,12 +46,10 @@ def parse(data):
 def write(fields):
     out = []
     for number, value in fields:
-        if isinstance(value, int):
-            out.append(varint(number << 3) + varint(value))
-        elif isinstance(value, tuple):
+        if isinstance(value, tuple):
             out.append(varint(number << 3 | {8: 1, 4: 5}[len(value[1])]) + value[1])
         else:
-            out.append(varint(number << 3 | 2) + varint(len(value)) + value)
+            out.append(field(number, value))
     return b"".join(out)
 
 
@@ -98,21 +92,10 @@ def external(tensor, location, offset=None, length=None):
     return put(put(put(tensor, TENSOR_RAW), TENSOR_EXTERNAL, *entries), TENSOR_LOCATION, 1)
 
 
-def node(op, inputs, outputs):
-    return write([(NODE_INPUT, i.encode()) for i in inputs] + [(NODE_OUTPUT, o.encode()) for o in outputs]
-                 + [(NODE_NAME, op.lower().encode()), (NODE_OP, op.encode())])
-
-
 def tensor(name, values):
     """float32 only"""
     dims = [(TENSOR_DIMS, d) for d in values.shape]
     return write([*dims, (TENSOR_TYPE, 1), (TENSOR_NAME, name.encode()), (TENSOR_RAW, values.astype("<f4").tobytes())])
-
-
-def value_info(name, element, dims):
-    """dims: numbers, or names"""
-    shape = write([(1, write([(1, d) if isinstance(d, int) else (2, d.encode())])) for d in dims])
-    return write([(1, name.encode()), (2, write([(1, write([(1, element), (2, shape)]))]))])
 
 
 def tiny_model(vocab=96, width=64, opset=18):
@@ -120,12 +103,12 @@ def tiny_model(vocab=96, width=64, opset=18):
     numbers = np.random.default_rng(1)
     embed, head = numbers.standard_normal((vocab, width)), numbers.standard_normal((width, vocab))
     graph = write([
-        (GRAPH_NODE, node("Gather", ["embed", "input_ids"], ["x"])),
-        (GRAPH_NODE, node("MatMul", ["x", "head"], ["logits"])),
+        (GRAPH_NODE, node("Gather", "embed,input_ids", "->", "x", "name=gather")),
+        (GRAPH_NODE, node("MatMul", "x,head", "->", "logits", "name=head")),
         (2, b"tiny"),
         (GRAPH_INITIALIZER, tensor("embed", embed)),
         (GRAPH_INITIALIZER, tensor("head", head)),
-        (11, value_info("input_ids", 7, [1, "sequence"])),
-        (12, value_info("logits", 1, [1, "sequence", vocab])),
+        (11, value_info("input_ids", "i64", "1", "sequence")),
+        (12, value_info("logits", "f32", "1", "sequence", str(vocab))),
     ])
     return write([(1, 8), (2, b"test"), (MODEL_GRAPH, graph), (MODEL_OPSET, write([(1, b""), (OPSET_VERSION, opset)]))])
