@@ -52,7 +52,8 @@ void qbc_arena_free(struct qbc *q)
 char *qbc_copy(struct qbc *q, const char *text, size_t length)
 {
     char *copy = qbc_alloc(q, length + 1);
-    memcpy(copy, text, length);
+    if (length) /* text may be NULL then */
+        memcpy(copy, text, length);
     return copy;
 }
 

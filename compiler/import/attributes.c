@@ -48,6 +48,8 @@ static MlirAttribute tensor(struct import *m, const Onnx__NodeProto *node,
                             const Onnx__AttributeProto *a)
 {
     struct qbc_source source;
+    if (!a->t)
+        onnx_fault_at(m, node, "attribute '%s' should be a tensor and is none", a->name);
     if (!a->t || !onnx_tensor_read(m, a->t, a->name, &source))
         return (MlirAttribute){NULL};
     if (source.bytes / qbc_element_bytes(source.element) > LARGEST) {

@@ -170,8 +170,11 @@ static bool gather_inputs(struct import *m, const Onnx__NodeProto *node, MlirLoc
             inputs[i] = value->mlir;
         else
             inputs[i] = qbc_op(&b, "onnx.None", mlirNoneTypeGet(m->q->mlir), 0);
-        if (mlirValueIsNull(inputs[i]))
-            return false; /* its fault has been told */
+        if (mlirValueIsNull(inputs[i])) {
+            if (!m->reported)
+                onnx_fault_at(m, node, "its input '%s' cannot be built", node->input[i]);
+            return false; /* why has been told */
+        }
     }
     return true;
 }
@@ -271,8 +274,11 @@ static void build_return(struct import *m, MlirOperation func)
     for (size_t i = 0; i < m->n_out; ++i) {
         const struct value *value = onnx_names_get(m->values, m->out[i].name);
         values[i] = value->mlir;
-        if (mlirValueIsNull(values[i]))
-            return; /* its fault has been told */
+        if (mlirValueIsNull(values[i])) {
+            if (!m->reported)
+                onnx_fault(m, "output '%s' cannot be built", m->out[i].name);
+            return; /* why has been told */
+        }
     }
     struct qbc_build b = place(m, mlirOperationGetLocation(func));
     qbc_make(&b, "func.return", (MlirType){NULL}, NULL, m->n_out, values);

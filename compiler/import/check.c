@@ -173,8 +173,9 @@ static void check_inputs(struct import *m, const Onnx__NodeProto *node, const st
         else if (!*node->input[i] && i < op->fewest && !*op->domain)
             onnx_fault_at(m, node, "its input %zu is left out, but the operation needs it", i);
     }
-    if (!node->n_output)
-        onnx_fault_at(m, node, "has no output");
+    bool constant = !strcmp(op->name, "Constant");
+    if (!node->n_output || (constant && node->n_output > 1))
+        onnx_fault_at(m, node, node->n_output ? "has more than one output" : "has no output");
 }
 
 static void check_attributes(struct import *m, const Onnx__NodeProto *node)
