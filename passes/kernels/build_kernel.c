@@ -3,6 +3,7 @@
 
 #include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
+#include <string.h>
 
 MlirType k_vec(struct qbc_kernel *k, int64_t n, MlirType element)
 {
@@ -159,10 +160,37 @@ static MlirAttribute parse(struct qbc_kernel *k, const char *text)
     return mlirAttributeParseGet(k->q->mlir, qbc_str(text));
 }
 
+static MlirValue part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n)
+{
+    struct qbc_attr attrs[] = {
+        {"offsets", parse(k, qbc_text(k->q, "[%ld]", (long)from))},
+        {"sizes", parse(k, qbc_text(k->q, "[%ld]", (long)n))},
+        {"strides", parse(k, "[1]")},
+        {0},
+    };
+    MlirType type = k_vec(k, n, element_of(mlirValueGetType(vector)));
+    return mlirOperationGetResult(
+        qbc_make(&k->b, "vector.extract_strided_slice", type, attrs, 1, &vector), 0);
+}
+
+/* Upstream's reductions of floats go lane by lane, to keep an order that nobody asked for. Halves are
+ * combined instead, in an order that is the same for every machine. */
+static MlirValue reduce_floats(struct qbc_kernel *k, const char *kind, MlirValue vector)
+{
+    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
+    for (; n % 2 == 0; n /= 2) {
+        MlirValue low = part(k, vector, 0, n / 2), high = part(k, vector, n / 2, n / 2);
+        vector = strcmp(kind, "add") ? k_fmax(k, low, high) : k_fadd(k, low, high);
+    }
+    return k_extract(k, vector, 0);
+}
+
 MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector)
 {
     struct qbc_attr attrs[] = {{"kind", parse(k, qbc_text(k->q, "#vector.kind<%s>", kind))}, {0}};
     MlirType type = element_of(mlirValueGetType(vector));
+    if (mlirTypeIsAFloat(type))
+        return reduce_floats(k, kind, vector);
     return mlirOperationGetResult(qbc_make(&k->b, "vector.reduction", type, attrs, 1, &vector), 0);
 }
 

@@ -92,7 +92,8 @@ MlirValue k_cast(struct qbc_kernel *k, const char *name, MlirValue v, MlirType e
 MlirValue k_bitcast(struct qbc_kernel *k, MlirValue v, MlirType type);
 MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n);
 MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);
-MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector); /* "add", "maximumf" */
+/* "add", "maxsi"; floats: "add", "maxnumf" (NaN when some are), 2^i lanes */
+MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector);
 MlirValue k_select(struct qbc_kernel *k, MlirValue which, MlirValue a, MlirValue b);
 enum qbc_compare { QBC_EQ = 0, QBC_LT = 2, QBC_LE = 3, QBC_GT = 4, QBC_GE = 5 }; /* signed */
 MlirValue k_cmp(struct qbc_kernel *k, enum qbc_compare how, MlirValue a, MlirValue b);

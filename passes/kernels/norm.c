@@ -7,7 +7,14 @@
 
 enum { Y = 0, X = 1, GAIN = 2, WIDTH = 64 };
 
+/* Whole vectors are added up as such; what is left of the row afterwards, one by one. */
 static MlirValue square(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    MlirValue x = k_float_at(k, *(MlirValue *)user, column, width);
+    return k_fma(k, x, x, sum);
+}
+
+static MlirValue square_rest(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
 {
     MlirValue x = k_float_at(k, *(MlirValue *)user, column, width);
     return k_fadd(k, sum, k_reduce(k, "add", k_fmul(k, x, x)));
@@ -15,7 +22,11 @@ static MlirValue square(struct qbc_kernel *k, void *user, MlirValue column, int6
 
 MlirValue k_inverse_rms(struct qbc_kernel *k, MlirValue x, int64_t n, float eps)
 {
-    MlirValue sum = k_columns(k, n, WIDTH, square, &x, k_f32(k, 0));
+    int64_t whole = n / WIDTH * WIDTH;
+    MlirValue zero = k_float_of(k, k_vec(k, WIDTH, k->f32), 0);
+    MlirValue sum = k_reduce(k, "add", k_columns(k, whole, WIDTH, square, &x, zero));
+    MlirValue rest = k_at_i(k, x, whole * 4);
+    sum = k_columns(k, n - whole, WIDTH, square_rest, &rest, sum);
     MlirValue mean = k_fmul(k, sum, k_f32(k, 1.0f / (float)n));
     return k_fdiv(k, k_f32(k, 1), k_op1(k, "math.sqrt", k_fadd(k, mean, k_f32(k, eps))));
 }
