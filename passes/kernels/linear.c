@@ -56,19 +56,23 @@ static void block(struct qbc_linear *l, MlirValue token, MlirValue panel, int m)
     finish(l, token, panel, m, sums);
 }
 
-/* All tokens of a panel: full blocks of the tile's M, then halves down to one. */
+/* All tokens of a panel: full blocks of the tile's M, and the rest, less than M, by its bits. */
 static void tokens(struct qbc_linear *l, MlirValue panel)
 {
     struct qbc_kernel *k = l->k;
-    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m;
-    MlirValue whole = k_op2(k, "arith.andi", k->rows, k_i64(k, -m));
+    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m, part = 1;
+    MlirValue blocks = k_op2(k, "arith.divui", k->rows, k_i64(k, m)), whole = k_mul_i(k, blocks, m);
+    MlirValue rest = k_sub(k, k->rows, whole);
     struct k_loop loop = k_for(k, k_i64(k, 0), whole, m, 0, NULL);
     block(l, loop.i, panel, m);
     k_end(k, &loop, NULL);
-    for (int part = m / 2; part >= 1; part /= 2) {
-        MlirValue bit = k_op2(k, "arith.andi", k->rows, k_i64(k, part));
+    while (2 * part < m)
+        part *= 2;
+    for (; m > 1 && part >= 1; part /= 2) {
+        MlirValue bit = k_op2(k, "arith.andi", rest, k_i64(k, part));
         struct k_loop then = k_if(k, k_cmp(k, QBC_GT, bit, k_i64(k, 0)));
-        block(l, k_op2(k, "arith.andi", k->rows, k_i64(k, -2 * part)), panel, part);
+        MlirValue before = k_op2(k, "arith.andi", rest, k_i64(k, -2 * part)); /* by larger parts */
+        block(l, k_add(k, whole, before), panel, part);
         k_end(k, &then, NULL);
     }
 }

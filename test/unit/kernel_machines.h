@@ -4,6 +4,7 @@
  *   AArch64        qemu-aarch64-static and build/aarch64/test/kernel_runner, where both exist
  *   AVX-VNNI       a CPU with AVX-512 VNNI has the same instruction in another encoding: the target's tiles are
  *                  compiled for that one
+ *   plain          this CPU once more, with the tiles of one that has no integer dot, and odd ones at that
  */
 #ifndef KERNEL_MACHINES_H
 #define KERNEL_MACHINES_H
@@ -81,15 +82,32 @@ static inline bool lab_find_machine(struct qbc *q, const char *triple, const cha
     return true;
 }
 
+/* Float arithmetic on codes, and numbers of tokens that are no powers of two. */
+static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab_machine *m)
+{
+    static const struct qbc_tile tiles[] = {
+        {32, 32, 1, 8, QBC_KIND_FMA}, {32, 32, 3, 8, QBC_KIND_FMA}, {8, 8, 1, 8, QBC_KIND_FMA},
+        {8, 8, 5, 8, QBC_KIND_FMA},   {0},
+    };
+    struct qbc_target *t = qbc_alloc(q, sizeof *t);
+    *t = *qbc_target_at(0);
+    t->name = "plain";
+    t->tiles = tiles;
+    *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", lab_folder(q))}};
+    return !lab_lacks(q, host, t);
+}
+
 /* Every target whose code can run here; those that cannot are named on the standard output. `only`
  * is a target's name, or NULL. */
 static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_machine *machines)
 {
     char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures();
     size_t n = 0;
-    for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES; ++i)
+    for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES - 1; ++i)
         if (!only || !strcmp(qbc_target_at(i)->name, only))
             n += lab_find_machine(q, triple, host, qbc_target_at(i), &machines[n]);
+    if (!only || !strcmp(only, "plain"))
+        n += lab_plain_machine(q, host, &machines[n]);
     LLVMDisposeMessage(triple);
     LLVMDisposeMessage(host);
     return n;
