@@ -6,14 +6,14 @@
  *
  * needs    level 0; the arguments' qb.input and qb.dims
  * leaves   small constants where numbers are the same for every T (tokens of this call) and P
- *          (tokens in the cache); sizes, bounds and axes as attributes, each a sum of numbers, T and
- *          P; ranked types with `?` where a size depends on T or P; no Cast, Reshape, .. that does
+ *          (tokens in the cache); sizes, bounds and axes as attributes, each a sum of numbers, T
+ * and P; ranked types with `?` where a size depends on T or P; no Cast, Reshape, .. that does
  *          nothing; no operation that nobody uses
  * keeps    what it cannot fold (attention masks: their numbers depend on T), with a warning where
  *          not even a shape can be told
  *
- * How: by what values are for several T and P (facts.h). Operations are only added until the end, so
- * that the evaluations stay valid.
+ * How: by what values are for several T and P (facts.h). Operations are only added until the end,
+ * so that the evaluations stay valid.
  */
 #include "facts.h"
 
@@ -71,7 +71,8 @@ static bool moved_attributes(struct folding *f, MlirOperation op, size_t row,
         MlirValue v = movable[row].from_result ? mlirOperationGetResult(op, 0)
                                                : mlirOperationGetOperand(op, operand);
         moved[k].name = movable[row].list[k].name;
-        if (!qbc_facts_of(&f->probes, v, &facts) || (!movable[row].from_result && !qbc_facts_known(&facts)))
+        if (!qbc_facts_of(&f->probes, v, &facts) ||
+            (!movable[row].from_result && !qbc_facts_known(&facts)))
             return false;
         moved[k].value = movable[row].from_result ? qbc_affine_dims(f->q, &facts)
                                                   : qbc_affine_list(f->q, &facts);
@@ -101,16 +102,16 @@ static size_t kept_operands(struct folding *f, MlirOperation op, size_t row,
 }
 
 /* A copy of op with other operands and more attributes takes its place. */
-static MlirOperation rebuild(struct folding *f, MlirOperation op, size_t n, const MlirValue *operands,
-                             const struct qbc_attr *more)
+static MlirOperation rebuild(struct folding *f, MlirOperation op, size_t n,
+                             const MlirValue *operands, const struct qbc_attr *more)
 {
     struct qbc_build b = qbc_before(f->q, op);
     intptr_t n_results = mlirOperationGetNumResults(op);
     MlirType *types = qbc_alloc(f->q, (size_t)(n_results + 1) * sizeof *types);
     for (intptr_t i = 0; i < n_results; ++i)
         types[i] = mlirValueGetType(mlirOperationGetResult(op, i));
-    MlirOperation made = qbc_make_regions(&b, qbc_op_name(op), (size_t)n_results, types, NULL, n,
-                                          operands, 0, NULL);
+    MlirOperation made =
+        qbc_make_regions(&b, qbc_op_name(op), (size_t)n_results, types, NULL, n, operands, 0, NULL);
     for (intptr_t i = 0; i < mlirOperationGetNumAttributes(op); ++i) {
         MlirNamedAttribute a = mlirOperationGetAttribute(op, i);
         mlirOperationSetAttributeByName(made, mlirIdentifierStr(a.name), a.attribute);
@@ -134,11 +135,13 @@ struct bounds {
 static bool bounds_of(struct folding *f, MlirOperation op, int k, struct bounds *b)
 {
     intptr_t n = mlirOperationGetNumOperands(op);
-    *b = (struct bounds){.x = n ? qbc_evaluate(f->probes.e[k], mlirOperationGetOperand(op, 0)) : NULL};
+    *b = (struct bounds){.x = n ? qbc_evaluate(f->probes.e[k], mlirOperationGetOperand(op, 0))
+                                : NULL};
     for (intptr_t i = 1; i < n && i <= MOST_MOVED; ++i) {
         MlirValue v = mlirOperationGetOperand(op, i);
         const struct qbc_array *a = is_none(v) ? NULL : qbc_evaluate(f->probes.e[k], v);
-        if (!is_none(v) && (!a || !a->i || a->n > MOST_ENTRIES || (b->list[0] && a->n != b->list[0]->n)))
+        if (!is_none(v) &&
+            (!a || !a->i || a->n > MOST_ENTRIES || (b->list[0] && a->n != b->list[0]->n)))
             return false;
         b->list[i - 1] = a;
     }
@@ -228,9 +231,10 @@ static MlirOperation move_operands(struct folding *f, MlirOperation op)
 /* These do nothing when the result has the operand's shape (and, for Cast, its type). */
 static bool may_be_idle(MlirOperation op)
 {
-    static const char *const names[] = {
-        "onnx.Cast", "onnx.Identity", "onnx.Dropout",   "onnx.Reshape", "onnx.Expand", "onnx.Flatten",
-        "onnx.Tile", "onnx.Squeeze",  "onnx.Unsqueeze", "onnx.Concat",  "onnx.Split",  NULL};
+    static const char *const names[] = {"onnx.Cast",    "onnx.Identity", "onnx.Dropout",
+                                        "onnx.Reshape", "onnx.Expand",   "onnx.Flatten",
+                                        "onnx.Tile",    "onnx.Squeeze",  "onnx.Unsqueeze",
+                                        "onnx.Concat",  "onnx.Split",    NULL};
     size_t i = 0;
     while (names[i] && !qbc_is(op, names[i]))
         ++i;
@@ -245,7 +249,8 @@ static bool is_forward_slice(struct folding *f, MlirOperation op)
         return false;
     if (mlirOperationGetNumOperands(op) < 5)
         return !qbc_has(op, "steps");
-    if (!qbc_facts_of(&f->probes, mlirOperationGetOperand(op, 4), &steps) || !qbc_facts_known(&steps))
+    if (!qbc_facts_of(&f->probes, mlirOperationGetOperand(op, 4), &steps) ||
+        !qbc_facts_known(&steps))
         return false;
     for (size_t i = 0; i < steps.a[0]->n; ++i)
         if (steps.a[0]->i[i] != 1)
@@ -312,8 +317,7 @@ static void make_constant(struct folding *f, MlirOperation op, MlirValue result,
     struct qbc_attr attrs[] = {{"value", value}, {NULL, {NULL}}, {NULL, {NULL}}};
     if (a->f && a->n > 1)
         attrs[1] = (struct qbc_attr){"source", store(f, a)};
-    MlirOperation made =
-        qbc_make(&b, "onnx.Constant", mlirAttributeGetType(value), attrs, 0, NULL);
+    MlirOperation made = qbc_make(&b, "onnx.Constant", mlirAttributeGetType(value), attrs, 0, NULL);
     mlirValueReplaceAllUsesOfWith(result, mlirOperationGetResult(made, 0));
 }
 
@@ -338,8 +342,7 @@ static void complain(struct folding *f, MlirOperation op)
             continue;
         const char *why = qbc_evaluation_problem(f->probes.e[k], &where);
         if (mlirOperationEqual(where, op)) /* the others follow from it */
-            qbc_warn(f->q, op, "%s: the shape of its result cannot be told: %s",
-                     name, why);
+            qbc_warn(f->q, op, "%s: the shape of its result cannot be told: %s", name, why);
         return;
     }
 }
@@ -351,7 +354,8 @@ static void fold(struct folding *f, MlirOperation op)
     if (n == 0 || qbc_is(op, "onnx.Constant") || qbc_is(op, "onnx.None"))
         return;
     if (qbc_facts_of(&f->probes, mlirOperationGetResult(op, 0), &facts) && is_idle(f, op, &facts)) {
-        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0), mlirOperationGetOperand(op, 0));
+        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0),
+                                      mlirOperationGetOperand(op, 0));
         return;
     }
     for (intptr_t i = 0; i < n; ++i) {

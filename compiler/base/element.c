@@ -7,8 +7,8 @@ static const struct {
     enum qbc_element element;
     const char *type;
 } pairs[] = {
-    {QBC_F32, "f32"}, {QBC_I64, "i64"},   {QBC_BOOL, "i1"}, {QBC_F16, "f16"}, {QBC_I32, "i32"},
-    {QBC_F64, "f64"}, {QBC_BF16, "bf16"}, {QBC_U8, "ui8"},  {QBC_I8, "i8"},   {QBC_U16, "ui16"},
+    {QBC_F32, "f32"}, {QBC_I64, "i64"},   {QBC_BOOL, "i1"},  {QBC_F16, "f16"}, {QBC_I32, "i32"},
+    {QBC_F64, "f64"}, {QBC_BF16, "bf16"}, {QBC_U8, "ui8"},   {QBC_I8, "i8"},   {QBC_U16, "ui16"},
     {QBC_I16, "i16"}, {QBC_U32, "ui32"},  {QBC_U64, "ui64"},
 };
 enum { N_PAIRS = sizeof pairs / sizeof *pairs };

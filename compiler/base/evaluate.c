@@ -246,7 +246,8 @@ static bool operands(struct qbc_evaluation *e, struct qbc_ev *c, struct slot *ba
         struct slot *slot = remembered(e, v);
         bool none = mlirTypeIsANone(mlirValueGetType(v));
         if (!none && (!slot || slot->problem)) {
-            *bad = slot ? *slot : (struct slot){.problem = "an operand has no shape", .where = c->op};
+            *bad =
+                slot ? *slot : (struct slot){.problem = "an operand has no shape", .where = c->op};
             return false;
         }
         c->in[i] = none ? NULL : &slot->array;
@@ -268,7 +269,8 @@ static void evaluate_operation(struct qbc_evaluation *e, MlirOperation op, bool 
         if (c.row)
             good = c.row->run(&c);
         else
-            qbc_ev_fail(&c, "the operation is not known to the evaluator (compiler/base/evaluate.def)");
+            qbc_ev_fail(&c,
+                        "the operation is not known to the evaluator (compiler/base/evaluate.def)");
     }
     for (size_t i = 0; i < c.n_out; ++i) {
         struct slot *slot = remember(e, mlirOperationGetResult(op, (intptr_t)i));

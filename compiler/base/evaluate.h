@@ -5,19 +5,23 @@
  * result. Shapes that hold for several (T, P) are affine in them; a mask is causal if its values
  * are; a chain of Reshape, Transpose, Expand and Slice is the index map that it does to an iota.
  *
- * An evaluation is lazy and remembers what it computed; as long as it lives, operations may be added
- * to the IR but none erased, because a value is remembered by its address. Arguments of the function are bound from
- * their attributes (below); anything may be bound to something else, which cuts the graph there.
- * Arrays whose numbers are not known (token ids, past keys, products with large weights) still have
- * a shape, and shapes flow through them.
+ * An evaluation is lazy and remembers what it computed; as long as it lives, operations may be
+ * added to the IR but none erased, because a value is remembered by its address. Arguments of the
+ * function are bound from their attributes (below); anything may be bound to something else, which
+ * cuts the graph there. Arrays whose numbers are not known (token ids, past keys, products with
+ * large weights) still have a shape, and shapes flow through them.
  *
- * Arguments of @main at level 0 have {qb.input, qb.dims}, dims an array of strings, each an integer,
- * "T", "P" or "P + T" (batch is already 1; "?" where the file leaves open what cannot be told):
+ * Arguments of @main at level 0 have {qb.input, qb.dims}, dims an array of strings, each a sum of
+ * numbers, T and P ("4", "T", "P + T"; the batch is already 1), or "?" where the file leaves open
+ * what cannot be told:
+ *
  *   "tokens"     [1, T]       unknown ids
  *   "positions"  [1, T]       P .. P + T - 1
  *   "mask"       [1, P + T]   all ones
  *   "past"       any          unknown floats
  *   "other"      any          unknown
+ *
+ * What an operation computes is a row of evaluate.def.
  */
 #ifndef QBC_EVALUATE_H
 #define QBC_EVALUATE_H

@@ -49,7 +49,8 @@ static void shape_from_type(const struct qbc_evaluation *e, MlirType type, struc
                          : mlirShapedTypeGetDimSize(type, (intptr_t)i);
 }
 
-static const char *shape_from_dims(struct qbc_evaluation *e, MlirAttribute dims, struct qbc_array *a)
+static const char *shape_from_dims(struct qbc_evaluation *e, MlirAttribute dims,
+                                   struct qbc_array *a)
 {
     a->rank = (size_t)mlirArrayAttrGetNumElements(dims);
     for (size_t i = 0; i < a->rank && i < QBC_MAX_RANK; ++i) {
@@ -94,7 +95,8 @@ const char *qbc_ev_argument(struct qbc_evaluation *e, MlirOperation func, MlirVa
     MlirAttribute dims = argument_attribute(func, i, "qb.dims");
     MlirAttribute input = argument_attribute(func, i, "qb.input");
     const char *problem = NULL;
-    if (!mlirTypeIsAShaped(type) || !qbc_element_of(mlirShapedTypeGetElementType(type), &a->element))
+    if (!mlirTypeIsAShaped(type) ||
+        !qbc_element_of(mlirShapedTypeGetElementType(type), &a->element))
         return "the argument is no tensor of numbers";
     if (!mlirAttributeIsNull(dims) && mlirAttributeIsAArray(dims))
         problem = shape_from_dims(e, dims, a);

@@ -18,7 +18,8 @@ struct rotary {
 static bool rotary_layout(struct qbc_ev *c, struct rotary *r)
 {
     const struct qbc_array *x = r->x;
-    int64_t heads = qbc_ev_int(c, "num_heads", 0), turned = qbc_ev_int(c, "rotary_embedding_dim", 0);
+    int64_t heads = qbc_ev_int(c, "num_heads", 0),
+            turned = qbc_ev_int(c, "rotary_embedding_dim", 0);
     int64_t angles = r->cos->rank ? r->cos->dims[r->cos->rank - 1] : 0;
     if (x->rank == 4) { /* [B, heads, T, D] */
         r->batch = x->dims[0], r->heads = x->dims[1], r->tokens = x->dims[2], r->head = x->dims[3];
@@ -33,8 +34,8 @@ static bool rotary_layout(struct qbc_ev *c, struct rotary *r)
     }
     r->batch_stride = r->heads * r->tokens * r->head;
     r->half = turned > 0 ? turned / 2 : r->head / 2;
-    bool fits = r->batch_stride * r->batch == (int64_t)x->n && r->half == angles &&
-                2 * r->half <= r->head;
+    bool fits =
+        r->batch_stride * r->batch == (int64_t)x->n && r->half == angles && 2 * r->half <= r->head;
     return fits || qbc_ev_fail(c, "%s does not fit a table of %lld angles",
                                qbc_ev_dims_text(c->e, x), (long long)angles);
 }
@@ -70,9 +71,12 @@ bool qbc_ev_rotary(struct qbc_ev *c)
     bool microsoft = strchr(c->row->name, '.') != NULL;
     if (!qbc_ev_wants(c, microsoft ? 4 : 3))
         return false;
-    struct rotary r = {.x = c->in[0], .cos = c->in[microsoft ? 2 : 1],
+    struct rotary r = {.x = c->in[0],
+                       .cos = c->in[microsoft ? 2 : 1],
                        .sin = c->in[microsoft ? 3 : 2],
-                       .ids = microsoft ? c->in[1] : qbc_ev_has(c, 3) ? c->in[3] : NULL,
+                       .ids = microsoft          ? c->in[1]
+                              : qbc_ev_has(c, 3) ? c->in[3]
+                                                 : NULL,
                        .interleaved = qbc_ev_int(c, "interleaved", 0) != 0};
     if (!qbc_ev_shape_like(c, 0, r.x->element, r.x) || !rotary_layout(c, &r))
         return false;

@@ -1,5 +1,5 @@
 /* evaluate_einsum: "bhid,bhjd->bhij". A letter is an axis with one size; "..." stands for leading
- * axes, which get the letters 0, 1, ... counted from the right. At most three operands have numbers.
+ * axes, which get the letters 0, 1, ... counted from the right. Numbers: of one or two operands.
  */
 #include "evaluate_ops.h"
 
@@ -77,8 +77,8 @@ static bool letter_sizes(struct qbc_ev *c, const struct term *terms, int64_t *si
         for (size_t i = 0; i < terms[k].n; ++i) {
             int64_t *known = &size[(unsigned char)terms[k].letter[i]], dim = c->in[k]->dims[i];
             if (*known > 1 && dim != 1 && *known != dim)
-                return qbc_ev_fail(c, "axis '%c' has two sizes, %lld and %lld",
-                                   terms[k].letter[i], (long long)*known, (long long)dim);
+                return qbc_ev_fail(c, "axis '%c' has two sizes, %lld and %lld", terms[k].letter[i],
+                                   (long long)*known, (long long)dim);
             *known = *known < 0 || *known == 1 ? dim : *known;
         }
     return true;

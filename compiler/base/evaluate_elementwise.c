@@ -55,8 +55,7 @@ static bool has_zero(const struct qbc_array *a)
 bool qbc_ev_binary(struct qbc_ev *c)
 {
     struct qbc_ev_walk w;
-    if (!qbc_ev_wants(c, 2) || !same_kind(c, 0, 1) ||
-        !broadcast(c, c->in[0]->element, 0, 2, &w))
+    if (!qbc_ev_wants(c, 2) || !same_kind(c, 0, 1) || !broadcast(c, c->in[0]->element, 0, 2, &w))
         return false;
     if (!qbc_ev_all_known(c))
         return true;

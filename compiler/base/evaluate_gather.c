@@ -77,8 +77,7 @@ bool qbc_ev_gather_elements(struct qbc_ev *c)
         int64_t index = indices->i[o];
         if (!in_range(&index, data->dims[axis]))
             return forget(c), true;
-        qbc_ev_copy(c->out, o, data,
-                    (size_t)(w.at[0] + (index - w.index[axis]) * strides[axis]));
+        qbc_ev_copy(c->out, o, data, (size_t)(w.at[0] + (index - w.index[axis]) * strides[axis]));
     }
     return true;
 }
@@ -100,8 +99,8 @@ static int64_t coordinate(const struct qbc_array *data, const struct qbc_array *
     return offset;
 }
 
-static bool nd_fits(struct qbc_ev *c, const struct qbc_array *data,
-                    const struct qbc_array *indices, size_t batch)
+static bool nd_fits(struct qbc_ev *c, const struct qbc_array *data, const struct qbc_array *indices,
+                    size_t batch)
 {
     bool fits = indices->rank >= 1 && batch < indices->rank && batch < data->rank &&
                 indices->dims[indices->rank - 1] <= (int64_t)(data->rank - batch);
@@ -230,8 +229,8 @@ bool qbc_ev_scatter_elements(struct qbc_ev *c)
     memcpy(w.stride[0], strides, sizeof strides);
     for (size_t o = 0; c->out->known && o < indices->n; ++o, qbc_ev_walk_next(&w)) {
         int64_t index = indices->i[o];
-        int64_t at = w.at[0] + (index + (index < 0 ? data->dims[axis] : 0) - w.index[axis]) *
-                                   strides[axis];
+        int64_t at =
+            w.at[0] + (index + (index < 0 ? data->dims[axis] : 0) - w.index[axis]) * strides[axis];
         if (!in_range(&index, data->dims[axis]) || at < 0 || at >= (int64_t)data->n)
             forget(c);
         else

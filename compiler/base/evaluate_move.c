@@ -20,8 +20,8 @@ static bool concat_dims(struct qbc_ev *c, int64_t *axis, int64_t *dims)
         for (size_t d = 0; fits && d < x->rank; ++d)
             fits = (int64_t)d == *axis || y->dims[d] == x->dims[d];
         if (!fits)
-            return qbc_ev_fail(c, "operand %zu %s does not fit to %s", k,
-                               qbc_ev_dims_text(c->e, y), qbc_ev_dims_text(c->e, x));
+            return qbc_ev_fail(c, "operand %zu %s does not fit to %s", k, qbc_ev_dims_text(c->e, y),
+                               qbc_ev_dims_text(c->e, x));
         dims[*axis] += y->dims[*axis];
     }
     return true;
@@ -32,7 +32,8 @@ static void concat_numbers(struct qbc_ev *c, int64_t axis)
 {
     size_t inner = 1, outer = 1, to = 0;
     for (size_t d = 0; d < c->out->rank; ++d)
-        *((int64_t)d < axis ? &outer : &inner) *= (size_t)((int64_t)d == axis ? 1 : c->out->dims[d]);
+        *((int64_t)d < axis ? &outer : &inner) *=
+            (size_t)((int64_t)d == axis ? 1 : c->out->dims[d]);
     for (size_t o = 0; o < outer; ++o)
         for (size_t k = 0; k < c->n_in; ++k) {
             size_t run = inner * (size_t)c->in[k]->dims[axis];

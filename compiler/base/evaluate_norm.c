@@ -19,8 +19,7 @@ static void keep(struct qbc_ev *c, size_t result, size_t run, double value)
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias over runs of n; without centering the mean
  * is taken as 0. scale and bias repeat every n. */
 static void norm_numbers(struct qbc_ev *c, const float *x, size_t n, size_t deviation_at,
-                         bool centered, const struct qbc_array *scale,
-                         const struct qbc_array *bias)
+                         bool centered, const struct qbc_array *scale, const struct qbc_array *bias)
 {
     double epsilon = (double)qbc_ev_float(c, "epsilon", 1e-5f);
     for (size_t start = 0; start + n <= c->out->n && n; start += n) {

@@ -12,9 +12,9 @@ enum { QBC_EV_MOST_OPERANDS = 256, QBC_EV_LARGEST = 1 << 24, QBC_EV_LARGEST_WEIG
 struct qbc_ev;
 
 struct qbc_ev_row {
-    const char *name;               /* "Shape", "com.microsoft.RotaryEmbedding", "qb.linear" */
+    const char *name; /* "Shape", "com.microsoft.RotaryEmbedding", "qb.linear" */
     bool (*run)(struct qbc_ev *c);
-    float (*float1)(float x);       /* for the elementwise functions below */
+    float (*float1)(float x); /* for the elementwise functions below */
     int64_t (*int1)(int64_t x);
     float (*float2)(float x, float y);
     int64_t (*int2)(int64_t x, int64_t y);
@@ -26,10 +26,10 @@ struct qbc_ev {
     struct qbc_evaluation *e;
     const struct qbc_ev_row *row;
     MlirOperation op;
-    int64_t opset;             /* of the default domain */
-    bool now, later;           /* numbers are wanted now; they are left for later: evaluate.c */
+    int64_t opset;   /* of the default domain */
+    bool now, later; /* numbers are wanted now; they are left for later: evaluate.c */
     size_t n_in, n_out;
-    struct qbc_array **in;     /* NULL: left out. Numbers only after qbc_ev_known */
+    struct qbc_array **in; /* NULL: left out. Numbers only after qbc_ev_known */
     struct qbc_array *out;
 };
 
@@ -69,7 +69,7 @@ bool qbc_ev_shape(struct qbc_ev *c, size_t i, enum qbc_element element, size_t r
                   const int64_t *dims);
 bool qbc_ev_shape_like(struct qbc_ev *c, size_t i, enum qbc_element element,
                        const struct qbc_array *like);
-/* Room for the numbers of result i, which is known from now on; false: too many, leave it unknown. */
+/* Room for the numbers of result i, which is known from now on; false: too many, leave it. */
 bool qbc_ev_numbers(struct qbc_ev *c, size_t i);
 /* Result 0 is operand 0 with other dims; numbers are shared. */
 bool qbc_ev_alias(struct qbc_ev *c, size_t rank, const int64_t *dims);
@@ -116,7 +116,7 @@ void qbc_ev_copy(struct qbc_array *to, size_t to_index, const struct qbc_array *
 /* Result i[index] = operand 0[offset + index . strides], over the result's dims. */
 void qbc_ev_strided(struct qbc_ev *c, size_t i, int64_t offset, const int64_t *strides);
 
-/* The functions of the rows; a name that several rows share is declared again, which is harmless. */
+/* The functions of the rows; a name that several rows share is declared again. */
 bool qbc_ev_unary(struct qbc_ev *c);
 bool qbc_ev_binary(struct qbc_ev *c);
 bool qbc_ev_variadic(struct qbc_ev *c);

@@ -85,8 +85,8 @@ void qbc_ev_put(struct qbc_array *a, size_t i, double value)
 }
 
 /* One element as it lies in memory. */
-static void read_element(struct qbc_array *to, size_t i, enum qbc_element element,
-                         const void *data, int64_t at)
+static void read_element(struct qbc_array *to, size_t i, enum qbc_element element, const void *data,
+                         int64_t at)
 {
     const unsigned char *p = (const unsigned char *)data + (size_t)at * qbc_element_bytes(element);
     uint64_t bits = 0;
@@ -163,8 +163,7 @@ static bool inside(const struct qbc_source *source, const struct qbc_array *a, i
         double span = (double)(a->dims[d] - 1) * (double)strides[d];
         *(span < 0 ? &first : &last) += span;
     }
-    return first >= 0 &&
-           last < (double)source->bytes / (double)qbc_element_bytes(source->element);
+    return first >= 0 && last < (double)source->bytes / (double)qbc_element_bytes(source->element);
 }
 
 bool qbc_ev_read_weight(struct qbc_evaluation *e, MlirOperation weight, struct qbc_array *array)
@@ -174,8 +173,8 @@ bool qbc_ev_read_weight(struct qbc_evaluation *e, MlirOperation weight, struct q
     const int64_t *strides;
     size_t n = qbc_ints(q, weight, "strides", &strides);
     int64_t offset = qbc_int(weight, "offset", 0);
-    if (!source || qbc_is_float(source->element) != qbc_is_float(array->element) || n != array->rank || !array->n ||
-        !inside(source, array, offset, strides) || !room(e, array))
+    if (!source || qbc_is_float(source->element) != qbc_is_float(array->element) ||
+        n != array->rank || !array->n || !inside(source, array, offset, strides) || !room(e, array))
         return false;
     struct qbc_ev_walk w;
     qbc_ev_walk_start(&w, array->rank, array->dims);

@@ -211,7 +211,7 @@ bool qbc_ev_arg_most(struct qbc_ev *c)
     return true;
 }
 
-/* values, indices [.., k, ..]; only the shape: routers of mixtures of experts see unknown numbers */
+/* values, indices [.., k, ..]; only the shape: routers of experts see unknown numbers */
 bool qbc_ev_top_k(struct qbc_ev *c)
 {
     int64_t axis = qbc_ev_int(c, "axis", -1), dims[QBC_MAX_RANK];

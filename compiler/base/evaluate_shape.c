@@ -244,9 +244,8 @@ bool qbc_ev_constant_of_shape(struct qbc_ev *c)
     MlirAttribute attribute = mlirOperationGetAttributeByName(c->op, qbc_str("value"));
     if (!wanted_shape(c, 0, dims, &n))
         return false;
-    if (!mlirAttributeIsNull(attribute) &&
-        (!mlirAttributeIsADenseElements(attribute) || !qbc_ev_dense(c->e, attribute, &value) ||
-         value.n != 1))
+    if (!mlirAttributeIsNull(attribute) && (!mlirAttributeIsADenseElements(attribute) ||
+                                            !qbc_ev_dense(c->e, attribute, &value) || value.n != 1))
         return qbc_ev_fail(c, "its 'value' is not one number");
     if (!qbc_ev_shape(c, 0, value.element, n, dims))
         return false;

@@ -69,9 +69,8 @@ bool qbc_facts_constant(const struct qbc_facts *facts)
         return false;
     for (int k = 1; k < QBC_PROBES; ++k) {
         const struct qbc_array *a = facts->a[k];
-        if (!qbc_same_dims(a, first) ||
-            (a->f ? memcmp(a->f, first->f, a->n * sizeof *a->f)
-                  : memcmp(a->i, first->i, a->n * sizeof *a->i)))
+        if (!qbc_same_dims(a, first) || (a->f ? memcmp(a->f, first->f, a->n * sizeof *a->f)
+                                              : memcmp(a->i, first->i, a->n * sizeof *a->i)))
             return false;
     }
     return true;
@@ -138,4 +137,3 @@ MlirAttribute qbc_affine_list(struct qbc *q, const struct qbc_facts *facts)
     const char *text = qbc_affine(q, x[0]);
     return text ? qbc_attr_string(q, text) : (MlirAttribute){NULL};
 }
-

@@ -81,8 +81,10 @@ MlirAttribute onnx_attribute_of(struct import *m, const Onnx__NodeProto *node,
         return texts_attribute(m, a);
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS:
-        onnx_fault_at(m, node, "attribute '%s' is a subgraph; control flow (If, Loop, Scan) is not "
-                               "supported: export with fixed control flow", a->name);
+        onnx_fault_at(m, node,
+                      "attribute '%s' is a subgraph; control flow (If, Loop, Scan) is not "
+                      "supported: export with fixed control flow",
+                      a->name);
         break;
     default:
         onnx_fault_at(m, node, "attribute '%s' has a type (%d) that is not supported", a->name,

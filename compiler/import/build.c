@@ -179,8 +179,7 @@ static bool gather_inputs(struct import *m, const Onnx__NodeProto *node, MlirLoc
     return true;
 }
 
-static bool gather_attributes(struct import *m, const Onnx__NodeProto *node,
-                              struct qbc_attr *attrs)
+static bool gather_attributes(struct import *m, const Onnx__NodeProto *node, struct qbc_attr *attrs)
 {
     for (size_t i = 0; i < node->n_attribute; ++i) {
         attrs[i].name = node->attribute[i]->name;
@@ -205,8 +204,8 @@ static void build_node(struct import *m, const Onnx__NodeProto *node)
         types[k] = result_type(m, node, k, op, inputs);
     struct qbc_build b = place(m, loc);
     const char *name = qbc_text(m->q, "onnx.%s%s%s", domain, *domain ? "." : "", node->op_type);
-    MlirOperation made = qbc_make_regions(&b, name, node->n_output, types, attrs, node->n_input,
-                                          inputs, 0, NULL);
+    MlirOperation made =
+        qbc_make_regions(&b, name, node->n_output, types, attrs, node->n_input, inputs, 0, NULL);
     for (size_t k = 0; k < node->n_output; ++k) {
         struct value *value = onnx_names_get(m->values, node->output[k]);
         if (*node->output[k])
@@ -310,8 +309,8 @@ static void label(struct import *m, MlirModule module)
     for (size_t i = 0; i < n; ++i) {
         const Onnx__OperatorSetIdProto *set = m->model->opset_import[i];
         const char *domain = set->domain && strcmp(set->domain, "ai.onnx") ? set->domain : "";
-        opsets[i] = qbc_attr_string(m->q, qbc_text(m->q, "%s=%lld", domain,
-                                                   (long long)set->version));
+        opsets[i] =
+            qbc_attr_string(m->q, qbc_text(m->q, "%s=%lld", domain, (long long)set->version));
     }
     const char *slash = strrchr(m->path, '/');
     qbc_set_string(m->q, op, "qb.level", "onnx");

@@ -146,8 +146,10 @@ static void unknown_op(struct import *m, const Onnx__NodeProto *node, size_t ind
     size_t n = count_of_kind(m, node, index);
     const char *many = n > 1 ? qbc_text(m->q, " (%zu nodes)", n) : "";
     if (function_of(m, node))
-        onnx_fault_at(m, node, "is a function of the model%s, which is not supported; inline it "
-                               "(onnx.inliner) and compile again", many);
+        onnx_fault_at(m, node,
+                      "is a function of the model%s, which is not supported; inline it "
+                      "(onnx.inliner) and compile again",
+                      many);
     else if (!*domain && (!strcmp(node->op_type, "If") || !strcmp(node->op_type, "Loop") ||
                           !strcmp(node->op_type, "Scan")))
         onnx_fault_at(m, node, "control flow is not supported%s; export with fixed control flow",
@@ -155,8 +157,10 @@ static void unknown_op(struct import *m, const Onnx__NodeProto *node, size_t ind
     else if ((near = onnx_op_suggest(m->q, domain, node->op_type)))
         onnx_fault_at(m, node, "is not a known operation%s; did you mean %s?", many, near);
     else
-        onnx_fault_at(m, node, "is not a known operation%s; export without it, or add it "
-                               "(docs/adding.md)", many);
+        onnx_fault_at(m, node,
+                      "is not a known operation%s; export without it, or add it "
+                      "(docs/adding.md)",
+                      many);
 }
 
 static void check_inputs(struct import *m, const Onnx__NodeProto *node, const struct onnx_op *op)
@@ -168,8 +172,10 @@ static void check_inputs(struct import *m, const Onnx__NodeProto *node, const st
                       n < op->fewest ? op->fewest : op->most);
     for (size_t i = 0; i < n; ++i) {
         if (*node->input[i] && !onnx_names_get(m->values, node->input[i]))
-            onnx_fault_at(m, node, "its input %zu, '%s', is not defined by any node, weight or "
-                                   "input of the model", i, node->input[i]);
+            onnx_fault_at(m, node,
+                          "its input %zu, '%s', is not defined by any node, weight or "
+                          "input of the model",
+                          i, node->input[i]);
         else if (!*node->input[i] && i < op->fewest && !*op->domain)
             onnx_fault_at(m, node, "its input %zu is left out, but the operation needs it", i);
     }
@@ -253,7 +259,8 @@ static bool step(struct import *m, struct sorting *s, size_t i)
 static void sort_nodes(struct import *m)
 {
     size_t n = m->graph->n_node, bytes = (n + 1) * sizeof *m->order;
-    struct sorting s = {.state = qbc_alloc(m->q, n + 1), .next = qbc_alloc(m->q, bytes),
+    struct sorting s = {.state = qbc_alloc(m->q, n + 1),
+                        .next = qbc_alloc(m->q, bytes),
                         .stack = qbc_alloc(m->q, bytes)};
     m->order = qbc_alloc(m->q, bytes);
     for (size_t i = 0; i < n; ++i) {

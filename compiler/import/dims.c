@@ -28,8 +28,8 @@ bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, str
     if (!shape)
         return true;
     if (shape->n_dim > QBC_MAX_RANK) {
-        onnx_fault(m, "'%s' has %zu dimensions; at most %d are supported", info->name,
-                   shape->n_dim, QBC_MAX_RANK);
+        onnx_fault(m, "'%s' has %zu dimensions; at most %d are supported", info->name, shape->n_dim,
+                   QBC_MAX_RANK);
         return false;
     }
     out->ranked = true;

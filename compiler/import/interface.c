@@ -45,7 +45,7 @@ static bool is_op(const Onnx__NodeProto *node, const char *name)
 /* The weight behind a value, seen through nodes that only lay it out differently; or NULL. */
 static const Onnx__TensorProto *weight_behind(struct import *m, const char *name)
 {
-    static const char *const layouts[] = {"Transpose", "Reshape", "Cast", "Identity",
+    static const char *const layouts[] = {"Transpose",        "Reshape", "Cast",     "Identity",
                                           "DequantizeLinear", "Squeeze", "Unsqueeze"};
     for (int depth = 0; depth < 8; ++depth) {
         const struct value *v = onnx_names_get(m->values, name);
@@ -70,16 +70,17 @@ static int64_t input_behind(struct import *m, const char *name)
         if (v && v->kind == VALUE_INPUT)
             return (int64_t)v->index;
         const Onnx__NodeProto *node = node_of(m, name);
-        if (!node || !node->n_input || !(is_op(node, "Cast") || is_op(node, "Identity") ||
-                                         is_op(node, "Reshape") || is_op(node, "Squeeze") ||
-                                         is_op(node, "Unsqueeze")))
+        if (!node || !node->n_input ||
+            !(is_op(node, "Cast") || is_op(node, "Identity") || is_op(node, "Reshape") ||
+              is_op(node, "Squeeze") || is_op(node, "Unsqueeze")))
             return -1;
         name = node->input[0];
     }
     return -1;
 }
 
-/* How many rows the tables have that an input picks from: the largest dimension of each; 0: none. */
+/* How many rows the tables have that an input picks from: the largest dimension of each; 0: none.
+ */
 static void find_tables(struct import *m, int64_t *rows)
 {
     for (size_t i = 0; i < m->graph->n_node; ++i) {
@@ -175,8 +176,16 @@ static void find_others(struct import *m, const int64_t *rows)
 /* The part of a name that tells layer and kind: without the words for before and after. */
 static const char *core_of(struct import *m, const char *name)
 {
-    static const char *const words[] = {"past_key_values", "present_key_values", "present", "past",
-                                        "input", "output", "updated", "new", "key_values", "out",
+    static const char *const words[] = {"past_key_values",
+                                        "present_key_values",
+                                        "present",
+                                        "past",
+                                        "input",
+                                        "output",
+                                        "updated",
+                                        "new",
+                                        "key_values",
+                                        "out",
                                         "in"};
     char *core = qbc_copy(m->q, name, strlen(name)), *to = core;
     for (const char *from = name; *from;) {
@@ -204,8 +213,9 @@ static int64_t continued_by_structure(struct import *m, const char *output)
     static const struct {
         const char *op;
         size_t result, operand;
-    } fused[] = {{"GroupQueryAttention", 1, 3}, {"GroupQueryAttention", 2, 4}, {"Attention", 1, 4},
-                 {"Attention", 2, 5}, {"MultiHeadAttention", 1, 6}, {"MultiHeadAttention", 2, 7}};
+    } fused[] = {{"GroupQueryAttention", 1, 3}, {"GroupQueryAttention", 2, 4},
+                 {"Attention", 1, 4},           {"Attention", 2, 5},
+                 {"MultiHeadAttention", 1, 6},  {"MultiHeadAttention", 2, 7}};
     const Onnx__NodeProto *node = node_of(m, output);
     for (size_t k = 0; k < sizeof fused / sizeof *fused; ++k)
         if (is_op(node, fused[k].op) && node->n_output > fused[k].result &&

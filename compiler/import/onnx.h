@@ -24,8 +24,23 @@ struct skeleton onnx_skeleton(const unsigned char *file, size_t bytes);
 
 /* --- ops.c: the table */
 enum onnx_elements {
-    LIKE_0, LIKE_1, LIKE_2, LIKE_3, LIKE_4, LIKE_5, LIKE_6, LIKE_7,
-    BOOL, F32, I32, I64, U8, TO, DTYPE, VALUE, ZERO_POINT
+    LIKE_0,
+    LIKE_1,
+    LIKE_2,
+    LIKE_3,
+    LIKE_4,
+    LIKE_5,
+    LIKE_6,
+    LIKE_7,
+    BOOL,
+    F32,
+    I32,
+    I64,
+    U8,
+    TO,
+    DTYPE,
+    VALUE,
+    ZERO_POINT
 };
 struct onnx_op {
     const char *domain, *name;
@@ -34,7 +49,7 @@ struct onnx_op {
     enum onnx_elements first, others;
 };
 const struct onnx_op *onnx_op_find(const char *domain, const char *name);
-/* What the user may have meant: "RMSNormalization", "GroupQueryAttention of com.microsoft"; or NULL */
+/* What the user may have meant: "RMSNormalization", "X of domain com.microsoft"; or NULL */
 const char *onnx_op_suggest(struct qbc *q, const char *domain, const char *name);
 
 /* --- what is imported */
@@ -43,7 +58,7 @@ const char *onnx_op_suggest(struct qbc *q, const char *domain, const char *name)
 enum value_kind { VALUE_INPUT, VALUE_WEIGHT, VALUE_NODE };
 struct value {
     enum value_kind kind;
-    size_t index;  /* of the input, the initializer or the node */
+    size_t index;   /* of the input, the initializer or the node */
     MlirValue mlir; /* null until it is built */
 };
 
@@ -53,9 +68,9 @@ struct interface {
     enum qbc_element element;
     bool ranked;
     size_t rank;
-    int64_t size[QBC_MAX_RANK];      /* QBC_ANY where there is a name or nothing */
+    int64_t size[QBC_MAX_RANK];       /* QBC_ANY where there is a name or nothing */
     const char *symbol[QBC_MAX_RANK]; /* "" where there is none */
-    const char *dims[QBC_MAX_RANK];  /* interface.c works them out */
+    const char *dims[QBC_MAX_RANK];   /* interface.c works them out */
     const char *role; /* "tokens", "positions", "mask", "past", "other"; "logits", "present", .. */
     int64_t past;     /* of a present output: which input it continues; -1 */
 };
@@ -67,16 +82,16 @@ struct import {
     size_t file_bytes;
     Onnx__ModelProto *model;
     Onnx__GraphProto *graph;
-    int64_t opset;        /* of the default domain */
-    struct names *values; /* name -> struct value */
-    struct names *types;  /* name -> Onnx__TypeProto, where the file declares one */
-    struct names *symbols; /* dim_param -> dims text */
+    int64_t opset;          /* of the default domain */
+    struct names *values;   /* name -> struct value */
+    struct names *types;    /* name -> Onnx__TypeProto, where the file declares one */
+    struct names *symbols;  /* dim_param -> dims text */
     struct names *external; /* path -> struct external */
     struct interface *in, *out;
     size_t n_in, n_out;
-    size_t *order;        /* nodes, sorted so that values come before their uses */
+    size_t *order; /* nodes, sorted so that values come before their uses */
     size_t n_order;
-    size_t reported;      /* errors so far, to end a flood */
+    size_t reported; /* errors so far, to end a flood */
     MlirBlock body;
 };
 
@@ -91,12 +106,12 @@ void onnx_fault(struct import *m, const char *format, ...) __attribute__((format
 void onnx_fault_at(struct import *m, const Onnx__NodeProto *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 MlirLocation onnx_node_location(struct import *m, const Onnx__NodeProto *node);
-const char *onnx_domain_of(const Onnx__NodeProto *node); /* "" for ONNX's own */
+const char *onnx_domain_of(const Onnx__NodeProto *node);                  /* "" for ONNX's own */
 const char *onnx_title_of(struct import *m, const Onnx__NodeProto *node); /* "MatMul (opset 18)" */
 
 /* --- tensors.c: what a TensorProto holds. False after a fault; `name` is for messages. */
 bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *name,
-                 struct qbc_source *out);
+                      struct qbc_source *out);
 /* Dense elements with what it holds. */
 MlirAttribute onnx_tensor_attribute(struct import *m, const struct qbc_source *source);
 
@@ -121,7 +136,7 @@ void onnx_type_function(struct import *m, MlirOperation func);
 void onnx_settle(struct import *m, MlirModule module);
 /* --- attributes.c */
 MlirAttribute onnx_attribute_of(struct import *m, const Onnx__NodeProto *node,
-                           const Onnx__AttributeProto *a); /* null after a fault */
+                                const Onnx__AttributeProto *a); /* null after a fault */
 const Onnx__AttributeProto *onnx_attribute_find(const Onnx__NodeProto *node, const char *name);
 /* The tensor that a Constant node holds, in whichever of its forms. False after a fault. */
 bool onnx_constant_read(struct import *m, const Onnx__NodeProto *node, struct qbc_source *out);

@@ -1,8 +1,8 @@
 /* settle: sizes of the cache that the file leaves open.
  *
  * ONNX Runtime GenAI writes the size of a head as a name (`kv_cache_dim`). The operation that reads
- * the cache tells it: the values it appends have that size. So the continuation's shape is evaluated
- * with the cache cut off, and what is the same for several T is the missing number.
+ * the cache tells it: the values it appends have that size. So the continuation's shape is
+ * evaluated with the cache cut off, and what is the same for several T is the missing number.
  */
 #include "evaluate.h"
 #include "onnx.h"
@@ -50,9 +50,9 @@ static bool sizes_of(struct import *m, MlirOperation func, MlirValue result, int
 static bool is_fused(MlirValue result)
 {
     MlirOperation op = qbc_def_any(result);
-    return !mlirOperationIsNull(op) && (qbc_is(op, "onnx.com.microsoft.GroupQueryAttention") ||
-                                        qbc_is(op, "onnx.com.microsoft.MultiHeadAttention") ||
-                                        qbc_is(op, "onnx.Attention"));
+    return !mlirOperationIsNull(op) &&
+           (qbc_is(op, "onnx.com.microsoft.GroupQueryAttention") ||
+            qbc_is(op, "onnx.com.microsoft.MultiHeadAttention") || qbc_is(op, "onnx.Attention"));
 }
 
 static void settle_one(struct import *m, MlirOperation func, struct interface *out,
@@ -61,8 +61,7 @@ static void settle_one(struct import *m, MlirOperation func, struct interface *o
     struct qbc_array few, more;
     const struct value *value = onnx_names_get(m->values, out->name);
     if (!is_fused(value->mlir) || !sizes_of(m, func, value->mlir, 3, &few) ||
-        !sizes_of(m, func, value->mlir, 5, &more) || few.rank != in->rank ||
-        out->rank != in->rank)
+        !sizes_of(m, func, value->mlir, 5, &more) || few.rank != in->rank || out->rank != in->rank)
         return;
     for (size_t d = 0; d < in->rank; ++d)
         if (!strcmp(in->dims[d], "?") && few.dims[d] == more.dims[d])

@@ -63,8 +63,10 @@ static const struct external *open_external(struct import *m, const char *locati
     onnx_names_put(m->external, location, e);
     const char *path = qbc_text(m->q, "%s%s", m->folder, location);
     if (access(path, R_OK))
-        onnx_fault(m, "the weights (tensor '%s' and others) are in '%s', which cannot be read: %s; "
-                      "put that file beside the model", tensor, location, strerror(errno));
+        onnx_fault(m,
+                   "the weights (tensor '%s' and others) are in '%s', which cannot be read: %s; "
+                   "put that file beside the model",
+                   tensor, location, strerror(errno));
     else
         e->data = qbc_store_map(m->q, path, &e->bytes);
     return e;
@@ -99,8 +101,10 @@ static bool read_external(struct import *m, const Onnx__TensorProto *t, struct q
         }
     }
     if (!stays_inside(location)) {
-        onnx_fault(m, "tensor '%s': its external data is in '%s', which is not a path inside the "
-                      "model's folder", out->name, location);
+        onnx_fault(m,
+                   "tensor '%s': its external data is in '%s', which is not a path inside the "
+                   "model's folder",
+                   out->name, location);
         return false;
     }
     if (length != out->bytes) {
@@ -112,9 +116,10 @@ static bool read_external(struct import *m, const Onnx__TensorProto *t, struct q
     if (!e->data)
         return false;
     if (offset > e->bytes || length > e->bytes - offset) {
-        onnx_fault(m, "tensor '%s' wants bytes %zu to %zu of '%s', which has %zu; the file is cut "
-                      "short or belongs to another model", out->name, offset, offset + length,
-                   location, e->bytes);
+        onnx_fault(m,
+                   "tensor '%s' wants bytes %zu to %zu of '%s', which has %zu; the file is cut "
+                   "short or belongs to another model",
+                   out->name, offset, offset + length, location, e->bytes);
         return false;
     }
     out->data = e->data + offset;
@@ -183,8 +188,10 @@ bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *
 {
     *out = (struct qbc_source){.name = name, .element = (enum qbc_element)t->data_type};
     if (!qbc_element_bytes(out->element)) {
-        onnx_fault(m, "tensor '%s' has elements of type %d, which is not supported; export with "
-                      "float, integer or bool tensors", name, t->data_type);
+        onnx_fault(m,
+                   "tensor '%s' has elements of type %d, which is not supported; export with "
+                   "float, integer or bool tensors",
+                   name, t->data_type);
         return false;
     }
     if (!dims_of(m, t, out))
@@ -198,8 +205,8 @@ bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *
 
 MlirAttribute onnx_tensor_attribute(struct import *m, const struct qbc_source *source)
 {
-    MlirType type = qbc_tensor(m->q, qbc_element_type(m->q, source->element), source->rank,
-                               source->dims);
+    MlirType type =
+        qbc_tensor(m->q, qbc_element_type(m->q, source->element), source->rank, source->dims);
     static const char none;
     const void *data = source->bytes ? source->data : &none;
     if (source->element != QBC_BOOL)

@@ -14,8 +14,8 @@
 #include <string.h>
 
 enum {
-    DEEPEST = 40,      /* messages in messages; a subgraph costs three levels */
-    LENGTH_BYTES = 5,  /* room for a length that is known later */
+    DEEPEST = 40,     /* messages in messages; a subgraph costs three levels */
+    LENGTH_BYTES = 5, /* room for a length that is known later */
     TENSOR_SEGMENT = 3,
     TENSOR_RAW_DATA = 9
 };
@@ -109,8 +109,7 @@ static bool write_segment(struct walk *w, size_t begin, size_t end)
     bool good = write_varint(&inner, 1 << 3) && write_varint(&inner, begin) &&
                 write_varint(&inner, 2 << 3) && write_varint(&inner, end) &&
                 write_varint(w, TENSOR_SEGMENT << 3 | WIRE_BYTES) &&
-                write_varint(w, inner.out.bytes) &&
-                write_bytes(w, inner.out.data, inner.out.bytes);
+                write_varint(w, inner.out.bytes) && write_bytes(w, inner.out.data, inner.out.bytes);
     free(inner.out.data);
     return good;
 }

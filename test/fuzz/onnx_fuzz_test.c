@@ -1,9 +1,9 @@
 /* onnx_fuzz_test: a damaged model gives errors or a module, never a crash, a hang or a GiB.
  *
- * A small model with a little of everything (inputs/small.txt) is changed in hundreds of ways: bytes
- * replaced, bits turned, ranges cut out, doubled or swapped, the end cut off. Each is imported; what
- * comes through is evaluated for two lengths and goes through fold-shapes, with whatever sizes and
- * indices the damage has put there.
+ * A small model with a little of everything (inputs/small.txt) is changed in hundreds of ways:
+ * bytes replaced, bits turned, ranges cut out, doubled or swapped, the end cut off. Each is
+ * imported; what comes through is evaluated for two lengths and goes through fold-shapes, with
+ * whatever sizes and indices the damage has put there.
  *
  *   onnx_fuzz_test [ROUNDS [SEED [MODEL.onnx]]]
  *
@@ -103,7 +103,8 @@ static void evaluate_all(struct qbc *q, MlirOperation func, int64_t tokens, int6
     for (size_t i = 0; i < ops.n; ++i)
         for (intptr_t k = 0; k < mlirOperationGetNumResults(ops.op[i]); ++k) {
             const struct qbc_array *a = qbc_evaluate(e, mlirOperationGetResult(ops.op[i], k));
-            CHECK(!a || !a->known || a->n == 0 || (a->f ? a->f[a->n - 1] != 12345.0f : a->i != NULL),
+            CHECK(!a || !a->known || a->n == 0 ||
+                      (a->f ? a->f[a->n - 1] != 12345.0f : a->i != NULL),
                   "%s: known, but without numbers", qbc_op_name(ops.op[i]));
             CHECK(a || *qbc_evaluation_problem(e, NULL), "a failure without a reason");
         }

@@ -1,7 +1,8 @@
 /* import_dump: what the front end makes of a model.
  *
  *   import_dump MODEL.onnx          level-0 IR
- *   import_dump MODEL.onnx T P [N]  every value's shape, and its first N (12) numbers where it has some
+ *   import_dump MODEL.onnx T P [N]  every value's shape, and its first N (12) numbers where it has
+ * some
  */
 #include "evaluate.h"
 #include "import.h"
