@@ -70,7 +70,7 @@ speak() {
 
 demo() {
     install_packages "${build_packages[@]}"
-    build release build
+    build release build qbc qbc-opt qbrun
     speak
 }
 
