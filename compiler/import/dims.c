@@ -10,6 +10,12 @@
 #include <ctype.h>
 #include <string.h>
 
+/* A dimension about which the file says nothing is equal to no other. */
+static const char *unnamed(struct import *m, const char *tensor, size_t i)
+{
+    return qbc_text(m->q, "%s#%zu", tensor, i);
+}
+
 bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, struct interface *out)
 {
     const Onnx__TypeProto *type = info->type;
@@ -39,7 +45,9 @@ bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, str
         bool number = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
         bool name = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
         out->size[i] = number && dim->dim_value >= 0 ? dim->dim_value : QBC_ANY;
-        out->symbol[i] = name && dim->dim_param ? dim->dim_param : "";
+        out->symbol[i] = number                                      ? ""
+                         : name && dim->dim_param && *dim->dim_param ? dim->dim_param
+                                                                     : unnamed(m, info->name, i);
         if (number && dim->dim_value < 0)
             onnx_fault(m, "dimension %zu of '%s' is %lld, which is negative", i, info->name,
                        (long long)dim->dim_value);
@@ -128,66 +136,101 @@ static void learn_from_sum(struct import *m, const char *symbol)
         learn(m, right, "P");
 }
 
+/* Tokens of a call: "T", or the number that the file fixes. */
+static const char *call_size(struct import *m)
+{
+    const struct interface *tokens = onnx_tokens_of(m);
+    return tokens && tokens->rank == 2 ? meaning(m, tokens->size[1], tokens->symbol[1]) : "T";
+}
+
+/* A cache whose continuation is a Concat with it grows along the axis. */
+static void learn_from_concat(struct import *m, const struct interface *past,
+                              const struct interface *present)
+{
+    const struct value *value = onnx_names_get(m->values, present->name);
+    if (value->kind != VALUE_NODE)
+        return;
+    const Onnx__NodeProto *node = m->graph->node[value->index];
+    const Onnx__AttributeProto *axis = onnx_attribute_find(node, "axis");
+    int64_t d = axis ? axis->i : 0;
+    d = d < 0 ? d + (int64_t)past->rank : d;
+    if (strcmp(node->op_type, "Concat") || d < 1 || d >= (int64_t)past->rank)
+        return;
+    for (size_t k = 0; k < node->n_input; ++k)
+        if (!strcmp(node->input[k], past->name))
+            learn(m, past->symbol[d], "P");
+}
+
 /* A cache and its continuation: they differ where it grows. */
 static void learn_from_growth(struct import *m, const struct interface *past,
-                              const struct interface *present)
+                              const struct interface *present, const char *total)
 {
     if (past->rank != present->rank)
         return;
-    learn(m, past->rank ? past->symbol[0] : "", "1");
-    learn(m, past->rank ? present->symbol[0] : "", "1");
     for (size_t d = 1; d < past->rank; ++d) {
         const char *before = past->symbol[d], *after = present->symbol[d];
-        if (!*before || !*after || !strcmp(before, after) || is_number(before))
+        bool says_something = *before && *after && !strchr(before, '#') && !strchr(after, '#');
+        if (!says_something || !strcmp(before, after) || is_number(before))
             continue;
         if (strchr(after, '+') && !strstr(after, before))
             continue; /* not a sum with this name */
         learn(m, before, "P");
-        learn(m, after, "P + T");
+        learn(m, after, total);
     }
 }
 
-static bool any_past(const struct import *m)
+/* `size` is what the last dimension of a matrix [batch, size] stands for. */
+static void learn_matrix(struct import *m, const struct interface *x, const char *size)
 {
-    for (size_t i = 0; i < m->n_in; ++i)
-        if (!strcmp(m->in[i].role, "past"))
-            return true;
-    return false;
+    if (x->rank != 2)
+        return;
+    learn(m, x->symbol[0], "1");
+    learn(m, x->symbol[1], size);
+}
+
+static void learn_past(struct import *m, const struct interface *past)
+{
+    if (past->rank)
+        learn(m, past->symbol[0], "1");
+    for (size_t d = 1; d < past->rank; ++d)
+        if (strstr(past->symbol[d], "past") && !strchr(past->symbol[d], '#'))
+            learn(m, past->symbol[d], "P");
 }
 
 static void learn_from_roles(struct import *m)
 {
-    for (size_t i = 0; i < m->n_out; ++i)
-        if (m->out[i].past >= 0)
-            learn_from_growth(m, &m->in[m->out[i].past], &m->out[i]);
-    for (size_t i = 0; i < m->n_in; ++i) {
-        const struct interface *in = &m->in[i];
-        for (size_t d = 0; d < in->rank; ++d)
-            learn_from_sum(m, in->symbol[d]);
-        if (!strcmp(in->role, "past") && in->rank)
-            learn(m, in->symbol[0], "1");
-        for (size_t d = 0; d < in->rank && !strcmp(in->role, "past"); ++d)
-            if (strstr(in->symbol[d], "past"))
-                learn(m, in->symbol[d], "P");
-        if (!strcmp(in->role, "mask") && in->rank == 2) {
-            learn(m, in->symbol[0], "1");
-            learn(m, in->symbol[1], any_past(m) ? "P + T" : "T");
-        }
-        if (!strcmp(in->role, "positions") && in->rank == 2) {
-            learn(m, in->symbol[0], "1");
-            learn(m, in->symbol[1], "T");
-        }
+    const char *call = call_size(m), *total = qbc_text(m->q, "P + %s", call);
+    bool any_past = false;
+    for (size_t i = 0; i < m->n_out; ++i) {
+        if (m->out[i].past < 0)
+            continue;
+        learn_from_growth(m, &m->in[m->out[i].past], &m->out[i], total);
+        learn_from_concat(m, &m->in[m->out[i].past], &m->out[i]);
     }
+    for (size_t i = 0; i < m->n_in; ++i) {
+        for (size_t d = 0; d < m->in[i].rank; ++d)
+            learn_from_sum(m, m->in[i].symbol[d]);
+        if (!strcmp(m->in[i].role, "past"))
+            learn_past(m, &m->in[i]);
+        any_past = any_past || !strcmp(m->in[i].role, "past");
+    }
+    for (size_t i = 0; i < m->n_in; ++i)
+        if (!strcmp(m->in[i].role, "mask"))
+            learn_matrix(m, &m->in[i], any_past ? total : call);
+        else if (!strcmp(m->in[i].role, "positions"))
+            learn_matrix(m, &m->in[i], call);
+    for (size_t i = 0; i < m->n_out; ++i)
+        if (m->out[i].rank && !strchr(m->out[i].symbol[0], '+'))
+            learn(m, m->out[i].symbol[0], "1");
 }
 
 void onnx_find_dims(struct import *m)
 {
     const struct interface *tokens = onnx_tokens_of(m);
-    if (tokens && tokens->rank == 2) {
-        learn(m, tokens->symbol[0], "1");
-        learn(m, tokens->symbol[1], "T");
+    if (tokens) {
+        learn_matrix(m, tokens, "T");
+        learn_from_roles(m);
     }
-    learn_from_roles(m);
     for (size_t i = 0; i < m->n_in + m->n_out; ++i) {
         struct interface *x = i < m->n_in ? &m->in[i] : &m->out[i - m->n_in];
         for (size_t d = 0; d < x->rank; ++d)

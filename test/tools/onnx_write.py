@@ -2,7 +2,7 @@
 """onnx_write.py MODEL.txt MODEL.onnx: an ONNX file from a few lines of text, also one that no exporter would write.
 
     opset 18                                   opset com.microsoft 1
-    input x f32 1 T                            dims are numbers, names (:16 is a name), or `none` for no shape
+    input x f32 1 T                            dims are numbers, names (:16 is a name), ? for nothing; `none`: no shape
     value h f32 1 4        output y f32 1 T
     weight w f32 2,2 raw 1 2 3 4               or `list`: in float_data, int32_data, ...; `zeros`: raw, as many as it takes
     weight w f32 2,2 external FILE OFFSET LENGTH
@@ -81,7 +81,10 @@ def dims_of(text):
 
 
 def value_info(name, kind, *dims):
-    shape = b"".join(field(1, field(1, int(d)) if re.fullmatch(r"-?\d+", d) else field(2, d.lstrip(":"))) for d in dims)
+    def dim(d):
+        return b"" if d == "?" else field(1, int(d)) if re.fullmatch(r"-?\d+", d) else field(2, d.lstrip(":"))
+
+    shape = b"".join(field(1, dim(d)) for d in dims)
     tensor_type = field(1, TYPES[kind]) + (field(2, shape) if dims != ("none",) else b"")
     return field(1, name) + field(2, field(1, tensor_type))
 
