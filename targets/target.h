@@ -23,13 +23,17 @@ struct qbc_tile {
     int code_bits; /* widest weight code that this row takes */
     int m, n;      /* tokens and rows of weights held in registers */
     enum qbc_kind kind;
-    /* QBC_KIND_DOT4. Either `dot` adds products of 4 unsigned by 4 signed bytes to each lane
-     * exactly, or `widen` is set and `dot` gives saturating 16-bit sums of 2 products, which
-     * `widen` (with ones) adds pairwise into 32 bits. `sign` copies the sign of the weights to the
-     * activations where unsigned codes would saturate; `abs` is the generic one. */
+    /* QBC_KIND_DOT4, one of
+     *   dot          adds products of 4 unsigned by 4 signed bytes to each lane exactly
+     *   dot, widen   `dot` gives saturating 16-bit sums of 2 products, which `widen` (with ones) adds
+     *                pairwise into 32 bits. `sign` copies the sign of the weights to the activations where
+     *                unsigned codes would saturate; `abs` is the generic one.
+     *   dot, widen, fold   signed bytes, 8 at a time: `dot` gives 8 products of 16 bits, `widen` the 4 sums of
+     *                neighbours in 32 bits, `fold` 4 sums of neighbours of two vectors of these */
     const char *dot;
     const char *widen;
     const char *sign;
+    const char *fold;
     bool dot_signed; /* `dot` takes both operands signed */
 };
 

@@ -160,7 +160,18 @@ static MlirAttribute parse(struct qbc_kernel *k, const char *text)
     return mlirAttributeParseGet(k->q->mlir, qbc_str(text));
 }
 
-static MlirValue part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n)
+MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane)
+{
+    MlirType type = mlirValueGetType(vector);
+    int64_t n = mlirShapedTypeGetDimSize(type, 0), *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
+    for (int64_t i = 0; i < n; ++i)
+        lanes[i] = lane;
+    struct qbc_attr attrs[] = {{"mask", mlirDenseI64ArrayGet(k->q->mlir, (intptr_t)n, lanes)}, {0}};
+    MlirValue operands[] = {vector, vector};
+    return mlirOperationGetResult(qbc_make(&k->b, "vector.shuffle", type, attrs, 2, operands), 0);
+}
+
+MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n)
 {
     struct qbc_attr attrs[] = {
         {"offsets", parse(k, qbc_text(k->q, "[%ld]", (long)from))},
@@ -173,13 +184,30 @@ static MlirValue part(struct qbc_kernel *k, MlirValue vector, int64_t from, int6
         qbc_make(&k->b, "vector.extract_strided_slice", type, attrs, 1, &vector), 0);
 }
 
+MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts)
+{
+    int64_t lanes = mlirShapedTypeGetDimSize(mlirValueGetType(parts[0]), 0);
+    MlirType type = k_vec(k, (int64_t)n * lanes, element_of(mlirValueGetType(parts[0])));
+    MlirValue all = k_int_of(k, type, 0);
+    for (size_t i = 0; i < n; ++i) {
+        struct qbc_attr attrs[] = {
+            {"offsets", parse(k, qbc_text(k->q, "[%ld]", (long)((int64_t)i * lanes)))},
+            {"strides", parse(k, "[1]")},
+            {0},
+        };
+        all = mlirOperationGetResult(qbc_make(&k->b, "vector.insert_strided_slice", type, attrs, 2,
+                                              (MlirValue[]){parts[i], all}), 0);
+    }
+    return all;
+}
+
 /* Upstream's reductions of floats go lane by lane, to keep an order that nobody asked for. Halves are
  * combined instead, in an order that is the same for every machine. */
 static MlirValue reduce_floats(struct qbc_kernel *k, const char *kind, MlirValue vector)
 {
     int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
     for (; n % 2 == 0; n /= 2) {
-        MlirValue low = part(k, vector, 0, n / 2), high = part(k, vector, n / 2, n / 2);
+        MlirValue low = k_part(k, vector, 0, n / 2), high = k_part(k, vector, n / 2, n / 2);
         vector = strcmp(kind, "add") ? k_fmax(k, low, high) : k_fadd(k, low, high);
     }
     return k_extract(k, vector, 0);

@@ -94,6 +94,9 @@ MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n);
 MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);
 /* "add", "maxsi"; floats: "add", "maxnumf" (NaN when some are), 2^i lanes */
 MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector);
+MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane); /* that lane in all lanes */
+MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n); /* lanes from .. */
+MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts);          /* n equal ones, of integers */
 MlirValue k_select(struct qbc_kernel *k, MlirValue which, MlirValue a, MlirValue b);
 enum qbc_compare { QBC_EQ = 0, QBC_LT = 2, QBC_LE = 3, QBC_GT = 4, QBC_GE = 5 }; /* signed */
 MlirValue k_cmp(struct qbc_kernel *k, enum qbc_compare how, MlirValue a, MlirValue b);

@@ -4,8 +4,8 @@
  * Unsigned codes u stand for u - bias; starting the sum at -bias * sum(x) makes up for it, and the
  * quantizer left that number (or minus the sum, to be multiplied) in the record.
  *
- * Where `dot` gives 16-bit sums of two products (tile.widen), as many chunks are added up in
- * 16 bits as the format's largest code allows, then widened.
+ * Where `dot` gives 16 bits (tile.widen), sums of two products or single ones, as many chunks are added up in 16 bits
+ * as the format's largest code allows, then widened.
  */
 #include "linear.h"
 
@@ -14,9 +14,21 @@ static MlirType bytes_type(struct qbc_linear *l)
     return k_vec(l->k, l->layout.vector_bytes, l->k->i8);
 }
 
+/* Where pieces are multiplied: four chunks' codes in one register, of which the chunk's own are spread. LLVM makes
+ * smull2 of the halves of two such registers. */
+static MlirValue activation_lane(struct qbc_linear *l, MlirValue record, int chunk)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue at = k_at_i(k, record, QBC_ACT_CODES + 4 * (chunk & -4));
+    MlirValue codes = k_load(k, k_vec(k, 4, k->i32), at, 4);
+    return k_bitcast(k, k_spread(k, codes, chunk % 4), k_vec(k, 16, k->i8));
+}
+
 static MlirValue activation(struct qbc_linear *l, MlirValue record, int chunk)
 {
     struct qbc_kernel *k = l->k;
+    if (l->tile->fold)
+        return activation_lane(l, record, chunk);
     MlirValue four = k_load(k, k->i32, k_at_i(k, record, QBC_ACT_CODES + 4 * chunk), 4);
     return k_bitcast(k, k_splat(k, four, l->packing.rows), bytes_type(l));
 }
@@ -55,34 +67,69 @@ static void move_sign(struct qbc_linear *l, MlirValue *codes, MlirValue *act)
     *codes = k_op1(k, "math.absi", *codes);
 }
 
-/* 16-bit sums of pairs, as many as fit, then 32 bits. pending: how many are in `pairs`. */
-struct pairs {
-    MlirValue sum;
-    int pending;
+/* --- sums in 16 bits, as many as fit, then 32 */
+
+enum { MOST_PIECES = 8, PIECE = 8 }; /* bytes, where a vector is worked on piece by piece (tile.fold) */
+
+struct narrow {
+    int pending;                 /* how many chunks are in `sum` */
+    MlirValue sum[MOST_PIECES];  /* i16 */
+    MlirValue wide[MOST_PIECES]; /* tile.fold: i32 [4], null at first */
 };
 
-static MlirValue widen(struct qbc_linear *l, MlirValue sum, struct pairs *p)
+static int pieces(const struct qbc_linear *l)
 {
-    struct qbc_kernel *k = l->k;
-    MlirType type = k_vec(k, l->packing.rows * 2, k->i16);
-    MlirValue operands[] = {p->sum, k_int_of(k, type, 1)};
-    p->pending = 0;
-    return k_add(k, sum, k_intrinsic(k, l->tile->widen, mlirValueGetType(sum), 2, operands));
+    return l->tile->fold ? l->layout.vector_bytes / PIECE : 1;
 }
 
-static MlirValue dot_pairs(struct qbc_linear *l, MlirValue sum, MlirValue codes, MlirValue act,
-                           struct pairs *p)
+static MlirValue widen(struct qbc_linear *l, MlirValue sum, struct narrow *s)
 {
     struct qbc_kernel *k = l->k;
-    MlirType type = k_vec(k, l->packing.rows * 2, k->i16);
-    int largest = l->packing.is_signed ? 127 : l->format->high;
-    if (l->packing.is_signed)
+    MlirType ones = k_vec(k, l->packing.rows * 2, k->i16), four = k_vec(k, PIECE / 2, k->i32);
+    s->pending = 0;
+    if (!l->tile->fold) {
+        MlirValue operands[] = {s->sum[0], k_int_of(k, ones, 1)};
+        return k_add(k, sum, k_intrinsic(k, l->tile->widen, mlirValueGetType(sum), 2, operands));
+    }
+    for (int i = 0; i < pieces(l); ++i) {
+        MlirValue pairs = k_intrinsic(k, l->tile->widen, four, 1, &s->sum[i]);
+        s->wide[i] = mlirValueIsNull(s->wide[i]) ? pairs : k_add(k, s->wide[i], pairs);
+    }
+    return sum;
+}
+
+/* Two lanes of `wide` make a row: two pieces make four rows. */
+static MlirValue fold(struct qbc_linear *l, MlirValue sum, const struct narrow *s)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue rows[MOST_PIECES / 2];
+    for (int i = 0; i < pieces(l) / 2; ++i)
+        rows[i] = k_intrinsic(k, l->tile->fold, mlirValueGetType(s->wide[0]), 2, &s->wide[2 * i]);
+    return k_add(k, sum, k_join(k, (size_t)pieces(l) / 2, rows));
+}
+
+static MlirValue products(struct qbc_linear *l, MlirValue codes, MlirValue act, int piece)
+{
+    struct qbc_kernel *k = l->k;
+    if (l->tile->fold) {
+        codes = k_part(k, codes, (int64_t)piece * PIECE, PIECE);
+        act = k_part(k, act, (int64_t)piece % 2 * PIECE, PIECE);
+    } else if (l->packing.is_signed) {
         move_sign(l, &codes, &act);
-    MlirValue operands[] = {codes, act};
-    MlirValue two = k_intrinsic(k, l->tile->dot, type, 2, operands);
-    p->sum = p->pending ? k_add(k, p->sum, two) : two;
-    ++p->pending;
-    return (p->pending + 1) * 2 * 127 * largest > INT16_MAX ? widen(l, sum, p) : sum;
+    }
+    MlirType type = k_vec(k, l->tile->fold ? PIECE : l->packing.rows * 2, k->i16);
+    return k_intrinsic(k, l->tile->dot, type, 2, (MlirValue[]){codes, act});
+}
+
+static MlirValue dot_narrow(struct qbc_linear *l, MlirValue sum, MlirValue codes, MlirValue act, struct narrow *s)
+{
+    int largest = l->packing.is_signed ? 127 : l->format->high, in_lane = l->tile->fold ? 1 : 2;
+    for (int i = 0; i < pieces(l); ++i) {
+        MlirValue more = products(l, codes, act, i);
+        s->sum[i] = s->pending ? k_add(l->k, s->sum[i], more) : more;
+    }
+    ++s->pending;
+    return (s->pending + 1) * in_lane * 127 * largest > INT16_MAX ? widen(l, sum, s) : sum;
 }
 
 void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
@@ -90,20 +137,22 @@ void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirVal
 {
     struct qbc_kernel *k = l->k;
     MlirValue sums[QBC_MOST_TOKENS];
-    struct pairs pairs[QBC_MOST_TOKENS] = {{{NULL}, 0}};
+    struct narrow narrow[QBC_MOST_TOKENS] = {{0}};
     for (int j = 0; j < m; ++j)
         sums[j] = start(l, act[j]);
     for (int c = 0; c < chunks; ++c) {
         MlirValue codes = qbc_unpack_chunk(k, &l->layout, group, l->layout.vector_bytes, first + c);
         for (int j = 0; j < m; ++j) {
             MlirValue x = activation(l, act[j], c);
-            sums[j] = l->tile->widen ? dot_pairs(l, sums[j], codes, x, &pairs[j])
+            sums[j] = l->tile->widen ? dot_narrow(l, sums[j], codes, x, &narrow[j])
                                      : dot_exact(l, sums[j], codes, x);
         }
     }
     for (int j = 0; j < m; ++j) {
-        if (pairs[j].pending)
-            sums[j] = widen(l, sums[j], &pairs[j]);
+        if (narrow[j].pending)
+            sums[j] = widen(l, sums[j], &narrow[j]);
+        if (l->tile->fold)
+            sums[j] = fold(l, sums[j], &narrow[j]);
         out[j] = k_cast(k, "arith.sitofp", sums[j], k->f32);
     }
 }

@@ -22,7 +22,8 @@
 // RUN: %{loop} -target=icelake-server -quant=f16 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT,HALF
 // RUN: %{loop} -target=armv8 -quant=f32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM
 // RUN: %{loop} -target=armv8 -quant=f16 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM,ARM-HALF
-// RUN: %{loop} -target=armv8 -quant=i4g32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s --check-prefixes=ARM
+// RUN: %{loop} -target=armv8 -quant=i4g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{not} --implicit-check-not=ucvtf --check-prefixes=ARM-CODES,ARM-NIBBLES
+// RUN: %{loop} -target=armv8 -quant=i8g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{not} --implicit-check-not=ucvtf --check-prefixes=ARM-CODES
 //
 // And for many tokens: each block of weights is unpacked once for all of them, without spilling.
 // RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_[0-9]*' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=TOKENS
@@ -53,6 +54,11 @@
 // ARM: fmla v{{[0-9]+}}.4s
 // ARM-HALF: per fmla: 0.5000 fcvtl{{$}}
 // ARM-HALF: per fmla: 0.5000 fcvtl2
+//
+// Both halves of a register at once: 32 products of eight bytes are 32 columns of eight rows, whose sums are two registers.
+// ARM-CODES: smlal2 v{{[0-9]+}}.8h
+// ARM-CODES: per {{.*}}: 0.0625 scvtf
+// ARM-NIBBLES: per {{.*}}: 0.2500 ushr
 //
 // The first loop is for eight tokens.
 // TOKENS: vpdpbusd {{.*}}{1to16}
