@@ -19,12 +19,14 @@ BUILT = ("qbc", "qbrun", "qbm_dump", "format_test", "packing_test", "target_test
 
 
 def copy_tree(to):
-    """What is tracked, as it stands in the working tree."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=oracle.SOURCE, check=True, capture_output=True).stdout
-    for name in names.decode().split("\0"):
+    """What a build needs, as it stands in the working tree. Not by git: there need be none, nor a repository."""
+    ignored = shutil.ignore_patterns("__pycache__", "models")
+    for name in ("CMakeLists.txt", "compiler", "dialects", "passes", "runtime", "targets", "test"):
         source = oracle.SOURCE / name
-        if name and source.is_file() and not name.startswith("test/models/"):
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, to / name, ignore=ignored)
+        else:
+            to.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, to / name)
 
 

@@ -194,7 +194,7 @@ def test_lies(work):
     """Bytes changed at random in a model's skeleton: an error or a run, never a crash, and never a partial file."""
     whole = bytearray(tiny_model(vocab=4, width=4))
     numbers = np.random.default_rng(2)
-    for i in range(200):
+    for i in range(120):
         data = bytearray(whole)
         for at in numbers.integers(0, len(data), 1 + i % 3):
             data[at] = numbers.integers(0, 256)
@@ -292,21 +292,28 @@ def on_a_terminal(command, work):
     return text.decode(), p.wait()
 
 
-def test_progress(work):
+def test_terminal(work):
     command = slow_model(work)
-    text, status = on_a_terminal(command, work)
+    try:
+        text, status = on_a_terminal(command, work)
+    except OSError as why:
+        print(f"no terminals here: {why}")
+        return
     check(status == 0 and "\r" in text and "/" in text, f"a progress line on a terminal: {text!r}")
     check(text.endswith("\r\x1b[K"), f"the progress line is gone at the end: {text[-40:]!r}")
     text, status = on_a_terminal([*command, "-q"], work)
     check(status == 0 and not text, f"none with -q: {text!r}")
-    (work / "model.onnx").write_bytes(tiny_model())
-    quick = subprocess.run(command, cwd=work, capture_output=True, text=True)
-    check(quick.returncode == 0 and not quick.stderr and not quick.stdout, f"silence where there is no terminal: {quick.stderr!r}")
+
+
+def test_silence(work):
+    """Without a terminal, however long it takes."""
+    done = run(*slow_model(work), cwd=work)
+    check(not done.stderr and not done.stdout, f"silence where there is no terminal: {done.stderr!r}")
 
 
 def main():
     test_help()
-    for test in (test_options, test_qbc_opt, test_operations, test_tensors, test_numbers, test_files, test_lies, test_output, test_full_disk, test_interrupted, test_progress):
+    for test in (test_options, test_qbc_opt, test_operations, test_tensors, test_numbers, test_files, test_lies, test_output, test_full_disk, test_interrupted, test_terminal, test_silence):
         start = time.time()
         with tempfile.TemporaryDirectory() as folder:
             test(pathlib.Path(folder))
