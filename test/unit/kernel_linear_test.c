@@ -126,11 +126,17 @@ static void add_runs(struct lab *lab)
     }
 }
 
-/* Products of products of the same height: every thread reads what all of them wrote. */
+/* Products of products of the same height, with no quantize between them: every thread reads what all of them
+ * wrote. */
+static int chain_length(const struct qbc_format *f)
+{
+    return f->codebook == QBC_CODE_FLOAT ? 3 : 0;
+}
+
 static void add_chain(struct lab *lab, const struct qbc_format *f, uint64_t *seed)
 {
     const char *from = "x256";
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < chain_length(f); ++i) {
         const char *name = qbc_text(lab->q, "chain%d", i);
         add_linear(lab, name, from, f, 256, 256, seed);
         from = name;
@@ -192,9 +198,9 @@ static void check_product(struct lab *lab, const char *name, bool is_result)
     }
 }
 
-static void check_chain(struct lab *lab)
+static void check_chain(struct lab *lab, const struct qbc_format *f)
 {
-    for (int i = 1; i < 3; ++i) {
+    for (int i = 1; i < chain_length(f); ++i) {
         struct product p = {&lab_tensor(lab, qbc_text(lab->q, "wchain%d", i))->blocks, "chain"};
         for (size_t run = 0; run < lab->job.runs; ++run)
             for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
@@ -237,7 +243,7 @@ static void all_sizes(struct qbc *q, const struct lab_machine *machine, const st
             if (is_tried(i, j))
                 check_product(&lab, name_of(&lab, widths[j], depths[i]), false);
     if (good) {
-        check_chain(&lab);
+        check_chain(&lab, f);
         check_product(&lab, "last", true);
     }
     lab_end(&lab);

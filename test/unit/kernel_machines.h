@@ -86,8 +86,8 @@ static inline bool lab_find_machine(struct qbc *q, const char *triple, const cha
 static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab_machine *m)
 {
     static const struct qbc_tile tiles[] = {
-        {32, 32, 1, 8, QBC_KIND_FMA}, {32, 32, 3, 8, QBC_KIND_FMA}, {8, 8, 1, 8, QBC_KIND_FMA},
-        {8, 8, 5, 8, QBC_KIND_FMA},   {0},
+        {32, 32, 1, 8, QBC_KIND_FMA}, {32, 32, 5, 8, QBC_KIND_FMA}, {8, 8, 1, 8, QBC_KIND_FMA},
+        {8, 8, 3, 8, QBC_KIND_FMA},   {0},
     };
     struct qbc_target *t = qbc_alloc(q, sizeof *t);
     *t = *qbc_target_at(0);
