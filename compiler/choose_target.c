@@ -11,8 +11,9 @@ bool qbc_choose_target(struct qbc *q)
     const char *names[128], *name = q->options.target;
     size_t n = 0;
     if (!strcmp(name, "native")) {
-        char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures();
-        q->target = qbc_target_native(triple, features);
+        char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures(), *cpu = LLVMGetHostCPUName();
+        q->target = qbc_target_native(triple, features, cpu);
+        LLVMDisposeMessage(cpu);
         LLVMDisposeMessage(triple);
         LLVMDisposeMessage(features);
         if (!q->target)

@@ -2,7 +2,7 @@
 #ifndef QBC_PIPELINE_H
 #define QBC_PIPELINE_H
 
-#include "qbc.h"
+#include "base.h"
 
 struct qbc_pass {
     const char *name;  /* "fuse_dequant", as the file */

@@ -11,7 +11,7 @@ irdl.dialect @qb {
 
   // --- L1: what the nodes mean
 
-  // {name, source, offset, strides, block, role}: a view of a stored tensor (base/qbc.h, struct
+  // {name, source, offset, strides, block, role}: a view of a stored tensor (base/base.h, struct
   // qbc_view). Roles: passes/name_blocks.c.
   // With {format} and a tensor of blocks: the same, quantized.
   irdl.operation @weight {

@@ -12,7 +12,7 @@
  * keeps    vectors and other weights (they are f32), and weights that came as blocks
  */
 #include "format.h"
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/BuiltinTypes.h>
 #include <regex.h>

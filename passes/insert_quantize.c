@@ -12,7 +12,7 @@
  * keeps    linears of dense weights, and what is quantized already
  */
 #include "format.h"
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/BuiltinTypes.h>
 

@@ -2,7 +2,7 @@
 #ifndef QBC_PASSES_H
 #define QBC_PASSES_H
 
-#include "qbc.h"
+#include "base.h"
 
 #define PASS(name, level, about) void qbc_pass_##name(struct qbc *q, MlirOperation module);
 #include "passes.def"

@@ -51,13 +51,20 @@ static bool all_listed(const char *host, const char *wanted)
     return true;
 }
 
-const struct qbc_target *qbc_target_native(const char *triple, const char *host_features)
+/* Of rows with the same features the one scheduled for this CPU is better, else the first. */
+static bool better(const struct qbc_target *t, const struct qbc_target *than, const char *cpu)
+{
+    bool same = than && !strcmp(t->features, than->features);
+    return !same || (t->tune && !strcmp(t->tune, cpu));
+}
+
+const struct qbc_target *qbc_target_native(const char *triple, const char *features, const char *cpu)
 {
     const struct qbc_target *best = NULL;
     size_t arch = strcspn(triple, "-");
     for (size_t i = 0; i < N_TARGETS; ++i)
-        if (!strncmp(targets[i]->triple, triple, arch + 1) &&
-            all_listed(host_features, targets[i]->features))
+        if (!strncmp(targets[i]->triple, triple, arch + 1) && all_listed(features, targets[i]->features) &&
+            better(targets[i], best, cpu))
             best = targets[i];
     return best;
 }

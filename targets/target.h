@@ -16,6 +16,8 @@
 enum qbc_kind {
     QBC_KIND_FMA,  /* float multiply-add, codes converted in registers; packing depth 1 */
     QBC_KIND_DOT4, /* integer dot of 4 bytes into each 32-bit lane; packing depth 4 */
+    QBC_KIND_MMLA, /* 2 x 8 by 8 x 2 bytes into 4 lanes; packing depth 8: a vector has 2 rows x 8 k */
+    QBC_KIND_AXPY, /* scalar times vector of any length: one k of a panel's rows; packing depth 1 */
 };
 
 struct qbc_tile {
@@ -41,10 +43,12 @@ struct qbc_target {
     const char *name;
     const char *about;  /* one line for --list-targets */
     const char *triple;
-    const char *cpu;      /* LLVM's -mcpu */
+    const char *cpu;      /* LLVM's -mcpu: what code may use, beside `features` */
+    const char *tune;     /* LLVM's -mtune: whose pipeline code is scheduled for; NULL: cpu's */
     const char *features; /* LLVM's -mattr: "+avx2,+fma"; also what the artifact requires */
     int machine;          /* e_machine of the ELF image */
-    int vector_bits;
+    int vector_bits; /* of a register; the least, where `scalable` */
+    bool scalable;   /* vectors may be longer than that, and code finds out how long */
     int vector_regs;
     int l1_bytes, l2_bytes;
     const struct qbc_tile *tiles; /* ends with {0} */
@@ -57,9 +61,9 @@ struct qbc_target {
 
 const struct qbc_target *qbc_target_find(const char *name);
 const struct qbc_target *qbc_target_at(size_t i); /* NULL: past the end */
-/* The last target of this triple's architecture whose features are all in `host_features`
- * ("+avx2,+fma,..."); NULL when none fits. */
-const struct qbc_target *qbc_target_native(const char *triple, const char *host_features);
+/* The last target of this triple's architecture whose features are all in `features` (the host's:
+ * "+avx2,+fma,..."), scheduled for `cpu` (LLVM's name) where there is one; NULL when none fits. */
+const struct qbc_target *qbc_target_native(const char *triple, const char *features, const char *cpu);
 /* The last tile that takes these bits and at most `tokens` tokens; never NULL for act_bits 32. */
 const struct qbc_tile *qbc_target_tile(const struct qbc_target *t, int act_bits, int code_bits,
                                        int tokens);

@@ -2,7 +2,7 @@
  *
  * Blocks grow by doubling from 64 KiB; a request larger than that gets a block of its own.
  */
-#include "qbc.h"
+#include "base.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* build: making operations at a place. */
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/BuiltinAttributes.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* context: the MLIR context, with upstream's dialects and ours (dialects/qb.irdl.mlir). */
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/Dialect/IRDL.h>
 #include <mlir-c/RegisterEverything.h>

@@ -6,7 +6,7 @@
  * way. Locations are file:line:column for parsed text and "file:node" for imported nodes
  * (a NameLoc around the file's location).
  */
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/Diagnostics.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* element: ONNX's element types and MLIR's. Unsigned types keep their sign in MLIR (ui8). */
-#include "qbc.h"
+#include "base.h"
 
 #include <mlir-c/BuiltinTypes.h>
 

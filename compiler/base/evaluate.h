@@ -26,7 +26,7 @@
 #ifndef QBC_EVALUATE_H
 #define QBC_EVALUATE_H
 
-#include "qbc.h"
+#include "base.h"
 
 struct qbc_array {
     enum qbc_element element; /* QBC_F16, QBC_F64 ...: computed as f32; integers and bool as i64 */

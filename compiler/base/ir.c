@@ -1,5 +1,5 @@
 /* ir: reading and changing operations. The only file that knows how MLIR stores what we ask for. */
-#include "qbc.h"
+#include "base.h"
 #include "format.h"
 
 #include <mlir-c/BuiltinAttributes.h>

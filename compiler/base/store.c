@@ -3,7 +3,7 @@
  * Files are mapped read-only and read in rows; qbc_view_release gives pages back, so that the
  * memory of a compilation is a few tensors and not the model.
  */
-#include "qbc.h"
+#include "base.h"
 
 #include <errno.h>
 #include <fcntl.h>

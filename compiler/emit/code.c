@@ -86,6 +86,8 @@ static void set_attributes(struct qbc *q, LLVMModuleRef code)
         add_attribute(f, "no-builtins", "");
         add_attribute(f, "prefer-vector-width", bits);
         add_attribute(f, "min-legal-vector-width", bits);
+        if (q->target->tune)
+            add_attribute(f, "tune-cpu", q->target->tune);
         add_flag(f, "nounwind");
         if (LLVMGetLinkage(f) != LLVMExternalLinkage)
             add_flag(f, "noinline"); /* a kernel is called once a layer */

@@ -2,7 +2,7 @@
 #ifndef QBC_EMIT_H
 #define QBC_EMIT_H
 
-#include "qbc.h"
+#include "base.h"
 
 #include <llvm-c/Types.h>
 

@@ -3,7 +3,7 @@
 #define QBC_FIT_WEIGHTS_H
 
 #include "packing.h"
-#include "qbc.h"
+#include "base.h"
 
 /* The format of a qb.weight: its block type's, or its attribute's (`format = "f16"`), or f32.
  * NULL after an error: the name is none. */

@@ -6,7 +6,7 @@
 #ifndef QBC_JSON_H
 #define QBC_JSON_H
 
-#include "qbc.h"
+#include "base.h"
 
 #include <cjson/cJSON.h>
 

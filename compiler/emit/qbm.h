@@ -14,7 +14,7 @@
 #define QBC_QBM_H
 
 #include "packing.h"
-#include "qbc.h"
+#include "base.h"
 
 /* Fields mean what the fields of the same name in qbm.fbs mean. Strings may be NULL where the
  * schema does not say `required`. All memory is borrowed until qbc_qbm_begin returns. */

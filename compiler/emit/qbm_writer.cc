@@ -8,7 +8,7 @@
 #include <vector>
 
 extern "C" {
-// qbc.h reaches for MLIR's C headers and C11's bool; the artifact's structs are plain.
+// base.h reaches for MLIR's C headers and C11's bool; the artifact's structs are plain.
 #include "qbm.h"
 #include "checksum.h"
 }

@@ -4,7 +4,7 @@
 #ifndef QBC_TOKENIZER_H
 #define QBC_TOKENIZER_H
 
-#include "qbc.h"
+#include "base.h"
 
 /* Compile `path`. The bytes are deterministic and live in the arena of `q`; the artifact must put
  * them at a multiple of 8. False after an error, which names the component that is not supported

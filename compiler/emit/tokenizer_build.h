@@ -5,7 +5,7 @@
 #define QBC_TOKENIZER_BUILD_H
 
 #include "json.h"
-#include "qbc.h"
+#include "base.h"
 #include "tokenizer.h"
 #include "tokenizer_blob.h"
 

@@ -27,7 +27,7 @@
 #ifndef QBC_IMPORT_H
 #define QBC_IMPORT_H
 
-#include "qbc.h"
+#include "base.h"
 
 /* The module, or null after errors (all of them reported, not just the first). Fills q->store. */
 MlirModule qbc_import_onnx(struct qbc *q, const char *path);

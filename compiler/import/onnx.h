@@ -4,7 +4,7 @@
 #define QBC_IMPORT_ONNX_H
 
 #include "onnx.pb-c.h"
-#include "qbc.h"
+#include "base.h"
 
 struct names; /* names.c */
 

@@ -14,7 +14,7 @@
 #ifndef QBC_KERNEL_H
 #define QBC_KERNEL_H
 
-#include "qbc.h"
+#include "base.h"
 #include "format.h"
 #include "packing.h"
 #include "target.h"

@@ -97,6 +97,15 @@ static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab
     return !lab_lacks(q, host, t);
 }
 
+/* Does an earlier row make the same code, but for its scheduling? */
+static inline bool lab_is_known(const struct qbc_target *t)
+{
+    for (size_t i = 0; qbc_target_at(i) != t; ++i)
+        if (qbc_target_at(i)->tiles == t->tiles && !strcmp(qbc_target_at(i)->features, t->features))
+            return true;
+    return false;
+}
+
 /* Every target whose code can run here; those that cannot are named on the standard output. `only`
  * is a target's name, or NULL. */
 static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_machine *machines)
@@ -104,7 +113,7 @@ static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_ma
     char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures();
     size_t n = 0;
     for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES - 1; ++i)
-        if (!only || !strcmp(qbc_target_at(i)->name, only))
+        if (only ? !strcmp(qbc_target_at(i)->name, only) : !lab_is_known(qbc_target_at(i)))
             n += lab_find_machine(q, triple, host, qbc_target_at(i), &machines[n]);
     if (!only || !strcmp(only, "plain"))
         n += lab_plain_machine(q, host, &machines[n]);

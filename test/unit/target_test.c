@@ -81,9 +81,9 @@ static void look_up(void)
     for (size_t i = 0; qbc_target_at(i); ++i)
         CHECK(qbc_target_find(qbc_target_at(i)->name) == qbc_target_at(i), "row %zu", i);
     CHECK(!qbc_target_find("z80"), "found what is not there");
-    const struct qbc_target *plain = qbc_target_native("x86_64-linux-gnu", "+sse2");
+    const struct qbc_target *plain = qbc_target_native("x86_64-linux-gnu", "+sse2", "generic");
     CHECK(!plain || !strstr(plain->features, "avx"), "%s needs more than SSE2", plain->name);
-    CHECK(!qbc_target_native("z80-none", "+avx2,+fma"), "a target for another machine");
+    CHECK(!qbc_target_native("z80-none", "+avx2,+fma", "haswell"), "a target for another machine");
     CHECK(LLVMLookupIntrinsicID("llvm.x86.no.such", 16) == 0,
           "the look-up of intrinsics finds anything");
 }

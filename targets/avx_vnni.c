@@ -1,4 +1,4 @@
-/* alderlake: AVX2 with AVX-VNNI, an exact dot of four bytes in 256 bits (also Sierra Forest, Zen 5). */
+/* avx_vnni: AVX2 with an exact dot of four bytes in 256 bits. */
 #include "target.h"
 
 #define DOT .dot = "llvm.x86.avx512.vpdpbusd.256"
@@ -12,16 +12,16 @@ static const struct qbc_tile tiles[] = {
     {0},
 };
 
+#define BASE \
+    .triple = "x86_64-linux-gnu", .cpu = "x86-64-v3", \
+    .features = "+avx2,+avxvnni,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", \
+    .machine = 62, .vector_bits = 256, .vector_regs = 16, .tiles = tiles
+
 const struct qbc_target qbc_target_alderlake = {
+    BASE,
     .name = "alderlake",
     .about = "AVX2 with AVX-VNNI: Alder Lake and later without AVX-512",
-    .triple = "x86_64-linux-gnu",
-    .cpu = "x86-64-v3",
-    .features = "+avx2,+avxvnni,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe",
-    .machine = 62,
-    .vector_bits = 256,
-    .vector_regs = 16,
+    .tune = "alderlake",
     .l1_bytes = 48 << 10,
     .l2_bytes = 1280 << 10,
-    .tiles = tiles,
 };

@@ -1,9 +1,9 @@
-/* qbc.h: what every part of the compiler shares. Prototypes are grouped by the file that defines
+/* base.h: what every part of the compiler shares. Prototypes are grouped by the file that defines
  * them. Everything takes the context `q` first; a function that can fail reports through the
  * diagnostics below and the caller looks at `q->errors`.
  */
-#ifndef QBC_H
-#define QBC_H
+#ifndef QBC_BASE_H
+#define QBC_BASE_H
 
 #include "half.h" /* qbc_half_to_float, qbc_float_to_half */
 

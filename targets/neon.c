@@ -1,0 +1,45 @@
+/* neon: every Armv8.0 core. It has no dot of bytes, but products of bytes added up in 16 bits
+ * (smlal), which is four times what float arithmetic does. */
+#include "target.h"
+
+#define DOT                                                                                        \
+    .dot = "llvm.aarch64.neon.smull.v8i16", .widen = "llvm.aarch64.neon.saddlp.v4i32.v8i16",       \
+    .fold = "llvm.aarch64.neon.addp.v4i32"
+
+static const struct qbc_tile tiles[] = {
+    /* act code  m   n  kind */
+    {32, 32, 1, 8, QBC_KIND_FMA}, /* the reference */
+    {32, 32, 4, 8, QBC_KIND_FMA},     {8, 8, 1, 8, QBC_KIND_DOT4, DOT},
+    {8, 8, 4, 8, QBC_KIND_DOT4, DOT}, {0},
+};
+
+#define BASE \
+    .triple = "aarch64-linux-gnu", .cpu = "generic", \
+    .features = "+neon", \
+    .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles
+
+const struct qbc_target qbc_target_armv8 = {
+    BASE,
+    .name = "armv8",
+    .about = "NEON: every Armv8.0-A core",
+    .l1_bytes = 32 << 10,
+    .l2_bytes = 256 << 10,
+};
+
+const struct qbc_target qbc_target_cortex_a53 = {
+    BASE,
+    .name = "cortex-a53",
+    .about = "NEON, scheduled for Cortex-A53",
+    .tune = "cortex-a53",
+    .l1_bytes = 32 << 10,
+    .l2_bytes = 512 << 10,
+};
+
+const struct qbc_target qbc_target_cortex_a72 = {
+    BASE,
+    .name = "cortex-a72",
+    .about = "NEON, scheduled for Cortex-A72",
+    .tune = "cortex-a72",
+    .l1_bytes = 32 << 10,
+    .l2_bytes = 1024 << 10,
+};
