@@ -50,6 +50,8 @@ struct qbc_target {
     int vector_bits; /* of a register; the least, where `scalable` */
     bool scalable;   /* vectors may be longer than that, and code finds out how long */
     int vector_regs;
+    bool no_fma;  /* no fused multiply-add: a product is rounded before it is added */
+    bool no_half; /* no instruction for f16: converted by integer arithmetic */
     int l1_bytes, l2_bytes;
     const struct qbc_tile *tiles; /* ends with {0} */
 };

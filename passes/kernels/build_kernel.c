@@ -119,6 +119,8 @@ MlirValue k_fdiv(struct qbc_kernel *k, MlirValue a, MlirValue b)
 
 MlirValue k_fma(struct qbc_kernel *k, MlirValue a, MlirValue b, MlirValue c)
 {
+    if (k->q->target->no_fma)
+        return k_fadd(k, k_fmul(k, a, b), c); /* math.fma would call a library */
     return qbc_op(&k->b, "math.fma", mlirValueGetType(a), 3, a, b, c);
 }
 
@@ -287,6 +289,24 @@ MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignmen
 {
     struct qbc_attr attrs[] = {{"alignment", qbc_attr_int(k->q, alignment)}, {0}};
     return mlirOperationGetResult(qbc_make(&k->b, "llvm.load", type, attrs, 1, &at), 0);
+}
+
+/* Sign, exponent and fraction at their places in f32, without the bits that the sign was copied to; the value is then
+ * 2^112 too small, and multiplying is exact for subnormals too. Infinity becomes 2^16: weights have none. */
+static MlirValue widen_half(struct qbc_kernel *k, MlirValue bits)
+{
+    MlirValue wide = k_cast(k, "arith.extsi", bits, k->i32);
+    MlirType ints = mlirValueGetType(wide), floats = with_element(ints, k->f32);
+    wide = k_op2(k, "arith.shli", wide, k_int_of(k, ints, 13));
+    wide = k_op2(k, "arith.andi", wide, k_int_of(k, ints, (int32_t)0x8fffe000));
+    return k_fmul(k, k_bitcast(k, wide, floats), k_float_of(k, floats, 0x1p112));
+}
+
+MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at)
+{
+    MlirType element = k->q->target->no_half ? k->i16 : k->f16;
+    MlirValue half = k_load(k, n ? k_vec(k, n, element) : element, at, 2);
+    return k->q->target->no_half ? widen_half(k, half) : k_cast(k, "arith.extf", half, k->f32);
 }
 
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment)

@@ -28,8 +28,7 @@ static void copy_floats(struct qbc_kernel *k, struct row *r, int64_t columns)
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, columns), 1, 0, NULL);
     MlirValue at = k_at(k, k_at(k, r->panel, k_mul_i(k, r->lane, bytes)),
                         k_mul_i(k, loop.i, r->layout.group_bytes));
-    MlirValue v = bytes == 4 ? k_load(k, k->f32, at, 4)
-                             : k_cast(k, "arith.extf", k_load(k, k->f16, at, 2), k->f32);
+    MlirValue v = bytes == 4 ? k_load(k, k->f32, at, 4) : k_load_half(k, 0, at);
     k_store(k, v, k_at(k, r->y, k_mul_i(k, loop.i, 4)), 4);
     k_end(k, &loop, NULL);
 }
@@ -48,7 +47,7 @@ static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
     int depth = r->packing.depth;
     MlirValue group = k_at(k, r->panel, k_mul_i(k, g, r->layout.group_bytes));
     MlirValue scale_at = k_at(k, k_at_i(k, group, r->layout.scales_offset), k_mul_i(k, r->lane, 2));
-    MlirValue scale = k_cast(k, "arith.extf", k_load(k, k->f16, scale_at, 2), k->f32);
+    MlirValue scale = k_load_half(k, 0, scale_at);
     MlirValue zero = code_of_zero(k, r, group);
     MlirValue codes_at = k_at(k, group, k_mul_i(k, r->lane, depth));
     MlirValue y = k_at(k, r->y, k_mul_i(k, g, (int64_t)r->format->group * 4));

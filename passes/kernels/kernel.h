@@ -85,7 +85,7 @@ MlirValue k_fadd(struct qbc_kernel *k, MlirValue a, MlirValue b);
 MlirValue k_fsub(struct qbc_kernel *k, MlirValue a, MlirValue b);
 MlirValue k_fmul(struct qbc_kernel *k, MlirValue a, MlirValue b);
 MlirValue k_fdiv(struct qbc_kernel *k, MlirValue a, MlirValue b);
-MlirValue k_fma(struct qbc_kernel *k, MlirValue a, MlirValue b, MlirValue c); /* a * b + c */
+MlirValue k_fma(struct qbc_kernel *k, MlirValue a, MlirValue b, MlirValue c); /* a * b + c, rounded once where it can be */
 MlirValue k_mul_i(struct qbc_kernel *k, MlirValue a, int64_t b); /* i64 by a constant */
 MlirValue k_add_i(struct qbc_kernel *k, MlirValue a, int64_t b);
 MlirValue k_cast(struct qbc_kernel *k, const char *name, MlirValue v, MlirType element);
@@ -109,6 +109,7 @@ MlirValue k_intrinsic(struct qbc_kernel *k, const char *name, MlirType result, s
 MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes);
 MlirValue k_at_i(struct qbc_kernel *k, MlirValue base, int64_t bytes);
 MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignment);
+MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* n finite f16 as f32; n 0: one, a scalar */
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
 void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
 MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes); /* on the stack, 64-byte aligned */

@@ -6,8 +6,7 @@ static MlirValue weights(struct qbc_linear *l, MlirValue at)
     struct qbc_kernel *k = l->k;
     if (l->format->bits == 32)
         return k_load(k, k_vec(k, l->packing.rows, k->f32), at, 4);
-    MlirValue half = k_load(k, k_vec(k, l->packing.rows, k->f16), at, 2);
-    return k_cast(k, "arith.extf", half, k->f32);
+    return k_load_half(k, l->packing.rows, at);
 }
 
 /* `count` consecutive k, the first at byte offsets `xk` of x and `wk` of w. */

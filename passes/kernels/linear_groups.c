@@ -12,7 +12,7 @@ static MlirValue scales(struct qbc_linear *l, MlirValue group)
 {
     struct qbc_kernel *k = l->k;
     MlirValue at = k_at_i(k, group, l->layout.scales_offset);
-    return k_cast(k, "arith.extf", k_load(k, k_vec(k, l->packing.rows, k->f16), at, 2), k->f32);
+    return k_load_half(k, l->packing.rows, at);
 }
 
 static MlirValue zeros(struct qbc_linear *l, MlirValue group)

@@ -63,8 +63,9 @@ struct k_sincos k_sincos(struct qbc_kernel *k, MlirValue angle)
     MlirValue magic = constant(k, angle, 0x1.8p52);
     MlirValue shifted = k_fma(k, angle, constant(k, angle, 0.63661977236758134308), magic);
     MlirValue n = k_fsub(k, shifted, magic);
-    MlirValue r64 = k_fma(k, n, constant(k, angle, -1.57079632679489655800), angle);
-    r64 = k_fma(k, n, constant(k, angle, -6.12323399573676603587e-17), r64);
+    MlirValue r64 = k_fma(k, n, constant(k, angle, -0x1.921fb544p0), angle); /* pi / 2, 33 bits at a time, so */
+    r64 = k_fma(k, n, constant(k, angle, -0x1.0b4611a6p-34), r64);          /* that n of up to 20 is exact */
+    r64 = k_fma(k, n, constant(k, angle, -0x1.3198a2e037073p-69), r64);      /* where products are rounded */
     MlirValue quadrant = k_cast(k, "arith.trunci", k_bitcast(k, shifted, i64s), k->i32);
 
     MlirValue r = k_cast(k, "arith.truncf", r64, k->f32), r2 = k_fmul(k, r, r);

@@ -4,6 +4,11 @@
 // DEFINE: %{symbols} = FileCheck %s --implicit-check-not='{{ [UTDBC] }}'
 // DEFINE: %{sections} = FileCheck %s --implicit-check-not='{{\.(data|bss|tdata|tbss|init_array)}}' --check-prefix=SECTIONS
 // RUN: qbc %s -q -emit=obj -target=x86-64-v3 -quant=i4g32 -o %t.o && llvm-nm %t.o | %{symbols} && llvm-readelf -SW %t.o | %{sections}
+// RUN: qbc %s -q -emit=obj -target=x86-64-v2 -quant=i4g32 -o %t.o && llvm-nm %t.o | %{symbols} && llvm-readelf -SW %t.o | %{sections}
+// RUN: qbc %s -q -emit=obj -target=x86-64-v2 -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=x86-64-v2 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=x86-64-v2 -quant=f32 -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=x86-64-v2 -quant=f16 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=alderlake -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=x86-64-v4 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=cascadelake -quant=f32 -o %t.o && llvm-nm %t.o | %{symbols}

@@ -6,6 +6,8 @@
 // DEFINE:   --implicit-check-not='{{mov[bwlq][[:space:]][$%][a-z0-9]+, -?[0-9]*\(}}' \
 // DEFINE:   --implicit-check-not='{{st[rpu][a-z]*[[:space:]]}}'
 // DEFINE: %{codes} = %{not} --implicit-check-not=vpmovzx --implicit-check-not=vpmovsx
+// DEFINE: %{sse} = --implicit-check-not=call --implicit-check-not=pmovzx --implicit-check-not=pinsr --implicit-check-not=pextr \
+// DEFINE:   --implicit-check-not='{{mov[a-z]+[[:space:]]%xmm[0-9]+, -?[0-9]*\(}}'
 // DEFINE: %{loop} = qbc %s -q -emit=asm
 //
 // RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT512,CODES,NIBBLES
@@ -18,6 +20,10 @@
 // RUN: %{loop} -target=x86-64-v3 -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s %{codes} --check-prefixes=PAIR,PAIR256,PAIRS,CODES
 // RUN: %{loop} -target=x86-64-v3 -quant=i8g32 | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s %{codes} --check-prefixes=PAIR,PAIR256,CODES
 // RUN: %{loop} -target=x86-64-v3 -quant=i4g128z | %inner_loops 'linear_.*_one' -per vpmaddubsw | FileCheck %s --check-prefixes=PAIR,PAIR256,ZERO
+// RUN: %{loop} -target=x86-64-v2 -quant=i4g32 | %inner_loops 'linear_.*_one' -per pmaddubsw | FileCheck %s %{sse} --check-prefixes=SSE,SSE-CODES,SSE-NIBBLES
+// RUN: %{loop} -target=x86-64-v2 -quant=i8g32 | %inner_loops 'linear_.*_one' -per pmaddubsw | FileCheck %s %{sse} --check-prefixes=SSE,SSE-CODES
+// RUN: %{loop} -target=x86-64-v2 -quant=i4g128z | %inner_loops 'linear_.*_one' -per pmaddubsw | FileCheck %s --check-prefixes=SSE,SSE-ZERO
+// RUN: %{loop} -target=x86-64-v2 -quant=f16 | %inner_loops 'linear_.*_one' -per pmovsxwd | FileCheck %s %{sse} --check-prefixes=SSE-HALF
 // RUN: %{loop} -target=x86-64-v3 -quant=f32 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT
 // RUN: %{loop} -target=icelake-server -quant=f16 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT,HALF
 // RUN: %{loop} -target=armv8 -quant=f32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM
@@ -48,6 +54,15 @@
 // ZERO: per vp{{.*}}: 0.1562 vcvtdq2ps
 // ZERO: per vp{{.*}}: 0.0312 vcvtph2ps
 // ZERO: per vp{{.*}}: 0.0312 vpmovzxbd
+//
+// Without AVX the same, half as wide; an f16 scale is spread, shifted, masked and multiplied.
+// SSE: pmaddubsw %xmm{{[0-9]+}}, %xmm
+// SSE-CODES: per pmaddubsw: 0.1250 cvtdq2ps
+// SSE-NIBBLES: per pmaddubsw: 0.1250 pmaddwd
+// SSE-CODES: per pmaddubsw: 0.1250 pmovsxwd
+// SSE-ZERO: per pmaddubsw: 0.1562 cvtdq2ps
+// SSE-HALF: per pmovsxwd: 2.0000 mulps
+// SSE-HALF: per pmovsxwd: 1.0000 pslld
 //
 // FLOAT: vfmadd{{.*}}ps
 // HALF: per vfmadd.*: 1.0000 vcvtph2ps

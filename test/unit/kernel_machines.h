@@ -90,7 +90,7 @@ static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab
         {8, 8, 3, 8, QBC_KIND_FMA},   {0},
     };
     struct qbc_target *t = qbc_alloc(q, sizeof *t);
-    *t = *qbc_target_at(0);
+    *t = *qbc_target_find("x86-64-v3");
     t->name = "plain";
     t->tiles = tiles;
     *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", lab_folder(q))}};
