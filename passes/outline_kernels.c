@@ -161,7 +161,7 @@ static void set_matrix(struct outline *o, MlirOperation op, MlirValue w)
     qbc_set_int(o->q, op, "n", qbc_dim(w, 0));
     qbc_set_int(o->q, op, "k", qbc_dim(w, 1));
     qbc_set_string(o->q, op, "format", format->name);
-    qbc_set_int(o->q, op, "panel", qbc_packing_for(o->q->target, format).rows);
+    qbc_set_int(o->q, op, "panel", qbc_packing_for(o->q->target, format, qbc_dim(w, 0)).rows);
 }
 
 /* --- one function an operation */

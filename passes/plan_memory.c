@@ -145,7 +145,8 @@ static int64_t weight_bytes(struct qbc *q, MlirOperation weight)
         return qbc_dim(w, 0) * 4;
     const struct qbc_format *f = qbc_block_format(q, w);
     f = f ? f : qbc_format_find(qbc_string(q, weight, "format", "f32"));
-    return qbc_layout(f, qbc_packing_for(q->target, f), qbc_dim(w, 0), qbc_dim(w, 1)).bytes;
+    struct qbc_packing packing = qbc_packing_for(q->target, f, qbc_dim(w, 0));
+    return qbc_layout(f, packing, qbc_dim(w, 0), qbc_dim(w, 1)).bytes;
 }
 
 static int64_t place_weights(struct plan *p, MlirOperation module, MlirOperation step)

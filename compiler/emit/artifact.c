@@ -70,7 +70,7 @@ static struct qbc_artifact_tensor tensor_of(struct qbc *q, MlirOperation weight)
         return t;
     t.format = format->name;
     if (rank == 2)
-        t.packing = qbc_packing_for(q->target, format);
+        t.packing = qbc_packing_for(q->target, format, qbc_dim(w, 0));
     t.size = (uint64_t)qbc_layout(format, t.packing, (int64_t)t.rows, (int64_t)t.cols).bytes;
     return t;
 }

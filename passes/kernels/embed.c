@@ -63,7 +63,7 @@ void qbc_kernel_embed(struct qbc_kernel *k)
 {
     int64_t vocabulary = qbc_int(k->launch, "n", 0), columns = qbc_int(k->launch, "k", 0);
     struct row r = {.format = qbc_format_find(qbc_string(k->q, k->launch, "format", ""))};
-    r.packing = qbc_packing_for(k->q->target, r.format);
+    r.packing = qbc_packing_for(k->q->target, r.format, vocabulary);
     r.layout = qbc_layout(r.format, r.packing, vocabulary, columns);
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);

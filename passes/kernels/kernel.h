@@ -26,7 +26,8 @@ enum {
     QBC_ACT_SCALE = 4,   /* f32 */
     QBC_ACT_CODES = 8,   /* i8 [32], within -127 .. 127 */
     QBC_ACT_RECORD = 40, /* bytes */
-    QBC_POSITIONS = 16   /* positions that lie side by side in the key state */
+    QBC_POSITIONS = 16,  /* positions that lie side by side in the key state */
+    QBC_PIECE = 16       /* rows of weights: what threads share, where vectors are of any length */
 };
 
 /* How the state of one layer's keys or values lies in memory: for each kv head,
@@ -63,9 +64,9 @@ struct qbc_generator {
 #undef KERNEL
 const struct qbc_generator *qbc_generator_find(const char *name);
 
-/* The packing of a weight's tensor for this target: which tile serves it, and how it lies. */
+/* The packing of a weight's tensor of `rows` rows for this target: which tile serves it, and how it lies. */
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens);
-struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f);
+struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
 
 /* --- build_kernel.c: operations in few words. Results have the type of the first operand. */
 MlirType k_vec(struct qbc_kernel *k, int64_t n, MlirType element);

@@ -45,11 +45,28 @@ const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc
     return qbc_target_tile(t, act_bits, f->bits, tokens);
 }
 
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* A tile's height; where vectors are of any length, panels of equal height, at most the tile's: so a small matrix
+ * has little padding, and the longest vectors are filled. */
+static int panel_rows(const struct qbc_target *t, const struct qbc_tile *tile, const struct qbc_format *f,
+                      int64_t rows)
+{
+    int64_t room = QBC_MAX_PANEL_GROUP / f->group / QBC_PIECE * QBC_PIECE, most = tile->n < room ? tile->n : room;
+    if (!t->scalable || rows < 1)
+        return tile->n;
+    int64_t panels = ceil_div(rows, most);
+    return (int)(ceil_div(ceil_div(rows, panels), QBC_PIECE) * QBC_PIECE);
+}
+
 /* Codes are signed bytes where the dot wants them so, or where unsigned ones would saturate it. */
-struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f)
+struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows)
 {
     const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
-    struct qbc_packing p = {.rows = tile->n, .depth = tile->kind == QBC_KIND_DOT4 ? 4 : 1};
+    struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = tile->kind == QBC_KIND_DOT4 ? 4 : 1};
     bool saturates = tile->widen && 2 * f->high * 127 > INT16_MAX;
     p.is_signed = tile->kind == QBC_KIND_DOT4 && f->bits == 8 && f->offset == QBC_OFFSET_NONE &&
                   (tile->dot_signed || saturates);

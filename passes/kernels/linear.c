@@ -42,7 +42,7 @@ static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m
     }
 }
 
-static void block(struct qbc_linear *l, MlirValue token, MlirValue panel, int m)
+static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
 {
     struct qbc_kernel *k = l->k;
     MlirValue sums[QBC_MOST_TOKENS], w, x[QBC_MOST_TOKENS];
@@ -56,15 +56,18 @@ static void block(struct qbc_linear *l, MlirValue token, MlirValue panel, int m)
     finish(l, token, panel, m, sums);
 }
 
-/* All tokens of a panel: full blocks of the tile's M, and the rest, less than M, by its bits. */
-static void tokens(struct qbc_linear *l, MlirValue panel)
+void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block)
 {
     struct qbc_kernel *k = l->k;
+    if (k->one) {
+        block(l, panel, k_i64(k, 0), 1);
+        return;
+    }
     int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m, part = 1;
     MlirValue blocks = k_op2(k, "arith.divui", k->rows, k_i64(k, m)), whole = k_mul_i(k, blocks, m);
     MlirValue rest = k_sub(k, k->rows, whole);
     struct k_loop loop = k_for(k, k_i64(k, 0), whole, m, 0, NULL);
-    block(l, loop.i, panel, m);
+    block(l, panel, loop.i, m);
     k_end(k, &loop, NULL);
     while (2 * part < m)
         part *= 2;
@@ -72,7 +75,7 @@ static void tokens(struct qbc_linear *l, MlirValue panel)
         MlirValue bit = k_op2(k, "arith.andi", rest, k_i64(k, part));
         struct k_loop then = k_if(k, k_cmp(k, QBC_GT, bit, k_i64(k, 0)));
         MlirValue before = k_op2(k, "arith.andi", rest, k_i64(k, -2 * part)); /* by larger parts */
-        block(l, k_add(k, whole, before), panel, part);
+        block(l, panel, k_add(k, whole, before), part);
         k_end(k, &then, NULL);
     }
 }
@@ -85,16 +88,13 @@ void qbc_kernel_linear(struct qbc_kernel *k)
         .k = k,
         .format = format,
         .tile = qbc_tile_for(k->q->target, format, 1),
-        .packing = qbc_packing_for(k->q->target, format),
+        .packing = qbc_packing_for(k->q->target, format, n),
         .depth = depth,
         .multiplier = qbc_int(k->launch, "multiplier", 1),
     };
     l.layout = qbc_layout(format, l.packing, n, depth);
     struct k_range share = k_share(k, k_i64(k, l.layout.panels));
     struct k_loop panels = k_for(k, share.from, share.to, 1, 0, NULL);
-    if (k->one)
-        block(&l, k_i64(k, 0), panels.i, 1);
-    else
-        tokens(&l, panels.i);
+    qbc_linear_tokens(&l, panels.i, block);
     k_end(k, &panels, NULL);
 }

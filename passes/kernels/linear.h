@@ -16,6 +16,11 @@ struct qbc_linear {
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
 };
 
+/* m tokens from `token` on, with one panel's weights. */
+typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValue token, int m);
+/* All tokens: full blocks of the tile's M, and the rest, less than M, by its bits. */
+void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
+
 /* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
 void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);

@@ -148,7 +148,7 @@ static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
     else if (t && t->vector)
         memcpy(to, t->vector, (size_t)t->blocks.cols * sizeof *t->vector);
     else if (t)
-        qbc_pack(&t->blocks, qbc_packing_for(lab->q->target, t->blocks.format), 0, t->blocks.rows, to);
+        qbc_pack(&t->blocks, qbc_packing_for(lab->q->target, t->blocks.format, t->blocks.rows), 0, t->blocks.rows, to);
     else
         CHECK(0, "nobody has a weight '%s'", name);
 }
