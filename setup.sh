@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 build_packages=(
     gcc g++ libc6-dev cmake ninja-build
-    llvm-22-dev libmlir-22-dev mlir-22-tools liblld-22-dev
+    llvm-22-dev libmlir-22-dev mlir-22-tools liblld-22-dev clang-22
     protobuf-c-compiler libprotobuf-c-dev libonnx-dev
     flatbuffers-compiler libflatbuffers-dev
     libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev

@@ -1,16 +1,15 @@
 /* internal.h: what the files of libqbrt share.
  *
  * The core (every file that does not say "hosted" in its head) also builds -ffreestanding: it
- * needs the headers of the compiler and the four functions of memory that every compiler needs.
+ * needs the headers of the compiler, no library, and brings memory.h's functions itself.
  */
 #ifndef QBRT_INTERNAL_H
 #define QBRT_INTERNAL_H
 
+#include "memory.h"
 #include "qbm_read.h"
 #include "qbrt.h"
 #include "step.h"
-
-void *memcpy(void *restrict to, const void *restrict from, size_t n);
 
 struct qbrt_model {
     struct qbrt_facts facts;

@@ -21,32 +21,14 @@
 #ifndef QBRT_H
 #define QBRT_H
 
+#include "qbrt_types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { QBRT_VERSION = 1 };
-enum { QBRT_ALIGN = 64 };
 enum { QBRT_DETAIL = 192 };
-
-enum qbrt_status {
-    QBRT_OK = 0,
-    QBRT_CANNOT_OPEN,  /* the system refused; errno says why */
-    QBRT_NOT_QBM,      /* no .qbm at all */
-    QBRT_NEWER,        /* a .qbm of a layout this library does not know */
-    QBRT_DAMAGED,      /* cut or changed since it was written */
-    QBRT_NO_VARIANT,   /* holds no code that this CPU can run */
-    QBRT_BAD_CODE,     /* its code image is none that may be loaded */
-    QBRT_CANNOT_MAP,   /* the system refused to map code; errno says why */
-    QBRT_NO_ROOM,      /* the memory given is too small */
-    QBRT_BAD_ALIGN,    /* the memory given is not aligned to QBRT_ALIGN */
-    QBRT_BAD_ARGUMENT, /* NULL, or a number out of its range */
-    QBRT_BAD_COUNT,    /* no tokens, or more than the room left */
-    QBRT_BAD_TOKEN,    /* a token outside of the vocabulary */
-    QBRT_BAD_STATE,    /* a saved state that is damaged or of another model */
-    QBRT_NO_TOKENIZER, /* the model has none */
-    QBRT_NO_THREADS,   /* the system refused a thread */
-};
 
 /* A sentence without a final point, never NULL. */
 const char *qbrt_status_text(enum qbrt_status status);
@@ -96,6 +78,26 @@ enum qbrt_status qbrt_open_facts(const char *path, void *memory, size_t bytes,
 /* Gives back mappings; the memory is the caller's again. All sessions must be gone. NULL is fine. */
 void qbrt_close(struct qbrt_model *model);
 
+/* A model that was linked into the program (qbc -emit=static-lib, -emit=shared). qbc writes this. */
+struct qbrt_step; /* abi/step.h */
+struct qbrt_linked {
+    const void *root;    /* as in a file, with its seal behind it; aligned to 8 */
+    const void *weights; /* the section of its only variant; aligned to QBRT_ALIGN */
+    uint64_t file_bytes; /* of the file that root, no image, and weights would make */
+    void (*decode)(const struct qbrt_step *step, int64_t thread);
+    void (*step)(const struct qbrt_step *step, int64_t thread);
+};
+
+/* Open a linked model: nothing is mapped, copied or looked up. `linked` must stay.
+ *
+ * host     its has_feature is asked for each CPU feature that the code uses; the rest of it is not
+ *          used. NULL: nobody is asked, the caller knows what CPU this is
+ * Returns  QBRT_OK, or DAMAGED, NOT_QBM, NEWER, NO_VARIANT, NO_ROOM, BAD_ALIGN, BAD_ARGUMENT
+ */
+enum qbrt_status qbrt_open_linked(const struct qbrt_linked *linked, const struct qbrt_host *host,
+                                  void *memory, size_t bytes, struct qbrt_model **out,
+                                  char *detail);
+
 /* This machine's host for qbrt_open_memory: copies code into pages of its own. Borrowed, constant. */
 const struct qbrt_host *qbrt_this_machine(void);
 /* Does this machine's CPU (and its system) have the feature? Unknown names: no. */
@@ -141,16 +143,6 @@ const char *qbrt_record_key(const struct qbrt_model *model, size_t i);
 const char *qbrt_record_value(const struct qbrt_model *model, size_t i);
 
 /* --- Threads ------------------------------------------------------------------------------ */
-
-/* How a host lends threads. A step runs on all of them at once and they meet often. */
-struct qbrt_parallel {
-    void *context;
-    int threads; /* >= 1 */
-    /* Run body(arg, i) for all i in 0 .. threads - 1 at the same time; return when all are done. */
-    void (*run)(void *context, void (*body)(void *arg, int64_t thread), void *arg);
-    /* Called from within bodies: returns once all threads have called it. A full memory fence. */
-    void (*barrier)(void *context);
-};
 
 /* The built-in pool: threads - 1 helpers beside the calling thread. They spin for some
  * microseconds, then sleep, so that a busy machine costs a fair share and an idle one nothing. */
@@ -212,23 +204,6 @@ enum qbrt_status qbrt_state_restore(struct qbrt_session *s, const void *in, size
 
 /* The largest logit; the lowest id of equals; NaN counts as the smallest. */
 int32_t qbrt_argmax(const float *logits, size_t vocab);
-
-/* How to draw. Probabilities are softmax(logits / temperature) over the whole vocabulary. Of the
- * tokens by falling probability (equal ones by id) the first few are kept: as many as all three
- * limits allow, at least one. The same seed draws the same tokens on every machine that computes
- * the same logits. */
-struct qbrt_sampler {
-    float temperature; /* 0: argmax */
-    int32_t top_k;     /* this many; 0: all */
-    float top_p;       /* until their probabilities reach this sum; 1: all */
-    float min_p;       /* those with this share of the likeliest's probability; 0: all */
-    uint64_t state;    /* the seed at first; advances with each draw */
-};
-
-struct qbrt_candidate {
-    float weight;
-    int32_t token;
-};
 
 /* Draw a token. scratch [vocab], contents irrelevant; logits are left alone. */
 int32_t qbrt_sample(struct qbrt_sampler *sampler, const float *logits, size_t vocab,

@@ -11,6 +11,8 @@
 #ifndef QBRT_TOKENIZER_H
 #define QBRT_TOKENIZER_H
 
+#include "qbrt_types.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,18 +29,6 @@ struct qbrt_tokenizer {
     const uint8_t *header;
     struct qbrt_tokenizer_table table[QBRT_TOKENIZER_TABLES];
 };
-
-enum qbrt_tokenizer_flags {
-    /* encode: add what the post-processor puts around a text (<s>, [CLS], ...)
-     * decode: write special tokens too instead of leaving them out */
-    QBRT_TOKENIZER_SPECIAL = 1,
-    /* encode: special tokens spelled out inside the text are plain text, as in words of a stranger
-     * that must not forge a turn of a conversation. Without it they become their ids. */
-    QBRT_TOKENIZER_PLAIN = 2
-};
-
-/* What encode returns instead of a count. */
-enum { QBRT_TOKENIZER_SMALL = -1 /* more scratch is needed */ };
 
 /* Look at a blob. It must be 8-byte aligned and stay where it is as long as `t` is used.
  *

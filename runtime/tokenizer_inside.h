@@ -4,11 +4,11 @@
 #ifndef QBRT_TOKENIZER_INSIDE_H
 #define QBRT_TOKENIZER_INSIDE_H
 
+#include "memory.h"
 #include "tokenizer.h"
 #include "tokenizer_blob.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 _Static_assert((int)QBRT_TABLE_COUNT <= (int)QBRT_TOKENIZER_TABLES, "room in the struct");
 
