@@ -1,10 +1,9 @@
 /* artifact: gather the facts, then stream the weights: one tensor at a time is read, fitted, packed
  * and written, so memory is a few slabs and not the model.
  */
-#include "emit.h"
+#include "artifact.h"
 #include "fit_weights.h"
 #include "kernel.h"
-#include "qbm.h"
 #include "tokenizer.h"
 
 #include <mlir-c/BuiltinAttributes.h>
@@ -168,7 +167,8 @@ static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
 /* --- weights */
 
 struct sink {
-    struct qbc_qbm *file;
+    qbc_put put;
+    void *user;
     uint64_t offset;
     atomic_bool failed; /* the disk is full: what follows would be in vain */
 };
@@ -176,64 +176,74 @@ struct sink {
 static void put(void *user, int64_t offset, const void *bytes, size_t n)
 {
     struct sink *s = user;
-    if (!qbc_qbm_write(s->file, 0, s->offset + (uint64_t)offset, bytes, n))
+    if (!s->put(s->user, s->offset + (uint64_t)offset, bytes, n))
         s->failed = true;
 }
 
-static bool write_weights(struct qbc *q, struct qbc_qbm *file, struct qbc_ops weights,
-                          const struct qbc_artifact_tensor *tensors)
+bool qbc_stream_weights(struct qbc *q, const struct qbc_described *d, qbc_put write, void *user)
 {
-    for (size_t i = 0; i < weights.n; ++i) {
-        struct sink sink = {file, tensors[i].offset, false};
-        qbc_progress(q, "fitting weights", i, weights.n);
-        if (!qbc_fit_and_pack(q, weights.op[i], tensors[i].packing, put, &sink))
+    for (size_t i = 0; i < d->weights.n; ++i) {
+        struct sink sink = {write, user, d->tensors[i].offset, false};
+        qbc_progress(q, "fitting weights", i, d->weights.n);
+        if (!qbc_fit_and_pack(q, d->weights.op[i], d->tensors[i].packing, put, &sink))
             return false;
         if (sink.failed)
-            break; /* qbc_qbm_finish reports it */
+            break; /* whoever closes the file reports it */
     }
-    qbc_progress(q, "fitting weights", weights.n, weights.n);
+    qbc_progress(q, "fitting weights", d->weights.n, d->weights.n);
     return true;
+}
+
+static bool put_into_file(void *user, uint64_t offset, const void *bytes, size_t n)
+{
+    return qbc_qbm_write(user, 0, offset, bytes, n);
+}
+
+struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func)
+{
+    struct qbc_described *d = qbc_alloc(q, sizeof *d);
+    d->weights = qbc_collect(q, weights_func, "qb.weight");
+    d->tensors = tensors_of(q, d->weights);
+    d->section = (struct qbc_artifact_weights){d->tensors, d->weights.n,
+                                               qbc_qbm_place(d->tensors, d->weights.n)};
+    d->variant = (struct qbc_artifact_variant){
+        .target = q->target->name,
+        .triple = q->target->triple,
+        .machine = q->target->machine,
+    };
+    d->variant.n_requirements = requirements_of(q, &d->variant.requirements);
+    d->record[0] = (struct qbc_artifact_fact){"source", base_name(q->options.input)};
+    d->record[1] = (struct qbc_artifact_fact){"quant", q->options.quant};
+    d->record[2] = (struct qbc_artifact_fact){"fit", q->options.fit};
+    d->artifact = (struct qbc_artifact){
+        .producer = "qbc 0.1",
+        .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
+        .context = (uint32_t)qbc_int(module, "qb.context", 0),
+        .chunk = (uint32_t)qbc_int(module, "qb.chunk", 0),
+        .parameters = parameters_of(d->tensors, d->weights.n),
+        .arena_bytes = (uint64_t)qbc_int(module, "qb.arena_bytes", 0),
+        .state_bytes = (uint64_t)qbc_int(module, "qb.state_bytes", 0),
+        .weights = &d->section,
+        .n_weights = 1,
+        .variants = &d->variant,
+        .n_variants = 1,
+        .record = d->record,
+        .n_record = sizeof d->record / sizeof *d->record,
+    };
+    set_states(q, module, &d->artifact);
+    return !q->errors && set_tokenizer(q, &d->artifact) ? d : NULL;
 }
 
 bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weights_func,
                        struct qbc_bytes image)
 {
-    struct qbc_ops weights = qbc_collect(q, weights_func, "qb.weight");
-    struct qbc_artifact_tensor *tensors = tensors_of(q, weights);
-    struct qbc_artifact_weights section = {tensors, weights.n, qbc_qbm_place(tensors, weights.n)};
-    struct qbc_artifact_variant variant = {
-        .target = q->target->name,
-        .triple = q->target->triple,
-        .machine = q->target->machine,
-        .image = image.data,
-        .image_bytes = image.size,
-        .decode = qbc_image_symbol(image, "decode"),
-        .step = qbc_image_symbol(image, "step"),
-    };
-    variant.n_requirements = requirements_of(q, &variant.requirements);
-    struct qbc_artifact_fact record[] = {
-        {"source", base_name(q->options.input)},
-        {"quant", q->options.quant},
-        {"fit", q->options.fit},
-    };
-    struct qbc_artifact a = {
-        .producer = "qbc 0.1",
-        .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
-        .context = (uint32_t)qbc_int(module, "qb.context", 0),
-        .chunk = (uint32_t)qbc_int(module, "qb.chunk", 0),
-        .parameters = parameters_of(tensors, weights.n),
-        .arena_bytes = (uint64_t)qbc_int(module, "qb.arena_bytes", 0),
-        .state_bytes = (uint64_t)qbc_int(module, "qb.state_bytes", 0),
-        .weights = &section,
-        .n_weights = 1,
-        .variants = &variant,
-        .n_variants = 1,
-        .record = record,
-        .n_record = sizeof record / sizeof *record,
-    };
-    set_states(q, module, &a);
-    if (q->errors || !set_tokenizer(q, &a))
+    struct qbc_described *d = qbc_describe(q, module, weights_func);
+    if (!d)
         return false;
-    struct qbc_qbm *file = qbc_qbm_begin(q, q->options.output, &a);
-    return file && qbc_qbm_finish(file, write_weights(q, file, weights, tensors));
+    d->variant.image = image.data;
+    d->variant.image_bytes = image.size;
+    d->variant.decode = qbc_image_symbol(image, "decode");
+    d->variant.step = qbc_image_symbol(image, "step");
+    struct qbc_qbm *file = qbc_qbm_begin(q, q->options.output, &d->artifact);
+    return file && qbc_qbm_finish(file, qbc_stream_weights(q, d, put_into_file, file));
 }
