@@ -3,10 +3,10 @@
  *   operands   y, x, w, extra...          extra: more inputs of the epilogue, as y
  *   attributes n, k, format, panel, multiplier
  *
- * Threads take panels of rows. Within a panel, blocks of M tokens go through the whole depth, so a
- * panel comes from memory once and from the near cache for further blocks. What differs between
- * formats and machines is in two places: unpack.c makes vectors of codes, and the kinds of
- * arithmetic (linear_dot.c, linear_fma.c) add up one group.
+ * Threads take panels of rows. Within a panel, blocks of M tokens go through the whole depth, so a panel comes from
+ * memory once and from the near cache for further blocks. Of many tokens, as many as fit in the cache go through
+ * all panels before the next ones. What differs between formats and machines is in two places: unpack.c makes
+ * vectors of codes, and the kinds of arithmetic (linear_dot.c, linear_fma.c) add up one group.
  */
 #include "linear.h"
 
@@ -64,9 +64,9 @@ void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block b
         return;
     }
     int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m, part = 1;
-    MlirValue blocks = k_op2(k, "arith.divui", k->rows, k_i64(k, m)), whole = k_mul_i(k, blocks, m);
-    MlirValue rest = k_sub(k, k->rows, whole);
-    struct k_loop loop = k_for(k, k_i64(k, 0), whole, m, 0, NULL);
+    MlirValue count = k_sub(k, l->to, l->from), blocks = k_op2(k, "arith.divui", count, k_i64(k, m));
+    MlirValue whole = k_add(k, l->from, k_mul_i(k, blocks, m)), rest = k_sub(k, l->to, whole);
+    struct k_loop loop = k_for(k, l->from, whole, m, 0, NULL);
     block(l, panel, loop.i, m);
     k_end(k, &loop, NULL);
     while (2 * part < m)
@@ -78,6 +78,23 @@ void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block b
         block(l, panel, k_add(k, whole, before), part);
         k_end(k, &then, NULL);
     }
+}
+
+/* How many tokens' activations fill half of the second-level cache: as many go through all of a thread's panels
+ * before the next ones come, so that they are read from memory once. */
+static int64_t tokens_in_cache(const struct qbc_linear *l)
+{
+    const struct qbc_kernel *k = l->k;
+    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m;
+    int64_t fit = k->q->target->l2_bytes / 2 / k->row_bytes[X] / m * m;
+    return fit > 4 * m ? fit : 4 * m;
+}
+
+static void panels(struct qbc_linear *l, struct k_range share)
+{
+    struct k_loop panels = k_for(l->k, share.from, share.to, 1, 0, NULL);
+    qbc_linear_tokens(l, panels.i, block);
+    k_end(l->k, &panels, NULL);
 }
 
 void qbc_kernel_linear(struct qbc_kernel *k)
@@ -94,7 +111,14 @@ void qbc_kernel_linear(struct qbc_kernel *k)
     };
     l.layout = qbc_layout(format, l.packing, n, depth);
     struct k_range share = k_share(k, k_i64(k, l.layout.panels));
-    struct k_loop panels = k_for(k, share.from, share.to, 1, 0, NULL);
-    qbc_linear_tokens(&l, panels.i, block);
-    k_end(k, &panels, NULL);
+    if (k->one) {
+        panels(&l, share);
+        return;
+    }
+    int64_t some = tokens_in_cache(&l);
+    struct k_loop chunks = k_for(k, k_i64(k, 0), k->rows, some, 0, NULL);
+    l.from = chunks.i;
+    l.to = k_op2(k, "arith.minsi", k_add_i(k, chunks.i, some), k->rows);
+    panels(&l, share);
+    k_end(k, &chunks, NULL);
 }

@@ -14,11 +14,12 @@ struct qbc_linear {
     struct qbc_layout layout;
     int64_t depth;      /* K */
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
+    MlirValue from, to; /* the tokens to work on, in a step for several */
 };
 
 /* m tokens from `token` on, with one panel's weights. */
 typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValue token, int m);
-/* All tokens: full blocks of the tile's M, and the rest, less than M, by its bits. */
+/* All tokens from .. to - 1: full blocks of the tile's M, and the rest, less than M, by its bits. */
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
 
 /* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */

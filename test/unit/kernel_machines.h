@@ -82,7 +82,7 @@ static inline bool lab_find_machine(struct qbc *q, const char *triple, const cha
     return true;
 }
 
-/* Float arithmetic on codes, and numbers of tokens that are no powers of two. */
+/* Float arithmetic on codes, numbers of tokens that are no powers of two, and a cache that holds few of them. */
 static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab_machine *m)
 {
     static const struct qbc_tile tiles[] = {
@@ -93,6 +93,7 @@ static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab
     *t = *qbc_target_find("x86-64-v3");
     t->name = "plain";
     t->tiles = tiles;
+    t->l2_bytes = 1 << 10;
     *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", lab_folder(q))}};
     return !lab_lacks(q, host, t);
 }
