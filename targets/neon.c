@@ -2,15 +2,17 @@
  * (smlal), which is four times what float arithmetic does. */
 #include "target.h"
 
-#define DOT                                                                                        \
+#define MULL                                                                                       \
     .dot = "llvm.aarch64.neon.smull.v8i16", .widen = "llvm.aarch64.neon.saddlp.v4i32.v8i16",       \
-    .fold = "llvm.aarch64.neon.addp.v4i32"
+    .fold = "llvm.aarch64.neon.addp.v8i16"
 
 static const struct qbc_tile tiles[] = {
     /* act code  m   n  kind */
     {32, 32, 1, 8, QBC_KIND_FMA}, /* the reference */
-    {32, 32, 4, 8, QBC_KIND_FMA},     {8, 8, 1, 8, QBC_KIND_DOT4, DOT},
-    {8, 8, 4, 8, QBC_KIND_DOT4, DOT}, {0},
+    {32, 32, 4, 8, QBC_KIND_FMA},
+    {8, 8, 1, 8, QBC_KIND_MULL, MULL}, /* one token: bound by memory */
+    {8, 8, 4, 8, QBC_KIND_MULL, MULL}, /* a prompt: bound by arithmetic */
+    {0},
 };
 
 #define BASE \

@@ -16,7 +16,8 @@
 enum qbc_kind {
     QBC_KIND_FMA,  /* float multiply-add, codes converted in registers; packing depth 1 */
     QBC_KIND_DOT4, /* integer dot of 4 bytes into each 32-bit lane; packing depth 4 */
-    QBC_KIND_MMLA, /* 2 x 8 by 8 x 2 bytes into 4 lanes; packing depth 8: a vector has 2 rows x 8 k */
+    QBC_KIND_MULL, /* products of 8 bytes in 16 bits, added up there; packing depth 16: a register has 1 row x 16 k */
+    QBC_KIND_MMLA, /* 2 x 8 by 8 x 2 bytes into 4 lanes; packing depth 8: a register has 2 rows x 8 k */
     QBC_KIND_AXPY, /* scalar times vector of any length: one k of a panel's rows; packing depth 1 */
 };
 
@@ -25,18 +26,21 @@ struct qbc_tile {
     int code_bits; /* widest weight code that this row takes */
     int m, n;      /* tokens and rows of weights held in registers */
     enum qbc_kind kind;
-    /* QBC_KIND_DOT4, one of
-     *   dot          adds products of 4 unsigned by 4 signed bytes to each lane exactly
+    /* Names of LLVM's intrinsics. QBC_KIND_DOT4, one of
+     *   dot          adds products of 4 unsigned by 4 signed bytes to each lane exactly (`dot_signed`: signed by signed)
      *   dot, widen   `dot` gives saturating 16-bit sums of 2 products, which `widen` (with ones) adds
      *                pairwise into 32 bits. `sign` copies the sign of the weights to the activations where
      *                unsigned codes would saturate; `abs` is the generic one.
-     *   dot, widen, fold   signed bytes, 8 at a time: `dot` gives 8 products of 16 bits, `widen` the 4 sums of
-     *                neighbours in 32 bits, `fold` 4 sums of neighbours of two vectors of these */
+     * QBC_KIND_MULL: `dot` multiplies 8 signed bytes, `fold` adds neighbours of two registers, `widen` those of one
+     * into twice the bits.
+     * QBC_KIND_MMLA: `mmla`, `dot` (as above, signed) where there is one token, `fold` as above. */
     const char *dot;
     const char *widen;
     const char *sign;
     const char *fold;
-    bool dot_signed; /* `dot` takes both operands signed */
+    const char *mmla;
+    bool dot_signed;  /* `dot` takes both operands signed */
+    bool dot_by_lane; /* `dot` multiplies by one lane of a register at no cost: activations come 16 bytes at a time */
 };
 
 struct qbc_target {

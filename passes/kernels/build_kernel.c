@@ -162,15 +162,21 @@ static MlirAttribute parse(struct qbc_kernel *k, const char *text)
     return mlirAttributeParseGet(k->q->mlir, qbc_str(text));
 }
 
+MlirValue k_shuffle(struct qbc_kernel *k, MlirValue a, MlirValue b, int64_t n, const int64_t *lanes)
+{
+    struct qbc_attr attrs[] = {{"mask", mlirDenseI64ArrayGet(k->q->mlir, (intptr_t)n, lanes)}, {0}};
+    MlirType type = k_vec(k, n, element_of(mlirValueGetType(a)));
+    MlirValue operands[] = {a, b};
+    return mlirOperationGetResult(qbc_make(&k->b, "vector.shuffle", type, attrs, 2, operands), 0);
+}
+
 MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane)
 {
-    MlirType type = mlirValueGetType(vector);
-    int64_t n = mlirShapedTypeGetDimSize(type, 0), *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
+    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
+    int64_t *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
     for (int64_t i = 0; i < n; ++i)
         lanes[i] = lane;
-    struct qbc_attr attrs[] = {{"mask", mlirDenseI64ArrayGet(k->q->mlir, (intptr_t)n, lanes)}, {0}};
-    MlirValue operands[] = {vector, vector};
-    return mlirOperationGetResult(qbc_make(&k->b, "vector.shuffle", type, attrs, 2, operands), 0);
+    return k_shuffle(k, vector, vector, n, lanes);
 }
 
 MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n)

@@ -95,6 +95,8 @@ MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n);
 MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);
 /* "add", "maxsi"; floats: "add", "maxnumf" (NaN when some are), 2^i lanes */
 MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector);
+/* Lanes of a, then of b, in any order. */
+MlirValue k_shuffle(struct qbc_kernel *k, MlirValue a, MlirValue b, int64_t n, const int64_t *lanes);
 MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane); /* that lane in all lanes */
 MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n); /* lanes from .. */
 MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts);          /* n equal ones, of integers */

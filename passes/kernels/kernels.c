@@ -39,10 +39,41 @@ const struct qbc_generator *qbc_generator_find(const char *name)
     return NULL;
 }
 
+static int depth_of(const struct qbc_tile *tile)
+{
+    switch (tile->kind) {
+    case QBC_KIND_DOT4:
+        return 4;
+    case QBC_KIND_MMLA:
+        return 8;
+    case QBC_KIND_MULL:
+        return 16;
+    default:
+        return 1;
+    }
+}
+
+static bool is_integer(const struct qbc_tile *tile)
+{
+    return depth_of(tile) > 1;
+}
+
+/* Can the unsigned codes as they are be an operand of `dot`? */
+static bool takes_unsigned(const struct qbc_tile *tile, const struct qbc_format *f)
+{
+    bool is_signed = tile->dot_signed || tile->kind == QBC_KIND_MULL, saturates = tile->widen && 2 * f->high * 127 > INT16_MAX;
+    return is_signed ? f->high <= 127 : !saturates;
+}
+
+/* Row 0 of the target, float arithmetic, where the tile cannot multiply such groups or such codes. */
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens)
 {
     int act_bits = f->codebook == QBC_CODE_FLOAT ? 32 : 8;
-    return qbc_target_tile(t, act_bits, f->bits, tokens);
+    const struct qbc_tile *tile = qbc_target_tile(t, act_bits, f->bits, tokens);
+    if (!is_integer(tile))
+        return tile;
+    bool as_signed = f->bits == 8 && f->offset == QBC_OFFSET_NONE;
+    return f->group % depth_of(tile) == 0 && (takes_unsigned(tile, f) || as_signed) ? tile : t->tiles;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -62,14 +93,12 @@ static int panel_rows(const struct qbc_target *t, const struct qbc_tile *tile, c
     return (int)(ceil_div(ceil_div(rows, panels), QBC_PIECE) * QBC_PIECE);
 }
 
-/* Codes are signed bytes where the dot wants them so, or where unsigned ones would saturate it. */
+/* Codes are signed bytes only where the dot cannot take unsigned ones. */
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows)
 {
     const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
-    struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = tile->kind == QBC_KIND_DOT4 ? 4 : 1};
-    bool saturates = tile->widen && 2 * f->high * 127 > INT16_MAX;
-    p.is_signed = tile->kind == QBC_KIND_DOT4 && f->bits == 8 && f->offset == QBC_OFFSET_NONE &&
-                  (tile->dot_signed || saturates);
+    struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = depth_of(tile)};
+    p.is_signed = is_integer(tile) && !takes_unsigned(tile, f);
     return p;
 }
 

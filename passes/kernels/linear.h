@@ -4,7 +4,10 @@
 
 #include "kernel.h"
 
-enum { QBC_MOST_TOKENS = 16 };
+enum {
+    QBC_MOST_TOKENS = 16,
+    QBC_MOST_PARTS = 16, /* registers of a chunk */
+};
 
 struct qbc_linear {
     struct qbc_kernel *k;
@@ -31,8 +34,16 @@ void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValu
  * code; for zero-point formats sum of code * activation code. act[m]: the activations' records. */
 void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
                      const MlirValue *act, MlirValue *out);
+void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                     const MlirValue *act, MlirValue *out);
+void qbc_linear_mmla(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                     const MlirValue *act, MlirValue *out);
 void qbc_linear_fma(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
                     const MlirValue *act, MlirValue *out);
+
+/* Where a sum of unsigned codes begins: -bias * sum(activation codes), which the quantizer left in the record, maybe
+ * not multiplied; i32. 0 where the codes are signed, or the format has zero points. */
+MlirValue qbc_linear_start(struct qbc_linear *l, MlirValue record);
 
 /* Codes of one chunk: `bytes` bytes at `group`, which may point at one lane of it (unpack.c). */
 MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue group,

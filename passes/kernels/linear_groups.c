@@ -8,6 +8,15 @@
  */
 #include "linear.h"
 
+MlirValue qbc_linear_start(struct qbc_linear *l, MlirValue record)
+{
+    struct qbc_kernel *k = l->k;
+    if (l->format->offset != QBC_OFFSET_NONE || l->packing.is_signed)
+        return k_i32(k, 0);
+    MlirValue minus = k_load(k, k->i32, k_at_i(k, record, QBC_ACT_MINUS), 4);
+    return l->multiplier == l->format->bias ? minus : k_mul_i(k, minus, l->format->bias);
+}
+
 static MlirValue scales(struct qbc_linear *l, MlirValue group)
 {
     struct qbc_kernel *k = l->k;
@@ -33,15 +42,29 @@ struct group {
     int runs, chunks; /* chunks of a run */
 };
 
+typedef void (*multiply_run)(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                             const MlirValue *act, MlirValue *out);
+
+static multiply_run multiply(const struct qbc_linear *l)
+{
+    switch (l->tile->kind) {
+    case QBC_KIND_DOT4:
+        return qbc_linear_dot4;
+    case QBC_KIND_MULL:
+        return qbc_linear_mull;
+    case QBC_KIND_MMLA:
+        return qbc_linear_mmla;
+    default:
+        return qbc_linear_fma;
+    }
+}
+
 /* One run: integers of all tokens, zero point taken off. Its codes begin at chunk `first` of `codes`. */
 static void run(struct qbc_linear *l, int m, const struct group *g, MlirValue codes, int first,
                 const MlirValue *act, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    if (l->tile->kind == QBC_KIND_DOT4)
-        qbc_linear_dot4(l, m, first, g->chunks, codes, act, out);
-    else
-        qbc_linear_fma(l, m, first, g->chunks, codes, act, out);
+    multiply(l)(l, m, first, g->chunks, codes, act, out);
     if (l->format->offset != QBC_OFFSET_ZERO)
         return;
     MlirValue zero = zeros(l, g->w);

@@ -14,6 +14,8 @@
 // RUN: qbc %s -q -emit=obj -target=cascadelake -quant=f32 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=icelake-server -quant=f16 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=armv8 -quant=i4g32 -o %t.o && llvm-nm %t.o | %{symbols} && llvm-readelf -SW %t.o | %{sections}
+// RUN: qbc %s -q -emit=obj -target=armv8.2+dotprod -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=armv8.6 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
 //
 // CHECK-DAG: T decode
 // CHECK-DAG: T step

@@ -8,6 +8,7 @@
 // DEFINE: %{codes} = %{not} --implicit-check-not=vpmovzx --implicit-check-not=vpmovsx
 // DEFINE: %{sse} = --implicit-check-not=call --implicit-check-not=pmovzx --implicit-check-not=pinsr --implicit-check-not=pextr \
 // DEFINE:   --implicit-check-not='{{mov[a-z]+[[:space:]]%xmm[0-9]+, -?[0-9]*\(}}'
+// DEFINE: %{arm} = %{not} --implicit-check-not=ucvtf --implicit-check-not='{{[us]xtl}}'
 // DEFINE: %{loop} = qbc %s -q -emit=asm
 //
 // RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_.*_one' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=DOT512,CODES,NIBBLES
@@ -28,12 +29,18 @@
 // RUN: %{loop} -target=icelake-server -quant=f16 | %inner_loops 'linear_.*_one' -per 'vfmadd.*' | FileCheck %s %{not} --check-prefixes=FLOAT,HALF
 // RUN: %{loop} -target=armv8 -quant=f32 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM
 // RUN: %{loop} -target=armv8 -quant=f16 | %inner_loops 'linear_.*_one' -per fmla | FileCheck %s %{not} --check-prefixes=ARM,ARM-HALF
-// RUN: %{loop} -target=armv8 -quant=i4g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{not} --implicit-check-not=ucvtf --check-prefixes=ARM-CODES,ARM-NIBBLES
-// RUN: %{loop} -target=armv8 -quant=i8g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{not} --implicit-check-not=ucvtf --check-prefixes=ARM-CODES
+// RUN: %{loop} -target=armv8 -quant=i4g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{arm} --check-prefixes=MULL,MULL-NIBBLES
+// RUN: %{loop} -target=armv8 -quant=i8g32 | %inner_loops 'linear_.*_one' -per 'smu?la?l2?' | FileCheck %s %{arm} --check-prefixes=MULL
+// RUN: %{loop} -target=armv8.2+dotprod -quant=i4g32 | %inner_loops 'linear_.*_one' -per sdot | FileCheck %s %{arm} --implicit-check-not='{{(dup|ld1r)[[:space:]].*16b}}' --check-prefixes=SDOT,SDOT-NIBBLES
+// RUN: %{loop} -target=apple-m1 -quant=i8g32 | %inner_loops 'linear_.*_one' -per sdot | FileCheck %s %{arm} --check-prefixes=SDOT
+// RUN: %{loop} -target=armv8.6 -quant=i4g32 | %inner_loops 'linear_.*_one' -per sdot | FileCheck %s %{arm} --check-prefixes=FOLD
+// RUN: %{loop} -target=neoverse-v1 -quant=i8g32 | %inner_loops 'linear_.*_one' -per sdot | FileCheck %s %{arm} --check-prefixes=FOLD
 //
 // And for many tokens: each block of weights is unpacked once for all of them, without spilling.
 // RUN: %{loop} -target=icelake-server -quant=i4g32 | %inner_loops 'linear_[0-9]*' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=TOKENS
 // RUN: %{loop} -target=icelake-server -quant=i8g32 | %inner_loops 'linear_[0-9]*' -per vpdpbusd | FileCheck %s %{codes} --check-prefixes=TOKENS
+// RUN: %{loop} -target=armv8.2+dotprod -quant=i4g32 | %inner_loops 'linear_[0-9]*' -per sdot | FileCheck %s --check-prefixes=SDOT-TOKENS
+// RUN: %{loop} -target=armv8.6 -quant=i4g32 | %inner_loops 'linear_[0-9]*' -per smmla | FileCheck %s --check-prefixes=SMMLA-TOKENS
 
 // Four bytes of activations are broadcast from memory by the instruction itself, where it can.
 // DOT512: vpdpbusd {{.*}}(%{{.*}}){1to16}, %zmm{{[0-9]+}}, %zmm
@@ -70,10 +77,34 @@
 // ARM-HALF: per fmla: 0.5000 fcvtl{{$}}
 // ARM-HALF: per fmla: 0.5000 fcvtl2
 //
-// Both halves of a register at once: 32 products of eight bytes are 32 columns of eight rows, whose sums are two registers.
-// ARM-CODES: smlal2 v{{[0-9]+}}.8h
-// ARM-CODES: per {{.*}}: 0.0625 scvtf
-// ARM-NIBBLES: per {{.*}}: 0.2500 ushr
+// Both halves of a register at once: 32 products of eight bytes are 32 columns of eight rows, whose sums are two registers,
+// added to the start by sadalp. A vector of 32 nibbles takes one shift and one mask.
+// MULL: smlal2 v{{[0-9]+}}.8h
+// MULL: sadalp
+// MULL-NIBBLES: per {{.*}}: 0.2500 and
+// MULL: per {{.*}}: 0.0625 scvtf
+// MULL-NIBBLES: per {{.*}}: 0.2500 ushr
+//
+// One load of activations serves four chunks by its lanes; eight scales are converted by two instructions.
+// SDOT: sdot v{{[0-9]+}}.4s, v{{[0-9]+}}.16b, v{{[0-9]+}}.4b[{{[0-3]}}]
+// SDOT-NIBBLES: per sdot: 0.5000 and
+// SDOT: per sdot: 0.0625 fcvtl{{$}}
+// SDOT: per sdot: 0.0625 fcvtl2
+// SDOT: per sdot: 0.1250 scvtf
+// SDOT-NIBBLES: per sdot: 0.5000 ushr
+//
+// Two sums of a row, which one addp of two registers adds.
+// FOLD: sdot v{{[0-9]+}}.4s, v{{[0-9]+}}.16b, v{{[0-9]+}}.16b
+// FOLD: per sdot: 0.1250 addp
+// FOLD: per sdot: 0.1250 scvtf
+//
+// Four tokens: two scales' conversions, two registers of sums for each token.
+// SDOT-TOKENS: sdot {{.*}}.4b[
+// SDOT-TOKENS: per sdot: 0.1250 and
+// SDOT-TOKENS: per sdot: 0.0156 fcvtl{{$}}
+// SMMLA-TOKENS: smmla v{{[0-9]+}}.4s, v{{[0-9]+}}.16b, v{{[0-9]+}}.16b
+// SMMLA-TOKENS: per smmla: 0.2500 and
+// SMMLA-TOKENS: per smmla: 0.0312 fcvtl{{$}}
 //
 // The first loop is for eight tokens.
 // TOKENS: vpdpbusd {{.*}}{1to16}

@@ -58,6 +58,14 @@ static inline const struct qbc_target *lab_other_encoding(struct qbc *q, const c
     return strstr(t->features, "+avxvnni") && !lab_lacks(q, host, copy) ? copy : NULL;
 }
 
+/* The plainest CPU that qemu knows with the target's features, so that code which uses more does not run. */
+static inline const char *lab_emulated_cpu(const struct qbc_target *t)
+{
+    if (strstr(t->features, "+i8mm"))
+        return "max";
+    return strstr(t->features, "+dotprod") ? "cortex-a76" : "cortex-a53";
+}
+
 static inline bool lab_find_machine(struct qbc *q, const char *triple, const char *host,
                                     const struct qbc_target *t, struct lab_machine *m)
 {
@@ -78,7 +86,7 @@ static inline bool lab_find_machine(struct qbc *q, const char *triple, const cha
         printf("%s: skipped, no emulator or no runner for it\n", t->name);
         return false;
     }
-    m->command[0] = qemu, m->command[1] = "-cpu", m->command[2] = "cortex-a53", m->command[3] = runner;
+    m->command[0] = qemu, m->command[1] = "-cpu", m->command[2] = lab_emulated_cpu(t), m->command[3] = runner;
     return true;
 }
 

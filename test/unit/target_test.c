@@ -30,13 +30,15 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
           tile->code_bits);
     CHECK(tile->m >= 1 && tile->n >= 1, "%s: a tile of %d x %d", t->name, tile->m, tile->n);
     CHECK(tile->m <= 16, "%s: a tile of %d tokens; passes/kernels/linear.h has QBC_MOST_TOKENS", t->name, tile->m);
-    CHECK(tile->kind != QBC_KIND_DOT4 || tile->dot, "%s: a dot without intrinsic", t->name);
+    CHECK(tile->kind == QBC_KIND_FMA || tile->kind == QBC_KIND_AXPY || tile->dot, "%s: a dot without intrinsic", t->name);
     CHECK(!tile->widen || tile->dot, "%s: widening nothing", t->name);
-    CHECK(!tile->fold || (tile->widen && tile->n % 4 == 0 && tile->n <= 16), "%s: folding", t->name);
+    CHECK(tile->kind != QBC_KIND_MULL || (tile->widen && tile->fold), "%s: 16-bit products without sums", t->name);
+    CHECK(tile->kind != QBC_KIND_MMLA || (tile->mmla && tile->fold), "%s: a product of matrices without intrinsic", t->name);
     intrinsic(t->name, tile->dot);
     intrinsic(t->name, tile->widen);
     intrinsic(t->name, tile->sign);
     intrinsic(t->name, tile->fold);
+    intrinsic(t->name, tile->mmla);
 }
 
 /* Tiles of the same activations and codes: more tokens further down, the same packing. */

@@ -1,0 +1,105 @@
+/* linear_mull: products of bytes where there is no dot of them, as NEON had it first: smull multiplies 8 bytes by 8 into
+ * 16 bits, smlal adds such products up there.
+ *
+ * A register of codes is one row x 16 k, so the activations come from memory as they lie, for all rows. A row ends with
+ * 8 sums of 16 bits; those of neighbours are added up in pairs, registers of two, then four rows, in 16 bits as
+ * long as the format's largest code allows.
+ *
+ *     low, high     smull + smlal2 for each 16 k      8 x i16 of a row       (then the next 16 k: smlal, smlal2)
+ *     fold          addp of two rows' registers       4 x i16 of each of 2 rows
+ *     fold          addp of these                     2 x i16 of each of 4 rows
+ *     widen         saddlp, sadalp                    1 x i32 of each of 4 rows
+ */
+#include "linear.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+enum { REGISTER = 16, HALF = 8, FOLDED = 4 /* rows */ };
+
+struct run {
+    struct qbc_linear *l;
+    int m, first, chunks;
+    MlirValue group;
+    const MlirValue *act;
+};
+
+/* How many 16-bit numbers with a product each can be added up. */
+static int most_products(const struct qbc_linear *l)
+{
+    return INT16_MAX / (127 * (l->packing.is_signed ? 127 : l->format->high));
+}
+
+static MlirValue widen(struct qbc_linear *l, MlirValue sums)
+{
+    return k_intrinsic(l->k, l->tile->widen, k_vec(l->k, HALF / 2, l->k->i32), 1, &sums);
+}
+
+static bool is_narrow(MlirValue sums)
+{
+    return mlirShapedTypeGetDimSize(mlirValueGetType(sums), 0) == HALF;
+}
+
+static MlirValue add_to(struct qbc_kernel *k, MlirValue sum, MlirValue more)
+{
+    return mlirValueIsNull(sum) ? more : k_add(k, sum, more);
+}
+
+/* Sums of one row and token: 8 x i16, or, where these would not hold them, 4 x i32. */
+static MlirValue row_sums(const struct run *r, const MlirValue *codes, MlirValue act)
+{
+    struct qbc_kernel *k = r->l->k;
+    MlirType type = k_vec(k, HALF, k->i16);
+    MlirValue wide = {NULL}, narrow = {NULL};
+    int pending = 0;
+    for (int half = 0; half < 2 * r->chunks; ++half) {
+        MlirValue x = k_load(k, k_vec(k, REGISTER, k->i8), k_at_i(k, act, QBC_ACT_CODES + half / 2 * REGISTER), 4);
+        MlirValue operands[] = {k_part(k, codes[half / 2], half % 2 * HALF, HALF), k_part(k, x, half % 2 * HALF, HALF)};
+        if (pending == most_products(r->l)) {
+            wide = add_to(k, wide, widen(r->l, narrow));
+            narrow = (MlirValue){NULL}, pending = 0;
+        }
+        narrow = add_to(k, narrow, k_intrinsic(k, r->l->tile->dot, type, 2, operands));
+        ++pending;
+    }
+    return mlirValueIsNull(wide) ? narrow : add_to(k, wide, widen(r->l, narrow));
+}
+
+/* Rows `row` .. `row` + n - 1 of all tokens: the sums of a row lie side by side, 8 / n of 16 bits or 4 / n of 32. */
+static void rows_sums(const struct run *r, int row, int n, MlirValue *out)
+{
+    struct qbc_kernel *k = r->l->k;
+    MlirValue codes[QBC_ACT_GROUP / REGISTER], other[QBC_MOST_TOKENS];
+    MlirValue at = k_at_i(k, r->group, (int64_t)row * REGISTER);
+    for (int c = 0; c < r->chunks && n == 1; ++c)
+        codes[c] = qbc_unpack_chunk(k, &r->l->layout, at, REGISTER, r->first + c);
+    for (int j = 0; j < r->m && n == 1; ++j)
+        out[j] = row_sums(r, codes, r->act[j]);
+    if (n == 1)
+        return;
+    rows_sums(r, row, n / 2, out);
+    rows_sums(r, row + n / 2, n / 2, other);
+    for (int j = 0; j < r->m; ++j) {
+        MlirValue operands[] = {out[j], other[j]};
+        bool fits = 2 * r->chunks * n <= most_products(r->l);
+        for (int i = 0; i < 2 && is_narrow(out[j]) && !fits; ++i)
+            operands[i] = widen(r->l, operands[i]);
+        out[j] = k_intrinsic(k, r->l->tile->fold, mlirValueGetType(operands[0]), 2, operands);
+    }
+}
+
+void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
+                     const MlirValue *act, MlirValue *out)
+{
+    struct qbc_kernel *k = l->k;
+    struct run r = {l, m, first, chunks, group, act};
+    MlirValue sums[QBC_MOST_TOKENS][QBC_MOST_PARTS], four[QBC_MOST_TOKENS];
+    for (int row = 0; row < l->packing.rows; row += FOLDED) {
+        rows_sums(&r, row, FOLDED, four);
+        for (int j = 0; j < m; ++j) {
+            MlirValue sum = is_narrow(four[j]) ? widen(l, four[j]) : four[j];
+            sums[j][row / FOLDED] = k_add(k, k_splat(k, qbc_linear_start(l, act[j]), FOLDED), sum);
+        }
+    }
+    for (int j = 0; j < m; ++j)
+        out[j] = k_cast(k, "arith.sitofp", k_join(k, (size_t)l->packing.rows / FOLDED, sums[j]), k->f32);
+}

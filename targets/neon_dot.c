@@ -1,0 +1,56 @@
+/* neon_dot: NEON with sdot (Armv8.2, optional before 8.4): four products of signed bytes added to each 32-bit lane; one
+ * operand may be a lane of a register, so 16 bytes of activations serve four instructions.
+ */
+#include "target.h"
+
+#define DOT .dot = "llvm.aarch64.neon.sdot.v4i32.v16i8", .dot_signed = true, .dot_by_lane = true
+
+static const struct qbc_tile tiles[] = {
+    /* act code  m   n  kind */
+    {32, 32, 1, 8, QBC_KIND_FMA}, /* the reference */
+    {32, 32, 4, 8, QBC_KIND_FMA},
+    {8, 8, 1, 8, QBC_KIND_DOT4, DOT}, /* one token: bound by memory */
+    {8, 8, 4, 8, QBC_KIND_DOT4, DOT}, /* a prompt: bound by arithmetic */
+    {0},
+};
+
+#define BASE \
+    .triple = "aarch64-linux-gnu", .cpu = "generic", \
+    .features = "+neon,+dotprod", \
+    .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles
+
+const struct qbc_target qbc_target_armv8_2_dotprod = {
+    BASE,
+    .name = "armv8.2+dotprod",
+    .about = "NEON with dot products: Armv8.2-A and later",
+    .l1_bytes = 32 << 10,
+    .l2_bytes = 256 << 10,
+};
+
+const struct qbc_target qbc_target_cortex_a76 = {
+    BASE,
+    .name = "cortex-a76",
+    .about = "NEON with dot products, scheduled for Cortex-A76",
+    .tune = "cortex-a76",
+    .l1_bytes = 64 << 10,
+    .l2_bytes = 512 << 10,
+};
+
+const struct qbc_target qbc_target_neoverse_n1 = {
+    BASE,
+    .name = "neoverse-n1",
+    .about = "NEON with dot products, scheduled for Neoverse N1",
+    .tune = "neoverse-n1",
+    .l1_bytes = 64 << 10,
+    .l2_bytes = 1024 << 10,
+};
+
+/* It has no i8mm; that came with M2. */
+const struct qbc_target qbc_target_apple_m1 = {
+    BASE,
+    .name = "apple-m1",
+    .about = "NEON with dot products, scheduled for Apple M1",
+    .tune = "apple-m1",
+    .l1_bytes = 128 << 10,
+    .l2_bytes = 12 << 20,
+};

@@ -1,0 +1,39 @@
+/* neon_mmla: NEON with smmla (i8mm, part of Armv8.6): 2 x 8 by 8 x 2 signed bytes, the results of two rows and two
+ * tokens in one register. For one token, sdot reads the same packing.
+ */
+#include "target.h"
+
+#define MMLA                                                                                       \
+    .mmla = "llvm.aarch64.neon.smmla.v4i32.v16i8", .dot = "llvm.aarch64.neon.sdot.v4i32.v16i8",    \
+    .fold = "llvm.aarch64.neon.addp.v4i32", .dot_signed = true
+
+static const struct qbc_tile tiles[] = {
+    /* act code  m   n  kind */
+    {32, 32, 1, 8, QBC_KIND_FMA}, /* the reference */
+    {32, 32, 4, 8, QBC_KIND_FMA},
+    {8, 8, 1, 8, QBC_KIND_MMLA, MMLA}, /* one token: bound by memory */
+    {8, 8, 4, 8, QBC_KIND_MMLA, MMLA}, /* a prompt: bound by arithmetic */
+    {0},
+};
+
+#define BASE \
+    .triple = "aarch64-linux-gnu", .cpu = "generic", \
+    .features = "+neon,+dotprod,+i8mm", \
+    .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles
+
+const struct qbc_target qbc_target_armv8_6 = {
+    BASE,
+    .name = "armv8.6",
+    .about = "NEON with products of matrices: Armv8.6-A and later",
+    .l1_bytes = 64 << 10,
+    .l2_bytes = 512 << 10,
+};
+
+const struct qbc_target qbc_target_neoverse_v1 = {
+    BASE,
+    .name = "neoverse-v1",
+    .about = "NEON with products of matrices, scheduled for Neoverse V1",
+    .tune = "neoverse-v1",
+    .l1_bytes = 64 << 10,
+    .l2_bytes = 1024 << 10,
+};

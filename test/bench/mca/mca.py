@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""Weights per cycle of the inner loop of a product for one token, as llvm-mca counts them.
+
+    mca.py [--bin build/bin] [--target CPU ...] [--format FORMAT ...] [--rows N] [--print]
+
+For each target that is scheduled for one CPU, and each format, the graph beside this file is compiled, the inner loop with
+most weights is cut out, and llvm-mca runs it. Columns:
+
+    weights   that one turn of the loop multiplies
+    instr     instructions of a turn, and how many of the CPU's smallest operations these are
+    width     how many of those it can start in a cycle
+    bound     weights per cycle if nothing but that limited it
+    ports     the same for the units that do the work (llvm-mca's "Block RThroughput")
+    cycles    of a turn, with all latencies and the CPU's window
+    reached   weights per cycle
+"""
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path.insert(0, str(ROOT / "test/tools"))
+import inner_loops
+
+MCA = "llvm-mca-22"
+TURNS = 300
+FORMATS = ("f32", "f16", "i8g32", "i4g32", "i4g128z")
+TARGETS = ("haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
+           "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "apple-m1", "neoverse-v1")
+# Products of weights by what one token brings: (operation, operands) -> weights.
+PRODUCTS = (
+    (r"vpdpbusd", {"zmm": 64, "ymm": 32, "xmm": 16}),
+    (r"v?pmaddubsw", {"zmm": 64, "ymm": 32, "xmm": 16}),
+    (r"vfn?m(add|sub)\d+ps", {"zmm": 16, "ymm": 8, "xmm": 4}),
+    (r"sdot|usdot", {"16b": 16, "4b": 16}),
+    (r"sm[lu][al]l2?", {"8h": 8}),
+    (r"fmla", {"4s": 4}),
+)
+
+
+def products(line):
+    """Weights that an instruction multiplies."""
+    name, operands = line.split()[0], line.split(None, 1)[1] if len(line.split()) > 1 else ""
+    for regex, sizes in PRODUCTS:
+        if re.fullmatch(regex, name):
+            return max((n for size, n in sizes.items() if size in operands), default=0)
+    return 0
+
+
+def weights(loop, coded):
+    """Weights a turn; floats' products count only where codes have no products of their own."""
+    integer = [n for line in loop if (n := products(line)) and not re.match(r"\s*(fmla|vfn?m)", line)]
+    return sum(integer) if coded else sum(map(products, loop))
+
+
+def clean(loop):
+    """Only the instructions, without the encoding hints in braces before them."""
+    lines = [re.sub(r"{\w+}\s*", "", line, count=1) if line.lstrip().startswith("{") else line for line in loop]
+    return [line for line in lines if re.match(r"^\s+[a-z]", line)]
+
+
+def hottest(listing, function, coded):
+    loops = [clean(loop) for body in inner_loops.functions(listing.splitlines(), function) for loop in inner_loops.innermost(body)]
+    return max(loops, key=lambda loop: weights(loop, coded), default=[])
+
+
+def compile_model(bins, target, fmt):
+    command = [bins / "qbc", HERE / "linear.mlir", "-q", "-emit=asm", f"-target={target}", f"-quant={fmt}"]
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def field(report, name):
+    return float(re.search(rf"^{name}:\s*([\d.]+)", report, re.M)[1])
+
+
+def analyse(loop, cpu):
+    """What llvm-mca says of a loop."""
+    arch = "aarch64" if re.match("cortex|neoverse|apple", cpu) else "x86-64"
+    text = "\n".join(loop) + "\n"
+    report = subprocess.run([MCA, f"-march={arch}", f"-mcpu={cpu}", f"-iterations={TURNS}"], input=text, check=True,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+    return {
+        "instructions": field(report, "Instructions") / TURNS,
+        "operations": field(report, "Total uOps") / TURNS,
+        "width": field(report, "Dispatch Width"),
+        "ports": field(report, "Block RThroughput"),
+        "cycles": field(report, "Total Cycles") / TURNS,
+    }
+
+
+def measure(bins, target, fmt, function="linear_.*_one"):
+    """A row of the table, or None where no loop multiplies weights."""
+    coded = fmt not in ("f32", "f16")
+    loop = hottest(compile_model(bins, target, fmt), function, coded)
+    n = weights(loop, coded)
+    if not n:
+        return None
+    row = analyse(loop, target)
+    row |= {"loop": loop, "weights": n, "reached": n / row["cycles"], "bound": n * row["width"] / row["operations"],
+            "by_ports": n / row["ports"]}
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/bin")
+    parser.add_argument("--target", nargs="+", default=TARGETS)
+    parser.add_argument("--format", nargs="+", default=FORMATS)
+    parser.add_argument("--print", action="store_true", help="the loops too")
+    args = parser.parse_args()
+    print(f"{'target':16}{'format':9}{'weights':>8}{'instr':>7}{'ops':>6}{'width':>6}{'bound':>8}{'ports':>8}{'cycles':>8}{'reached':>8}")
+    for target in args.target:
+        for fmt in args.format:
+            row = measure(args.bin, target, fmt)
+            if not row:
+                print(f"{target:16}{fmt:9} no loop multiplies weights")
+                continue
+            print(f"{target:16}{fmt:9}{row['weights']:8}{row['instructions']:7.0f}{row['operations']:6.0f}{row['width']:6.0f}"
+                  f"{row['bound']:8.1f}{row['by_ports']:8.1f}{row['cycles']:8.1f}{row['reached']:8.1f}", flush=True)
+            if args.print:
+                print("\n".join(row["loop"]))
+
+
+if __name__ == "__main__":
+    main()
