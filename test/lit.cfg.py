@@ -4,7 +4,7 @@ import lit.formats
 config.name = "qbc"
 config.test_format = lit.formats.ShTest(True)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["models", "tools", "Inputs"]
+config.excludes = ["models", "tools", "bench", "Inputs"]
 config.environment["PATH"] = ":".join([config.qbc_bin, config.test_exec_root, config.llvm_bin, config.environment["PATH"]])
 # MODEL.txt MODEL.onnx: an ONNX file from its text
 config.substitutions.append(("%onnx_write", "/usr/bin/python3 " + config.test_source_root + "/tools/onnx_write.py"))
