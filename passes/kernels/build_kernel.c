@@ -16,13 +16,13 @@ static MlirType element_of(MlirType type)
     return mlirTypeIsAShaped(type) ? mlirShapedTypeGetElementType(type) : type;
 }
 
-/* The type of `like` with another element. */
-static MlirType with_element(MlirType like, MlirType element)
+MlirType k_with_element(MlirType like, MlirType element)
 {
     if (!mlirTypeIsAShaped(like))
         return element;
     int64_t n = mlirShapedTypeGetDimSize(like, 0);
-    return mlirVectorTypeGet(1, &n, element);
+    bool scalable = mlirVectorTypeIsDimScalable(like, 0);
+    return mlirVectorTypeGetScalable(1, &n, &scalable, element);
 }
 
 static MlirValue constant(struct qbc_kernel *k, MlirType type, MlirAttribute element)
@@ -136,7 +136,7 @@ MlirValue k_add_i(struct qbc_kernel *k, MlirValue a, int64_t b)
 
 MlirValue k_cast(struct qbc_kernel *k, const char *name, MlirValue v, MlirType element)
 {
-    return qbc_op(&k->b, name, with_element(mlirValueGetType(v), element), 1, v);
+    return qbc_op(&k->b, name, k_with_element(mlirValueGetType(v), element), 1, v);
 }
 
 MlirValue k_bitcast(struct qbc_kernel *k, MlirValue v, MlirType type)
@@ -238,14 +238,14 @@ MlirValue k_select(struct qbc_kernel *k, MlirValue which, MlirValue a, MlirValue
 MlirValue k_cmp(struct qbc_kernel *k, enum qbc_compare how, MlirValue a, MlirValue b)
 {
     struct qbc_attr attrs[] = {{"predicate", qbc_attr_int(k->q, how)}, {0}};
-    MlirType type = with_element(mlirValueGetType(a), k->i1);
+    MlirType type = k_with_element(mlirValueGetType(a), k->i1);
     return mlirOperationGetResult(qbc_make(&k->b, "arith.cmpi", type, attrs, 2, (MlirValue[]){a, b}), 0);
 }
 
 MlirValue k_fcmp(struct qbc_kernel *k, enum qbc_compare_float how, MlirValue a, MlirValue b)
 {
     struct qbc_attr attrs[] = {{"predicate", qbc_attr_int(k->q, how)}, {0}};
-    MlirType type = with_element(mlirValueGetType(a), k->i1);
+    MlirType type = k_with_element(mlirValueGetType(a), k->i1);
     return mlirOperationGetResult(qbc_make(&k->b, "arith.cmpf", type, attrs, 2, (MlirValue[]){a, b}), 0);
 }
 
@@ -270,8 +270,8 @@ MlirValue k_intrinsic(struct qbc_kernel *k, const char *name, MlirType result, s
         {"operandSegmentSizes", mlirDenseI32ArrayGet(k->q->mlir, 2, segments)},
         {0},
     };
-    return mlirOperationGetResult(
-        qbc_make(&k->b, "llvm.call_intrinsic", result, attrs, n, operands), 0);
+    MlirOperation call = qbc_make(&k->b, "llvm.call_intrinsic", result, attrs, n, operands);
+    return mlirTypeIsNull(result) ? (MlirValue){NULL} : mlirOperationGetResult(call, 0);
 }
 
 MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes)
@@ -302,7 +302,7 @@ MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignmen
 static MlirValue widen_half(struct qbc_kernel *k, MlirValue bits)
 {
     MlirValue wide = k_cast(k, "arith.extsi", bits, k->i32);
-    MlirType ints = mlirValueGetType(wide), floats = with_element(ints, k->f32);
+    MlirType ints = mlirValueGetType(wide), floats = k_with_element(ints, k->f32);
     wide = k_op2(k, "arith.shli", wide, k_int_of(k, ints, 13));
     wide = k_op2(k, "arith.andi", wide, k_int_of(k, ints, (int32_t)0x8fffe000));
     return k_fmul(k, k_bitcast(k, wide, floats), k_float_of(k, floats, 0x1p112));
@@ -373,9 +373,15 @@ MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes)
 struct k_loop k_for(struct qbc_kernel *k, MlirValue from, MlirValue to, int64_t by, size_t n,
                     const MlirValue *init)
 {
+    return k_for_by(k, from, to, k_i64(k, by), n, init);
+}
+
+struct k_loop k_for_by(struct qbc_kernel *k, MlirValue from, MlirValue to, MlirValue by, size_t n,
+                       const MlirValue *init)
+{
     MlirValue *operands = qbc_alloc(k->q, (n + 3) * sizeof *operands);
     MlirType *args = qbc_alloc(k->q, (n + 1) * sizeof *args);
-    operands[0] = from, operands[1] = to, operands[2] = k_i64(k, by);
+    operands[0] = from, operands[1] = to, operands[2] = by;
     args[0] = k->i64;
     for (size_t j = 0; j < n; ++j) {
         operands[3 + j] = init[j];
@@ -392,6 +398,11 @@ struct k_loop k_for(struct qbc_kernel *k, MlirValue from, MlirValue to, int64_t 
         loop.carried[j] = mlirBlockGetArgument(block, (intptr_t)j + 1);
     k->b = qbc_at_end(k->q, block, k->b.loc);
     return loop;
+}
+
+void k_not_unrolled(struct qbc_kernel *k, const struct k_loop *loop)
+{
+    qbc_set(loop->op, "loop_annotation", parse(k, "#llvm.loop_annotation<unroll = <disable = true>>"));
 }
 
 void k_end(struct qbc_kernel *k, struct k_loop *loop, const MlirValue *next)

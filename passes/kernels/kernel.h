@@ -70,6 +70,7 @@ struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_
 
 /* --- build_kernel.c: operations in few words. Results have the type of the first operand. */
 MlirType k_vec(struct qbc_kernel *k, int64_t n, MlirType element);
+MlirType k_with_element(MlirType like, MlirType element); /* as many of another element */
 MlirValue k_i64(struct qbc_kernel *k, int64_t value);
 MlirValue k_i32(struct qbc_kernel *k, int32_t value);
 MlirValue k_f32(struct qbc_kernel *k, float value);
@@ -108,7 +109,7 @@ MlirValue k_fcmp(struct qbc_kernel *k, enum qbc_compare_float how, MlirValue a, 
 MlirValue k_fmax(struct qbc_kernel *k, MlirValue limit, MlirValue x); /* NaN when x is */
 MlirValue k_fmin(struct qbc_kernel *k, MlirValue limit, MlirValue x);
 MlirValue k_intrinsic(struct qbc_kernel *k, const char *name, MlirType result, size_t n,
-                      const MlirValue *operands);
+                      const MlirValue *operands); /* result null: there is none */
 MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes);
 MlirValue k_at_i(struct qbc_kernel *k, MlirValue base, int64_t bytes);
 MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignment);
@@ -128,8 +129,31 @@ struct k_loop {
  * the body. */
 struct k_loop k_for(struct qbc_kernel *k, MlirValue from, MlirValue to, int64_t by, size_t n,
                     const MlirValue *init);
+struct k_loop k_for_by(struct qbc_kernel *k, MlirValue from, MlirValue to, MlirValue by, size_t n,
+                       const MlirValue *init);
 void k_end(struct qbc_kernel *k, struct k_loop *loop, const MlirValue *next);
+void k_not_unrolled(struct qbc_kernel *k, const struct k_loop *loop); /* by LLVM: its body is large enough */
 struct k_loop k_if(struct qbc_kernel *k, MlirValue condition); /* ends with k_end(k, &it, NULL) */
+
+/* --- build_scalable.c: RISC-V vectors of any length. A type has a multiple of `lanes`, as many as the hardware's
+ * vectors are 64 bits long; of these the operations work on the first `vl`. Lanes times an element's bits is 64
+ * for one register, 512 for a group of eight, the most. */
+MlirType k_scalable(struct qbc_kernel *k, int64_t lanes, MlirType element);
+MlirValue k_most_lanes(struct qbc_kernel *k, int64_t lanes); /* how many there are in such a vector, i64 */
+/* llvm.riscv.NAME. `op`: of vectors, or a vector and a scalar; `op_float`: the same, rounding as the mode says;
+ * `add_product`, `add_product_float`: sum + a * b, where a may be a scalar. */
+MlirValue k_rvv_op1(struct qbc_kernel *k, const char *name, MlirType type, MlirValue a, MlirValue vl);
+MlirValue k_rvv_op(struct qbc_kernel *k, const char *name, MlirType type, MlirValue a, MlirValue b, MlirValue vl);
+MlirValue k_rvv_op_float(struct qbc_kernel *k, const char *name, MlirValue a, MlirValue b, MlirValue vl);
+MlirValue k_rvv_add_product(struct qbc_kernel *k, const char *name, MlirValue sum, MlirValue a, MlirValue b,
+                            MlirValue vl);
+MlirValue k_rvv_add_product_float(struct qbc_kernel *k, MlirValue sum, MlirValue a, MlirValue b, MlirValue vl);
+MlirValue k_rvv_int_to_float(struct qbc_kernel *k, MlirValue v, MlirValue vl); /* i16 or i32 to f32 */
+MlirValue k_rvv_splat(struct qbc_kernel *k, MlirType type, MlirValue scalar, MlirValue vl);
+MlirValue k_rvv_load(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue vl);
+MlirValue k_rvv_load_half(struct qbc_kernel *k, int64_t lanes, MlirValue at, MlirValue vl); /* finite f16 to f32 */
+void k_rvv_store(struct qbc_kernel *k, MlirValue v, MlirValue at, MlirValue vl);
+MlirValue k_rvv_half_of(struct qbc_kernel *k, MlirValue v, bool high); /* the lower or upper half of the lanes */
 
 /* --- share.c: work for this thread */
 struct k_range {

@@ -6,7 +6,8 @@
  * Threads take panels of rows. Within a panel, blocks of M tokens go through the whole depth, so a panel comes from
  * memory once and from the near cache for further blocks. Of many tokens, as many as fit in the cache go through
  * all panels before the next ones. What differs between formats and machines is in two places: unpack.c makes
- * vectors of codes, and the kinds of arithmetic (linear_dot.c, linear_fma.c) add up one group.
+ * vectors of codes, and the kinds of arithmetic (linear_dot.c, linear_fma.c) add up one group. Where vectors are of any
+ * length, a thread's share is not panels but strips: linear_axpy.c.
  */
 #include "linear.h"
 
@@ -90,8 +91,14 @@ static int64_t tokens_in_cache(const struct qbc_linear *l)
     return fit > 4 * m ? fit : 4 * m;
 }
 
-static void panels(struct qbc_linear *l, struct k_range share)
+/* Some tokens with this thread's share of the weights. */
+static void multiply(struct qbc_linear *l)
 {
+    if (l->k->q->target->scalable) {
+        qbc_linear_axpy(l);
+        return;
+    }
+    struct k_range share = k_share(l->k, k_i64(l->k, l->layout.panels));
     struct k_loop panels = k_for(l->k, share.from, share.to, 1, 0, NULL);
     qbc_linear_tokens(l, panels.i, block);
     k_end(l->k, &panels, NULL);
@@ -110,15 +117,14 @@ void qbc_kernel_linear(struct qbc_kernel *k)
         .multiplier = qbc_int(k->launch, "multiplier", 1),
     };
     l.layout = qbc_layout(format, l.packing, n, depth);
-    struct k_range share = k_share(k, k_i64(k, l.layout.panels));
     if (k->one) {
-        panels(&l, share);
+        multiply(&l);
         return;
     }
     int64_t some = tokens_in_cache(&l);
     struct k_loop chunks = k_for(k, k_i64(k, 0), k->rows, some, 0, NULL);
     l.from = chunks.i;
     l.to = k_op2(k, "arith.minsi", k_add_i(k, chunks.i, some), k->rows);
-    panels(&l, share);
+    multiply(&l);
     k_end(k, &chunks, NULL);
 }

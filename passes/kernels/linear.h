@@ -7,6 +7,8 @@
 enum {
     QBC_MOST_TOKENS = 16,
     QBC_MOST_PARTS = 16, /* registers of a chunk */
+    QBC_ONE_LANES = 16, /* of a scalable vector, for one token: floats fill eight registers */
+    QBC_MANY_LANES = 8  /* for several */
 };
 
 struct qbc_linear {
@@ -18,12 +20,19 @@ struct qbc_linear {
     int64_t depth;      /* K */
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
     MlirValue from, to; /* the tokens to work on, in a step for several */
+    int64_t lanes; /* linear_axpy.c: type of vectors, and how many rows a strip has */
+    MlirValue vl;
 };
 
 /* m tokens from `token` on, with one panel's weights. */
 typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValue token, int m);
 /* All tokens from .. to - 1: full blocks of the tile's M, and the rest, less than M, by its bits. */
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
+/* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
+void qbc_linear_axpy(struct qbc_linear *l);
+/* Its part for codes (linear_axpy_groups.c): rows from `lane` on of the panel w. */
+void qbc_linear_axpy_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue lane,
+                            MlirValue *sums);
 
 /* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);

@@ -10,14 +10,6 @@
  */
 #include "kernel.h"
 
-#include <mlir-c/BuiltinTypes.h>
-
-static MlirType retype(struct qbc_kernel *k, MlirValue like, MlirType element)
-{
-    MlirType type = mlirValueGetType(like);
-    return mlirTypeIsAShaped(type) ? k_vec(k, mlirShapedTypeGetDimSize(type, 0), element) : element;
-}
-
 static MlirValue constant(struct qbc_kernel *k, MlirValue like, double value)
 {
     return k_float_of(k, mlirValueGetType(like), value);
@@ -35,7 +27,7 @@ static MlirValue polynomial(struct qbc_kernel *k, MlirValue x, size_t n, const d
 MlirValue k_exp(struct qbc_kernel *k, MlirValue x)
 {
     static const double series[] = {1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040};
-    MlirType ints = retype(k, x, k->i32);
+    MlirType ints = k_with_element(mlirValueGetType(x), k->i32);
     MlirValue low = constant(k, x, -87.3), high = constant(k, x, 88.7), magic = constant(k, x, 0x1.8p23);
     x = k_fmax(k, low, k_fmin(k, high, x));
     MlirValue shifted = k_fma(k, x, constant(k, x, 1.44269504088896341), magic);
@@ -58,8 +50,8 @@ struct k_sincos k_sincos(struct qbc_kernel *k, MlirValue angle)
 {
     static const double sine[] = {1, -1. / 6, 1. / 120, -1. / 5040, 1. / 362880};
     static const double cosine[] = {1, -1. / 2, 1. / 24, -1. / 720, 1. / 40320};
-    MlirType i64s = retype(k, angle, k->i64), i32s = retype(k, angle, k->i32);
-    MlirType f32s = retype(k, angle, k->f32);
+    MlirType f64s = mlirValueGetType(angle), f32s = k_with_element(f64s, k->f32);
+    MlirType i64s = k_with_element(f64s, k->i64), i32s = k_with_element(f64s, k->i32);
     MlirValue magic = constant(k, angle, 0x1.8p52);
     MlirValue shifted = k_fma(k, angle, constant(k, angle, 0.63661977236758134308), magic);
     MlirValue n = k_fsub(k, shifted, magic);

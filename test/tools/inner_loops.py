@@ -11,7 +11,7 @@ import re
 import sys
 
 LABEL = re.compile(r"^(\.L\w+):")
-JUMP = re.compile(r"^\s+(?:j\w+|b\.\w+|b|cbn?z\s+\w+,|tbn?z\s+.*,)\s+(\.L\w+)")
+JUMP = re.compile(r"^\s+(?:j\w*|b\.\w+|b|cbn?z\s+\w+,|tbn?z\s+.*,|b[a-z]+\s+(?:\w+,\s*)+)\s*(\.L\w+)")
 
 
 def functions(lines, name):

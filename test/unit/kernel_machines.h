@@ -2,6 +2,7 @@
  *
  *   this CPU       build/test/kernel_runner
  *   AArch64        qemu-aarch64-static and build/aarch64/test/kernel_runner, where both exist
+ *   RISC-V         qemu-riscv64-static and build/riscv64/test/kernel_runner: "rv64gcv@256" has vectors of 256 bits
  *   AVX-VNNI       a CPU with AVX-512 VNNI has the same instruction in another encoding: the target's tiles are
  *                  compiled for that one
  *   plain          this CPU once more, with the tiles of one that has no integer dot, and odd ones at that
@@ -15,7 +16,7 @@
 #include <llvm-c/TargetMachine.h>
 #include <unistd.h>
 
-enum { LAB_MOST_MACHINES = 32 };
+enum { LAB_MOST_MACHINES = 48, LAB_MOST_CPUS = 4 };
 
 static inline bool lab_has(const char *host, const char *feature, size_t length)
 {
@@ -58,17 +59,43 @@ static inline const struct qbc_target *lab_other_encoding(struct qbc *q, const c
     return strstr(t->features, "+avxvnni") && !lab_lacks(q, host, copy) ? copy : NULL;
 }
 
-/* The plainest CPU that qemu knows with the target's features, so that code which uses more does not run. */
-static inline const char *lab_emulated_cpu(const struct qbc_target *t)
+/* CPUs to emulate: the plainest that qemu knows with the target's features, so that code which uses more does not run.
+ * Code for vectors of any length runs with several; code scheduled for one CPU with its own. */
+static const struct lab_cpu {
+    const char *architecture, *feature, *cpu, *suffix;
+    bool one_of_many;
+} lab_cpus[] = {
+    {"aarch64", "+i8mm", "max", "", false},
+    {"aarch64", "+dotprod", "cortex-a76", "", false},
+    {"aarch64", "+neon", "cortex-a53", "", false},
+    {"riscv64", "+v", "rv64,v=true,vext_spec=v1.0,elen=64,vlen=128", "@128", true},
+    {"riscv64", "+v", "rv64,v=true,vext_spec=v1.0,elen=64,vlen=1024", "@1024", true},
+    {"riscv64", "+v", "rv64,v=true,vext_spec=v1.0,elen=64,vlen=256", "@256", false},
+};
+
+static inline size_t lab_emulate(struct qbc *q, const struct qbc_target *t, const struct lab_cpu *cpu,
+                                 struct lab_machine *m)
 {
-    if (strstr(t->features, "+i8mm"))
-        return "max";
-    return strstr(t->features, "+dotprod") ? "cortex-a76" : "cortex-a53";
+    const char *runner = qbc_text(q, "%s/../%s/test/kernel_runner", lab_folder(q), cpu->architecture);
+    const char *qemu = getenv(qbc_text(q, "QBC_QEMU_%s", *cpu->architecture == 'a' ? "AARCH64" : "RISCV64"));
+    qemu = qemu ? qemu : qbc_text(q, "/usr/bin/qemu-%s-static", cpu->architecture);
+    if (access(qemu, X_OK) || access(runner, X_OK)) {
+        printf("%s%s: skipped, no emulator or no runner for it\n", t->name, cpu->suffix);
+        return 0;
+    }
+    struct qbc_target *named = qbc_alloc(q, sizeof *named);
+    *named = *t;
+    named->name = *cpu->suffix ? qbc_text(q, "%s%s", t->name, cpu->suffix) : t->name;
+    *m = (struct lab_machine){.target = named, .command = {qemu, "-cpu", cpu->cpu, runner}};
+    return 1;
 }
 
-static inline bool lab_find_machine(struct qbc *q, const char *triple, const char *host,
-                                    const struct qbc_target *t, struct lab_machine *m)
+/* How many machines there are for this target, of which `only` (or NULL) may name one: 0 after a message. */
+static inline size_t lab_find_machines(struct qbc *q, const char *triple, const char *host, const char *only,
+                                       const struct qbc_target *t, struct lab_machine *m)
 {
+    const char *suffix = only ? strchr(only, '@') : NULL;
+    size_t n = 0;
     const char *folder = lab_folder(q);
     *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", folder)}};
     if (!strncmp(t->triple, triple, strcspn(triple, "-"))) {
@@ -77,17 +104,26 @@ static inline bool lab_find_machine(struct qbc *q, const char *triple, const cha
             m->target = lab_other_encoding(q, host, t);
         if (lacks)
             printf("%s: this CPU lacks %s%s\n", t->name, lacks, m->target ? "; its tiles are run as AVX-512" : "");
-        return m->target;
+        return m->target != NULL;
     }
-    const char *qemu = getenv("QBC_QEMU_AARCH64");
-    const char *runner = qbc_text(q, "%s/../aarch64/test/kernel_runner", folder);
-    qemu = qemu ? qemu : "/usr/bin/qemu-aarch64-static";
-    if (strncmp(t->triple, "aarch64", 7) || access(qemu, X_OK) || access(runner, X_OK)) {
-        printf("%s: skipped, no emulator or no runner for it\n", t->name);
-        return false;
+    for (size_t i = 0; i < sizeof lab_cpus / sizeof *lab_cpus; ++i) {
+        const struct lab_cpu *cpu = &lab_cpus[i];
+        bool wanted = suffix ? !strcmp(cpu->suffix, suffix) : !cpu->one_of_many || !t->tune;
+        if (strncmp(t->triple, cpu->architecture, strlen(cpu->architecture)) || !strstr(t->features, cpu->feature) ||
+            !wanted)
+            continue;
+        n += lab_emulate(q, t, cpu, &m[n]);
+        if (!cpu->one_of_many)
+            break;
     }
-    m->command[0] = qemu, m->command[1] = "-cpu", m->command[2] = lab_emulated_cpu(t), m->command[3] = runner;
-    return true;
+    return n;
+}
+
+/* Is `only` this target's name, or its name and an "@"? */
+static inline bool lab_is_asked(const struct qbc_target *t, const char *only)
+{
+    size_t length = strcspn(only, "@");
+    return !strncmp(t->name, only, length) && !t->name[length];
 }
 
 /* Float arithmetic on codes, numbers of tokens that are no powers of two, and a cache that holds few of them. */
@@ -116,14 +152,14 @@ static inline bool lab_is_known(const struct qbc_target *t)
 }
 
 /* Every target whose code can run here; those that cannot are named on the standard output. `only`
- * is a target's name, or NULL. */
+ * is a target's name, with or without "@" and a length of vectors, or NULL. */
 static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_machine *machines)
 {
     char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures();
     size_t n = 0;
-    for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES - 1; ++i)
-        if (only ? !strcmp(qbc_target_at(i)->name, only) : !lab_is_known(qbc_target_at(i)))
-            n += lab_find_machine(q, triple, host, qbc_target_at(i), &machines[n]);
+    for (size_t i = 0; qbc_target_at(i) && n < LAB_MOST_MACHINES - LAB_MOST_CPUS; ++i)
+        if (only ? lab_is_asked(qbc_target_at(i), only) : !lab_is_known(qbc_target_at(i)))
+            n += lab_find_machines(q, triple, host, only, qbc_target_at(i), &machines[n]);
     if (!only || !strcmp(only, "plain"))
         n += lab_plain_machine(q, host, &machines[n]);
     LLVMDisposeMessage(triple);

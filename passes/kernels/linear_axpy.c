@@ -1,0 +1,124 @@
+/* linear_axpy: products where vectors are of any length (RISC-V).
+ *
+ * The rows of a panel lie side by side for each k, so that a vector holds as many rows as the CPU's vectors have lanes: a
+ * strip. A strip goes through the whole depth with its sums in registers, adding x[k] times column k of the
+ * panel. The same code serves every length of vectors: only the number of strips differs.
+ *
+ * Threads take pieces of 16 rows, wherever panels end. For one token sums fill groups of eight registers, so that
+ * there are few instructions; for several tokens, groups of four.
+ */
+#include "linear.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+enum { Y = 0, X = 1, W = 2, EXTRA = 3, MOST_EXTRA = 8 };
+
+/* `lanes` results of row `token`, from `column` on, vl of them. */
+static void put(struct qbc_linear *l, MlirValue token, MlirValue column, MlirValue sums, MlirValue vl)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue extra[MOST_EXTRA], offset = k_mul_i(k, column, 4);
+    size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
+    for (size_t i = 0; i < n_extra; ++i)
+        extra[i] = k_rvv_load(k, mlirValueGetType(sums), k_at(k, k_row(k, EXTRA + i, token), offset), vl);
+    k_rvv_store(k, k_epilogue(k, sums, n_extra, extra), k_at(k, k_row(k, Y, token), offset), vl);
+}
+
+/* The epilogue needs registers of its own: where sums fill groups of eight, halves go through it in turn. */
+static void finish(struct qbc_linear *l, MlirValue token, MlirValue column, MlirValue sums)
+{
+    struct qbc_kernel *k = l->k;
+    if (l->lanes < QBC_ONE_LANES) {
+        put(l, token, column, sums, l->vl);
+        return;
+    }
+    MlirValue most = k_most_lanes(k, l->lanes / 2), low = k_op2(k, "arith.minsi", l->vl, most);
+    put(l, token, column, k_rvv_half_of(k, sums, false), low);
+    put(l, token, k_add(k, column, low), k_rvv_half_of(k, sums, true), k_sub(k, l->vl, low));
+}
+
+static MlirValue weights(struct qbc_linear *l, MlirValue at)
+{
+    if (l->format->bits == 32)
+        return k_rvv_load(l->k, k_scalable(l->k, l->lanes, l->k->f32), at, l->vl);
+    return k_rvv_load_half(l->k, l->lanes, at, l->vl);
+}
+
+/* `count` columns, the first in byte `xk` of the tokens' rows and at `w`. */
+static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue xk, MlirValue w, int count,
+                  MlirValue *sums)
+{
+    struct qbc_kernel *k = l->k;
+    for (int i = 0; i < count; ++i) {
+        MlirValue column = weights(l, k_at_i(k, w, (int64_t)i * l->layout.group_bytes));
+        for (int j = 0; j < m; ++j) {
+            MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
+            sums[j] = k_rvv_add_product_float(k, sums[j], xv, column, l->vl);
+        }
+    }
+}
+
+/* Weights that are floats: sums[m] of rows x[m] with the strip whose first column is at w. */
+static void floats(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
+{
+    enum { UNROLL = 4 };
+    struct qbc_kernel *k = l->k;
+    int64_t whole = l->depth / UNROLL * UNROLL;
+    MlirValue next[QBC_MOST_TOKENS];
+    for (int j = 0; j < m; ++j)
+        sums[j] = k_rvv_splat(k, k_scalable(k, l->lanes, k->f32), k_f32(k, 0), l->vl);
+    struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
+    for (int j = 0; j < m; ++j)
+        next[j] = loop.carried[j];
+    MlirValue at = k_at(k, w, k_mul_i(k, loop.i, l->layout.group_bytes));
+    steps(l, m, x, k_mul_i(k, loop.i, 4), at, UNROLL, next);
+    k_end(k, &loop, next);
+    for (int j = 0; j < m; ++j)
+        sums[j] = loop.carried[j];
+    at = k_at_i(k, w, whole * l->layout.group_bytes);
+    steps(l, m, x, k_i64(k, whole * 4), at, (int)(l->depth - whole), sums);
+}
+
+/* m tokens with the strip of vl rows from `row` on. */
+static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue x[QBC_MOST_TOKENS], sums[QBC_MOST_TOKENS], height = k_i64(k, l->packing.rows);
+    MlirValue panel = k_op2(k, "arith.divui", row, height), lane = k_op2(k, "arith.remui", row, height);
+    MlirValue w = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
+    for (int j = 0; j < m; ++j)
+        x[j] = k_row(k, X, k_add_i(k, token, j));
+    if (l->format->codebook == QBC_CODE_FLOAT)
+        floats(l, m, x, k_at(k, w, k_mul_i(k, lane, l->format->bits / 8)), sums);
+    else
+        qbc_linear_axpy_groups(l, m, x, w, lane, sums);
+    for (int j = 0; j < m; ++j)
+        finish(l, k_add_i(k, token, j), row, sums[j]);
+}
+
+/* Rows from .. to - 1, which are in one panel. */
+static void strips(struct qbc_linear *l, MlirValue from, MlirValue to)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue most = k_most_lanes(k, l->lanes);
+    struct k_loop loop = k_for_by(k, from, to, most, 0, NULL);
+    l->vl = k_op2(k, "arith.minsi", k_sub(k, to, loop.i), most);
+    qbc_linear_tokens(l, loop.i, block);
+    k_end(k, &loop, NULL);
+}
+
+void qbc_linear_axpy(struct qbc_linear *l)
+{
+    struct qbc_kernel *k = l->k;
+    int64_t n = qbc_int(k->launch, "n", 0), height = l->packing.rows;
+    struct k_range share = k_share(k, k_i64(k, (n + QBC_PIECE - 1) / QBC_PIECE));
+    MlirValue from = k_mul_i(k, share.from, QBC_PIECE), to = k_mul_i(k, share.to, QBC_PIECE);
+    to = k_op2(k, "arith.minsi", to, k_i64(k, n));
+    l->lanes = k->one ? QBC_ONE_LANES : QBC_MANY_LANES;
+    MlirValue first = k_op2(k, "arith.divui", from, k_i64(k, height));
+    MlirValue last = k_op2(k, "arith.divui", k_add_i(k, to, height - 1), k_i64(k, height));
+    struct k_loop panels = k_for(k, first, last, 1, 0, NULL);
+    MlirValue begin = k_mul_i(k, panels.i, height), end = k_add_i(k, begin, height);
+    strips(l, k_op2(k, "arith.maxsi", begin, from), k_op2(k, "arith.minsi", end, to));
+    k_end(k, &panels, NULL);
+}
