@@ -3,6 +3,7 @@
 
 #include "emit.h"
 #include "import.h"
+#include "library.h"
 #include "passes.h"
 
 #include <stdio.h>
@@ -137,23 +138,35 @@ static bool emit_ir(struct qbc *q, MlirOperation module)
     return good;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words))
+        ++words;
+    return *words;
+}
+
+static const char *const artifacts[] = {"qbm", "exe", NULL};
+static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
+
 static bool emit_code(struct qbc *q, MlirOperation module)
 {
     const char *emit = q->options.emit;
-    bool artifact = !strcmp(emit, "qbm");
+    bool artifact = is_one_of(emit, artifacts);
     enum qbc_code what = !strcmp(emit, "llvm")  ? QBC_CODE_LLVM
                          : !strcmp(emit, "asm") ? QBC_CODE_ASM
                                                 : QBC_CODE_OBJ;
     MlirOperation weights = qbc_find_func(module, "weights");
     mlirOperationRemoveFromParent(weights);
-    bool good = qbc_lower_to_llvm(q, module);
+    bool header = !strcmp(emit, "header"), good = header || qbc_lower_to_llvm(q, module);
     struct qbc_bytes code = {0}, image = {0};
-    if (good)
+    if (good && !header)
         code = qbc_emit_code(q, module, what);
-    good = good && code.data;
+    good = good && (header || code.data);
     if (good && artifact) {
         image = qbc_link(q, code);
         good = image.data && qbc_emit_artifact(q, module, weights, image);
+    } else if (good && is_one_of(emit, libraries)) {
+        good = qbc_emit_library(q, module, weights, code);
     } else if (good) {
         good = qbc_write_file(q, q->options.output, code.data, code.size);
     }
@@ -163,9 +176,33 @@ static bool emit_code(struct qbc *q, MlirOperation module)
     return good;
 }
 
+/* -prefix=: names of C, for what has names. */
+static bool settle_prefix(struct qbc *q)
+{
+    static const char *const texts[] = {"obj", "asm", "llvm", NULL};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    enum { LONGEST = 64 };
+    const char *prefix = q->options.prefix, *emit = q->options.emit;
+    bool library = is_one_of(emit, libraries);
+    if (!prefix)
+        q->options.prefix = library || !strcmp(emit, "obj") ? "model" : NULL;
+    else if (!library && !is_one_of(emit, texts))
+        qbc_error_in(q, "-prefix", "names the symbols of a library or an object; -emit=%s has none", emit);
+    else if (!*prefix || prefix[strspn(prefix, letters)] || strspn(prefix, "0123456789") || strlen(prefix) > LONGEST)
+        qbc_error_in(q, "-prefix", "'%s' is no name of C: letters, digits and '_', at most %d, not a digit first", prefix,
+                     LONGEST);
+    else if (!strcmp(prefix, "qbrt"))
+        qbc_error_in(q, "-prefix", "'qbrt' is the runtime's own; take another");
+    if (!strcmp(q->options.output, "-") && (is_one_of(emit, (const char *[]){"static-lib", "shared", "exe", NULL})))
+        qbc_error_in(q, "-o", "-emit=%s is written to a file, not to the standard output", emit);
+    return !q->errors;
+}
+
 bool qbc_compile(struct qbc *q)
 {
     const char *emit = q->options.emit, *level;
+    if (!settle_prefix(q))
+        return false;
     MlirModule module = read_input(q, &level);
     if (mlirModuleIsNull(module))
         return false;

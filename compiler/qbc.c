@@ -25,7 +25,9 @@ static const char usage[] =
     "\n"
     "output\n"
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
-    "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm, obj or qbm (qbm)\n"
+    "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
+    "                             exe, static-lib, shared, header: what to make of it (qbm)\n"
+    "  -prefix=NAME               of all names in a library or object (model)\n"
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -q                         no progress line\n"
@@ -37,7 +39,8 @@ static const char usage[] =
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
     "  qbc model.onnx -target=armv8 -quant=i8g32 -emit=asm | less\n";
 
-static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm", NULL};
+static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
+                                    "exe", "static-lib", "shared", "header", NULL};
 static const char *const fits[] = {"rtn", "range", NULL};
 
 /* --- options: a row each */
@@ -146,13 +149,20 @@ static bool options_fit(struct qbc *q)
     return !q->errors;
 }
 
+/* Beside the input; text goes to the standard output. */
 static const char *default_output(struct qbc *q)
 {
-    if (strcmp(q->options.emit, "qbm") && strcmp(q->options.emit, "obj"))
-        return "-";
+    const char *emit = q->options.emit, *prefix = q->options.prefix ? q->options.prefix : "model";
     const char *input = q->options.input, *slash = strrchr(input, '/'), *dot = strrchr(input, '.');
-    size_t length = dot && (!slash || dot > slash) ? (size_t)(dot - input) : strlen(input);
-    return qbc_text(q, "%.*s.%s", (int)length, input, strcmp(q->options.emit, "qbm") ? "o" : "qbm");
+    int folder = slash ? (int)(slash + 1 - input) : 0;
+    int length = dot && (!slash || dot > slash) ? (int)(dot - input) : (int)strlen(input);
+    if (!strcmp(emit, "qbm") || !strcmp(emit, "obj"))
+        return qbc_text(q, "%.*s.%s", length, input, strcmp(emit, "qbm") ? "o" : "qbm");
+    if (!strcmp(emit, "exe"))
+        return qbc_text(q, "%.*s%s", length, input, input[length] ? "" : ".exe");
+    if (!strcmp(emit, "static-lib") || !strcmp(emit, "shared"))
+        return qbc_text(q, "%.*slib%s.%s", folder, input, prefix, strcmp(emit, "shared") ? "a" : "so");
+    return "-";
 }
 
 enum { MOST_RULES = 256 };
@@ -219,7 +229,8 @@ int main(int argc, char **argv)
         {"-target=", &q.options.target, NULL},       {"-quant=", &q.options.quant, NULL},
         {"-fit=", &q.options.fit, NULL},             {"-emit=", &q.options.emit, NULL},
         {"-tokenizer=", &q.options.tokenizer, NULL}, {"-print-after=", &q.options.print_after, NULL},
-        {"-weights=", &q.options.weights, NULL},     {"-ctx=", NULL, &q.options.context},
+        {"-weights=", &q.options.weights, NULL},     {"-prefix=", &q.options.prefix, NULL},
+        {"-ctx=", NULL, &q.options.context},
         {"-chunk=", NULL, &q.options.chunk},         {"-threads=", NULL, &threads},
         {0},
     };

@@ -26,7 +26,9 @@ struct qbc_options {
     const char *fit;     /* "rtn" or "range" */
     const char **quant_tensor; /* [n_quant_tensor] "REGEX=FORMAT", later ones win */
     size_t n_quant_tensor;
-    const char *emit;      /* "qbm", "onnx", "graph", "quant", "kernels", "llvm", "asm", "obj" */
+    const char *emit;      /* "qbm", "onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "static-lib", "shared",
+                            * "header", "exe" */
+    const char *prefix;    /* of the names in an object or a library, a C identifier; NULL: names stay as they are */
     const char *tokenizer; /* tokenizer.json; NULL: next to the model, if it is there */
     int64_t context;       /* -ctx: most tokens in a session; 0: what the model says, or 2048 */
     int64_t chunk;         /* most tokens in a step; 0: 512 */

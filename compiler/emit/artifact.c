@@ -4,6 +4,7 @@
 #include "artifact.h"
 #include "fit_weights.h"
 #include "kernel.h"
+#include "library.h"
 #include "tokenizer.h"
 
 #include <mlir-c/BuiltinAttributes.h>
@@ -244,6 +245,15 @@ bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weight
     d->variant.image_bytes = image.size;
     d->variant.decode = qbc_image_symbol(image, "decode");
     d->variant.step = qbc_image_symbol(image, "step");
+    struct qbc_bytes program = {0};
+    if (!strcmp(q->options.emit, "exe")) {
+        program = qbc_support_file(q, "qbrun");
+        if (!program.data)
+            return false;
+        d->artifact.program = program.data;
+        d->artifact.program_bytes = program.size;
+    }
     struct qbc_qbm *file = qbc_qbm_begin(q, q->options.output, &d->artifact);
+    free(program.data);
     return file && qbc_qbm_finish(file, qbc_stream_weights(q, d, put_into_file, file));
 }

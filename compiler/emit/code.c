@@ -3,6 +3,7 @@
 #include "target.h"
 
 #include <llvm-c/Core.h>
+#include <llvm-c/IRReader.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -94,6 +95,19 @@ static void set_attributes(struct qbc *q, LLVMModuleRef code)
     }
 }
 
+/* What others see gets the prefix: decode becomes model_decode. */
+static void set_prefix(struct qbc *q, LLVMModuleRef code)
+{
+    for (LLVMValueRef f = LLVMGetFirstFunction(code); f && q->options.prefix; f = LLVMGetNextFunction(f)) {
+        size_t length;
+        const char *name = LLVMGetValueName2(f, &length);
+        if (LLVMIsDeclaration(f) || LLVMGetLinkage(f) != LLVMExternalLinkage)
+            continue;
+        name = qbc_text(q, "%s_%s", q->options.prefix, name);
+        LLVMSetValueName2(f, name, strlen(name));
+    }
+}
+
 static struct qbc_bytes copy(const char *data, size_t size)
 {
     struct qbc_bytes bytes = {malloc(size ? size : 1), size};
@@ -138,6 +152,19 @@ static struct qbc_bytes optimized(struct qbc *q, LLVMTargetMachineRef machine, L
     return bytes;
 }
 
+/* `code` becomes bytes of the kind `what`, and is gone. */
+static struct qbc_bytes finish(struct qbc *q, LLVMTargetMachineRef machine, LLVMModuleRef code, enum qbc_code what)
+{
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(code, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMSetTarget(code, q->target->triple);
+    set_attributes(q, code);
+    struct qbc_bytes bytes = optimized(q, machine, code, what);
+    LLVMDisposeModule(code);
+    return bytes;
+}
+
 struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_code what)
 {
     struct qbc_bytes bytes = {0};
@@ -148,16 +175,31 @@ struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_cod
     LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef code = mlirTranslateModuleToLLVMIR(module, context);
     if (code) {
-        LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-        LLVMSetModuleDataLayout(code, layout);
-        LLVMDisposeTargetData(layout);
-        LLVMSetTarget(code, q->target->triple);
-        set_attributes(q, code);
-        bytes = optimized(q, machine, code, what);
-        LLVMDisposeModule(code);
+        set_prefix(q, code);
+        bytes = finish(q, machine, code, what);
     } else {
         qbc_error_in(q, "qbc", "the module does not translate to LLVM IR; this is a bug in qbc");
     }
+    LLVMContextDispose(context);
+    LLVMDisposeTargetMachine(machine);
+    return bytes;
+}
+
+struct qbc_bytes qbc_compile_ir(struct qbc *q, const char *text)
+{
+    struct qbc_bytes bytes = {0};
+    LLVMTargetMachineRef machine = machine_for(q);
+    if (!machine)
+        return bytes;
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "ir");
+    LLVMModuleRef code = NULL;
+    char *error = NULL;
+    if (LLVMParseIRInContext(context, buffer, &code, &error)) /* takes the buffer */
+        qbc_error_in(q, "qbc", "internal error: %s", error);
+    else
+        bytes = finish(q, machine, code, QBC_CODE_OBJ);
+    LLVMDisposeMessage(error);
     LLVMContextDispose(context);
     LLVMDisposeTargetMachine(machine);
     return bytes;

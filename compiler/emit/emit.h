@@ -16,9 +16,15 @@ struct qbc_bytes {
 bool qbc_lower_to_llvm(struct qbc *q, MlirOperation module);
 enum qbc_code { QBC_CODE_LLVM, QBC_CODE_ASM, QBC_CODE_OBJ };
 struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_code what);
+/* Textual LLVM IR to an object of the target. */
+struct qbc_bytes qbc_compile_ir(struct qbc *q, const char *text);
 
 /* --- link.cc: an object file to an image that needs nobody (docs/qbm.md, "Code"). */
 struct qbc_bytes qbc_link(struct qbc *q, struct qbc_bytes object);
+/* lld with these arguments ("ld.lld" first, NULL last); what it says is reported. */
+bool qbc_run_lld(struct qbc *q, const char *const *arguments);
+/* A nameless file with these bytes, which goes when it is closed: path "/proc/self/fd/N". -1 after an error, reported. */
+int qbc_memory_file(struct qbc *q, const void *data, size_t size);
 /* The address of a symbol that the image exports; 0: there is none. */
 uint64_t qbc_image_symbol(struct qbc_bytes image, const char *name);
 

@@ -85,29 +85,48 @@ struct Folder {
 
 } // namespace
 
-extern "C" qbc_bytes qbc_link(struct qbc *q, qbc_bytes object)
+extern "C" bool qbc_run_lld(struct qbc *q, const char *const *arguments)
 {
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> lock(one_at_a_time);
-    qbc_bytes none = {nullptr, 0};
-    Folder folder;
-    int in = memfd_create("qbc-object", MFD_CLOEXEC);
-    if (folder.path.empty() || in < 0 || !write_all(in, object.data, object.size)) {
-        qbc_error_in(q, "link", "no room for temporary files: %s", strerror(errno));
-        if (in >= 0)
-            close(in);
-        return none;
-    }
-    std::string input = path_of(in), output = folder.path + "/image", log;
-    std::vector<const char *> args = {
-        "ld.lld", "-shared", "-Bsymbolic", "--no-rosegment", "-z", "rodynamic", "-z", "norelro", "--no-undefined",
-        "--build-id=none", "--threads=1", "--hash-style=gnu", "-s", "-o", output.c_str(), input.c_str()};
+    std::vector<const char *> args;
+    for (; *arguments; ++arguments)
+        args.push_back(*arguments);
+    std::string log;
     llvm::raw_string_ostream errors(log);
     lld::Result result = lld::lldMain(args, llvm::nulls(), errors, {{lld::Gnu, &lld::elf::link}});
-    close(in);
-    if (result.retCode) {
+    if (result.retCode)
         qbc_error_in(q, "link", "%s", log.c_str());
+    return !result.retCode;
+}
+
+extern "C" int qbc_memory_file(struct qbc *q, const void *data, size_t size)
+{
+    int file = memfd_create("qbc", MFD_CLOEXEC);
+    if (file >= 0 && write_all(file, static_cast<const uint8_t *>(data), size))
+        return file;
+    qbc_error_in(q, "link", "no room for temporary files: %s", strerror(errno));
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
+extern "C" qbc_bytes qbc_link(struct qbc *q, qbc_bytes object)
+{
+    qbc_bytes none = {nullptr, 0};
+    Folder folder;
+    if (folder.path.empty()) {
+        qbc_error_in(q, "link", "no room for temporary files: %s", strerror(errno));
         return none;
     }
-    return read_all(output);
+    int in = qbc_memory_file(q, object.data, object.size);
+    if (in < 0)
+        return none;
+    std::string input = path_of(in), output = folder.path + "/image";
+    const char *args[] = {"ld.lld", "-shared", "-Bsymbolic", "--no-rosegment", "-z", "rodynamic", "-z", "norelro",
+                          "--no-undefined", "--build-id=none", "--threads=1", "--hash-style=gnu", "-s", "-o",
+                          output.c_str(), input.c_str(), nullptr};
+    bool good = qbc_run_lld(q, args);
+    close(in);
+    return good ? read_all(output) : none;
 }

@@ -2,6 +2,7 @@
 #include "qbm.h"
 #include "checksum.h"
 #include "output.h"
+#include "program.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,9 +15,10 @@ struct qbc_qbm {
     const char *path;
     struct output output;
     size_t n_weights;
-    uint64_t *offsets; /* [n_weights] in the file */
+    uint64_t base;     /* where the artifact begins in the file */
+    uint64_t *offsets; /* [n_weights] in the artifact */
     uint64_t *sizes;   /* [n_weights] */
-    uint64_t end;
+    uint64_t end; /* of the artifact */
     atomic_int error; /* errno of the first write that failed */
 };
 
@@ -56,28 +58,29 @@ static void put_word(uint8_t *at, uint64_t word)
         at[i] = (uint8_t)(word >> (8 * i));
 }
 
-static void note(struct qbc_qbm *w, bool written)
+static void put(struct qbc_qbm *w, uint64_t at, const void *bytes, size_t n)
 {
     int none = 0;
-    if (!written)
+    if (!output_write_at(&w->output, at, bytes, n))
         atomic_compare_exchange_strong(&w->error, &none, errno ? errno : EIO);
 }
 
-static void write_root(struct qbc_qbm *w, const uint8_t *root, size_t bytes)
+/* The program, and behind everything the words by which it finds its model. Its last byte gives a file its size, whatever is
+ * written of the rest, so this comes before images and weights. */
+static void write_around(struct qbc_qbm *w, const struct qbc_artifact *a)
 {
-    uint8_t seal[8 + QBRT_SEAL_BYTES] = {0}; /* padding first */
-    size_t padding = (size_t)(round_up(bytes, 8) - bytes);
-    put_word(seal + padding, QBRT_SEAL_MAGIC);
-    put_word(seal + padding + 8, qbrt_checksum(root, bytes));
-    note(w, output_write_at(&w->output, 0, root, bytes));
-    note(w, output_write_at(&w->output, bytes, seal, padding + QBRT_SEAL_BYTES));
-}
-
-/* Its last byte gives a file its size, whatever is written of the rest. Before everything else:
- * it may be a byte of an image or a weight. */
-static void write_end(struct qbc_qbm *w)
-{
-    note(w, output_write_at(&w->output, w->end - 1, "", 1));
+    uint8_t trailer[QBRT_PROGRAM_TRAILER_BYTES];
+    if (!a->program) {
+        put(w, w->base + w->end - 1, "", 1);
+        return;
+    }
+    put_word(trailer, QBRT_PROGRAM_MAGIC);
+    put_word(trailer + 8, w->base);
+    put_word(trailer + 16, w->end);
+    put(w, w->base + w->end, trailer, sizeof trailer);
+    put(w, 0, a->program, a->program_bytes);
+    if (!output_make_executable(&w->output))
+        atomic_store(&w->error, errno);
 }
 
 static bool are_sound(struct qbc *q, const char *path, const struct qbc_artifact *a)
@@ -96,9 +99,38 @@ static bool are_sound(struct qbc *q, const char *path, const struct qbc_artifact
     return true;
 }
 
-struct qbc_qbm *qbc_qbm_begin(struct qbc *q, const char *path, const struct qbc_artifact *a)
+/* `offsets` [n_variants + n_weights] are set. */
+static uint8_t *sealed_root(struct qbc *q, const char *path, const struct qbc_artifact *a, uint64_t *offsets,
+                            size_t *bytes, uint64_t *end)
 {
     enum { MOST_ROOT = INT32_MAX };
+    size_t root_bytes;
+    free(qbc_qbm_root(a, offsets, &root_bytes));
+    *end = lay_out(a, root_bytes, offsets);
+    uint8_t *root = qbc_qbm_root(a, offsets, &root_bytes);
+    size_t seal = (size_t)round_up(root_bytes, 8);
+    uint8_t *sealed = root ? realloc(root, seal + QBRT_SEAL_BYTES) : NULL;
+    if (!sealed || root_bytes > MOST_ROOT) {
+        qbc_error_in(q, path, "the facts about the model do not fit into %s", sealed ? "2 GiB" : "memory");
+        free(sealed ? sealed : root);
+        return NULL;
+    }
+    memset(sealed + root_bytes, 0, seal - root_bytes);
+    put_word(sealed + seal, QBRT_SEAL_MAGIC);
+    put_word(sealed + seal + 8, qbrt_checksum(sealed, root_bytes));
+    *bytes = seal + QBRT_SEAL_BYTES;
+    return sealed;
+}
+
+uint8_t *qbc_qbm_sealed_root(struct qbc *q, const char *path, const struct qbc_artifact *a, size_t *bytes,
+                             uint64_t *file_bytes)
+{
+    uint64_t *offsets = qbc_alloc(q, (a->n_variants + a->n_weights + 1) * sizeof *offsets);
+    return are_sound(q, path, a) ? sealed_root(q, path, a, offsets, bytes, file_bytes) : NULL;
+}
+
+struct qbc_qbm *qbc_qbm_begin(struct qbc *q, const char *path, const struct qbc_artifact *a)
+{
     if (!are_sound(q, path, a))
         return NULL;
     struct qbc_qbm *w = qbc_alloc(q, sizeof *w);
@@ -106,43 +138,37 @@ struct qbc_qbm *qbc_qbm_begin(struct qbc *q, const char *path, const struct qbc_
     uint64_t *sizes = qbc_alloc(q, (a->n_weights + 1) * sizeof *sizes);
     for (size_t i = 0; i < a->n_weights; i++)
         sizes[i] = a->weights[i].size;
-
-    size_t bytes;
-    free(qbc_qbm_root(a, offsets, &bytes));
     *w = (struct qbc_qbm){.q = q,
                           .path = path,
                           .n_weights = a->n_weights,
+                          .base = a->program ? round_up(a->program_bytes, QBRT_PROGRAM_ALIGN) : 0,
                           .offsets = offsets + a->n_variants,
-                          .sizes = sizes,
-                          .end = lay_out(a, bytes, offsets)};
-    uint8_t *root = qbc_qbm_root(a, offsets, &bytes);
-    if (!root || bytes > MOST_ROOT) {
-        qbc_error_in(q, path, "the facts about the model do not fit into %s",
-                     root ? "2 GiB" : "memory");
-        free(root);
+                          .sizes = sizes};
+    size_t bytes;
+    uint8_t *root = sealed_root(q, path, a, offsets, &bytes, &w->end);
+    if (!root)
         return NULL;
-    }
     if (!output_open(&w->output, path)) {
         qbc_error_in(q, path, "cannot write: %s", strerror(errno));
         free(root);
         return NULL;
     }
-    write_end(w);
-    write_root(w, root, bytes);
+    write_around(w, a);
+    put(w, w->base, root, bytes);
     free(root);
     for (size_t i = 0; i < a->n_variants; i++)
-        note(w, output_write_at(&w->output, offsets[i], a->variants[i].image,
-                                a->variants[i].image_bytes));
+        put(w, w->base + offsets[i], a->variants[i].image, a->variants[i].image_bytes);
     return w;
 }
 
 bool qbc_qbm_write(struct qbc_qbm *w, size_t section, uint64_t offset, const void *bytes, size_t n)
 {
-    errno = EINVAL;
     bool fits =
         section < w->n_weights && offset <= w->sizes[section] && n <= w->sizes[section] - offset;
+    if (!fits)
+        atomic_store(&w->error, EINVAL);
     if (!atomic_load(&w->error))
-        note(w, fits && output_write_at(&w->output, w->offsets[section] + offset, bytes, n));
+        put(w, w->base + w->offsets[section] + offset, bytes, n);
     return !atomic_load(&w->error);
 }
 

@@ -71,6 +71,8 @@ struct qbc_artifact {
     const char *chat_template;
     const struct qbc_artifact_fact *record; /* any order: written sorted by key */
     size_t n_record;
+    const uint8_t *program; /* an executable that the file begins with (runtime/abi/program.h), or NULL */
+    size_t program_bytes;
 };
 
 /* Give each tensor its offset, 64-byte aligned, in order; returns the size of the section. */
@@ -87,6 +89,11 @@ bool qbc_qbm_write(struct qbc_qbm *w, size_t section, uint64_t offset, const voi
 /* Close and name the file; `w` is gone. False after an error, reported; then no file is left.
  * `keep` false: give up, remove everything, report nothing, return false. */
 bool qbc_qbm_finish(struct qbc_qbm *w, bool keep);
+
+/* The root of a file with these variants and weights and its seal, for other places than a file; a multiple of 8
+ * bytes, malloc'ed. *file_bytes: what such a file would have. NULL after an error, reported in `path`'s name. */
+uint8_t *qbc_qbm_sealed_root(struct qbc *q, const char *path, const struct qbc_artifact *artifact, size_t *bytes,
+                             uint64_t *file_bytes);
 
 /* qbm_writer.cc: the root alone, size-prefixed. offsets[0..n_variants-1] are file offsets of the
  * images, offsets[n_variants..] of the weights. Its size depends on none of the offsets. The bytes

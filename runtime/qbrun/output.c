@@ -161,6 +161,14 @@ bool output_write_at(struct output *o, uint64_t offset, const void *bytes, size_
     return true;
 }
 
+bool output_make_executable(struct output *o)
+{
+    struct stat about;
+    if (fstat(o->file, &about))
+        return false;
+    return !S_ISREG(about.st_mode) || fchmod(o->file, (about.st_mode & 0777) | (about.st_mode & 0444) >> 2) == 0;
+}
+
 bool output_close(struct output *o, bool keep)
 {
     bool good = o->file < 0 || close(o->file) == 0; /* some systems tell only now of a full disk */

@@ -23,6 +23,8 @@ struct output {
 bool output_open(struct output *o, const char *path);
 bool output_write(struct output *o, const void *bytes, size_t n);
 bool output_write_at(struct output *o, uint64_t offset, const void *bytes, size_t n);
+/* Whoever may read it may run it. */
+bool output_make_executable(struct output *o);
 /* Give the file its name if `keep`, else remove it. `o` is closed in any case. */
 bool output_close(struct output *o, bool keep);
 

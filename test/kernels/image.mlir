@@ -17,8 +17,8 @@
 // RUN: qbc %s -q -emit=obj -target=armv8.2+dotprod -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=armv8.6 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
 //
-// CHECK-DAG: T decode
-// CHECK-DAG: T step
+// CHECK-DAG: T model_decode
+// CHECK-DAG: T model_step
 // SECTIONS: {{\.text}}
 module attributes {qb.level = "graph", qb.context = 256 : i64} {
   func.func @main(%tokens: tensor<?xi32>) -> tensor<?x384xf32> {
