@@ -63,7 +63,7 @@ def test_options(work):
         ("-quant-tensor=ffn=i8g23", "did you mean 'i8g32'?"),
         ("-emit=grpah", "did you mean 'graph'?"),
         ("-emit=elephant", "qbc -h"),
-        ("-emit=static", "did you mean 'static-lib'?"),
+        ("-emit=shraed", "did you mean 'shared'?"),
         ("-prefix=model", "-emit=qbm has none"),
         ("-fit=rnage", "did you mean 'range'?"),
         ("-ctx=0", "-ctx=0", "from 1 up"),
