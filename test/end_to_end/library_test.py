@@ -120,7 +120,8 @@ def compiler_of(arch):
     if arch == platform.machine():
         return ["gcc"], []
     gcc, qemu = shutil.which(f"{arch}-linux-gnu-gcc"), shutil.which(f"qemu-{arch}-static")
-    return ([gcc, "-static"], [qemu]) if gcc and qemu and (BUILD / f"{arch}/bin/qbrun").exists() else None
+    cpu = ["-cpu", "rv64,v=true,vlen=256,elen=64"] if arch == "riscv64" else []
+    return ([gcc, "-static"], [qemu, *cpu]) if gcc and qemu and (BUILD / f"{arch}/bin/qbrun").exists() else None
 
 
 def supported(arch):
