@@ -103,7 +103,7 @@ static bool run(struct qbc *q, const struct command *c)
 
 int main(int argc, char **argv)
 {
-    struct qbc q = {.options = {.target = "x86-64-v3", .quant = "f32", .fit = "rtn"}};
+    struct qbc q = {.options = {.target = "x86-64-v3", .fit = "rtn"}};
     struct command command = {.file = "-"};
     for (int i = 1; i < argc; ++i)
         if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "-help") || !strcmp(argv[i], "--help")) {

@@ -221,7 +221,7 @@ static int leave(bool good)
 int main(int argc, char **argv)
 {
     struct qbc q = {
-        .options = {.target = "native", .quant = "f32", .fit = "rtn", .emit = "qbm"},
+        .options = {.target = "native", .fit = "rtn", .emit = "qbm"},
     };
     int64_t threads = 0;
     const char *rules[MOST_RULES];

@@ -9,10 +9,12 @@
  * leaves   every weight of theirs with a `format`: -quant, or the last -quant-tensor rule
  *          "REGEX=FORMAT" (POSIX extended, anywhere in the weight's name) that matches;
  *          a float format is only noted: the weight stays dense
+ *          Codes that the model holds (coded.h) are taken over where the format can keep them: {fit = "import"},
+ *          or "import_rounded" when scales become f16 that were none. Where no option names a format they get the
+ *          one that keeps them, floats f32.
  * keeps    vectors and other weights (they are f32), and weights that came as blocks
  */
-#include "format.h"
-#include "base.h"
+#include "coded.h"
 
 #include <mlir-c/BuiltinTypes.h>
 #include <regex.h>
@@ -97,6 +99,28 @@ static const struct qbc_format *choose(const char *name, const struct qbc_format
     return format;
 }
 
+/* The format of a weight that the model holds as codes; `asked` NULL: whatever keeps them. */
+static const struct qbc_format *import(struct qbc *q, MlirOperation weight, const struct qbc_format *asked)
+{
+    struct qbc_view view;
+    enum qbc_kept kept = QBC_KEPT_NOT;
+    const struct qbc_format *f32 = qbc_format_find("f32");
+    if (!qbc_has(weight, "blocks"))
+        return asked ? asked : f32;
+    if (!qbc_view_of(q, weight, &view))
+        return NULL;
+    const struct qbc_format *format = asked ? asked : qbc_coded_format(q, &view, &kept);
+    if (asked)
+        kept = qbc_coded_keeps(&view, asked);
+    if (!format)
+        qbc_warn(q, weight, "no format keeps the codes of '%s' (%d bits in groups of %ld); it is stored as f32, unless "
+                 "-quant names a format", qbc_string(q, weight, "name", ""), view.source->coded->bits,
+                 (long)view.source->coded->group);
+    if (kept != QBC_KEPT_NOT)
+        qbc_set_string(q, weight, "fit", kept == QBC_KEPT_EXACT ? "import" : "import_rounded");
+    return format ? format : f32;
+}
+
 static void assign(struct qbc *q, MlirOperation weight, const struct qbc_format *format)
 {
     MlirValue w = mlirOperationGetResult(weight, 0);
@@ -131,8 +155,8 @@ void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)
 {
     size_t n_rules = q->options.n_quant_tensor, before = q->errors, n = 0;
     struct rule *rules = qbc_alloc(q, (n_rules + 1) * sizeof *rules);
-    const struct qbc_format *format =
-        find_format(q, qbc_text(q, "-quant=%s", q->options.quant), q->options.quant);
+    const char *quant = q->options.quant;
+    const struct qbc_format *format = quant ? find_format(q, qbc_text(q, "-quant=%s", quant), quant) : NULL;
     for (size_t i = 0; i < n_rules; ++i)
         read_rule(q, &rules[i], q->options.quant_tensor[i]);
 
@@ -142,7 +166,9 @@ void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)
         if (!wanted(weights.op[i]) || is_blocks(q, weights.op[i]))
             continue;
         names[n] = qbc_string(q, weights.op[i], "name", "");
-        assign(q, weights.op[i], choose(names[n++], format, rules, n_rules));
+        const struct qbc_format *chosen = import(q, weights.op[i], choose(names[n++], format, rules, n_rules));
+        if (chosen)
+            assign(q, weights.op[i], chosen);
     }
     bool good = q->errors == before;
     for (size_t i = 0; i < n_rules; ++i) {

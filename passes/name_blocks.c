@@ -44,7 +44,7 @@ static MlirValue result(MlirOperation op)
 
 static bool same_weight(MlirOperation a, MlirOperation b)
 {
-    static const char *const what[] = {"source", "offset", "strides", NULL};
+    static const char *const what[] = {"source", "offset", "strides", "blocks", NULL};
     bool same = mlirTypeEqual(mlirValueGetType(result(a)), mlirValueGetType(result(b)));
     for (const char *const *w = what; *w && same; ++w)
         same = mlirAttributeEqual(mlirOperationGetAttributeByName(a, qbc_str(*w)),
@@ -89,7 +89,7 @@ static void tie(struct qbc *q, MlirOperation embed, MlirOperation output)
         !mlirTypeEqual(mlirValueGetType(result(weights[0])), mlirValueGetType(result(weights[1]))))
         return;
     for (int i = 0; i < 2; ++i)
-        if (!qbc_store_find(q, qbc_string(q, weights[i], "source", "")) ||
+        if (!qbc_weight_source(q, weights[i]) ||
             !qbc_view_of(q, weights[i], &views[i]))
             return;
     if (same_numbers(q, &views[0], &views[1]))

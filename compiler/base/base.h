@@ -22,7 +22,7 @@ struct qbc_options {
     const char *weights; /* the model that a .mlir input takes its weights from, or NULL */
     const char *output;  /* NULL: the input's name with another ending */
     const char *target;  /* "native" */
-    const char *quant;   /* format of every linear and embedding: "f32" */
+    const char *quant;   /* format of every linear and embedding; NULL: f32, but codes that the model holds are kept */
     const char *fit;     /* "rtn" or "range" */
     const char **quant_tensor; /* [n_quant_tensor] "REGEX=FORMAT", later ones win */
     size_t n_quant_tensor;
@@ -182,10 +182,15 @@ enum qbc_element {
     QBC_F64 = 11,
     QBC_U32 = 12,
     QBC_U64 = 13,
-    QBC_BF16 = 16
+    QBC_BF16 = 16,
+    QBC_U4 = 21, /* from here on packed, low bits first */
+    QBC_I4 = 22,
+    QBC_U2 = 25,
+    QBC_I2 = 26
 };
 enum { QBC_MAX_RANK = 8 };
 
+struct qbc_coded; /* coded.h */
 struct qbc_source {
     const char *name;
     enum qbc_element element;
@@ -194,12 +199,14 @@ struct qbc_source {
     const void *data;
     size_t bytes;
     bool mapped; /* data lies in a file mapping, whose pages may be given back */
+    const struct qbc_coded *coded; /* elements are codes with scales, floats in f32; NULL: plain */
 };
 
 /* A weight is a strided view of a source: w[n][k] = source[offset + n*row_stride + k*col_stride],
  * in elements. A vector has rows = 1. In the IR:
  *   "qb.weight"() {name = "0.ffn_up", source = "onnx::MatMul_7", offset = 0 : i64,
  *                  strides = array<i64: 1, 160>} : () -> tensor<160x128xf32>
+ * With {blocks = {...}} (coded.h) the source holds codes, and the elements are what they stand for.
  */
 struct qbc_view {
     const struct qbc_source *source;
@@ -213,6 +220,9 @@ void qbc_store_destroy(struct qbc_store *store);
 const void *qbc_store_map(struct qbc *q, const char *path, size_t *bytes);
 void qbc_store_add(struct qbc *q, struct qbc_source source); /* copies the struct */
 const struct qbc_source *qbc_store_find(struct qbc *q, const char *name);
+/* The source that a qb.weight names, codes included; NULL: there is none, or its blocks do not fit. */
+const struct qbc_source *qbc_weight_source(struct qbc *q, MlirOperation weight);
+int64_t qbc_source_elements(const struct qbc_source *source);
 bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out); /* false after an error */
 /* rows x cols of the view as f32, row-major. Exact for f32, f16, bf16. */
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out);
@@ -220,7 +230,8 @@ void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float
 void qbc_view_release(const struct qbc_view *view);
 /* The same for some rows, where they lie in one piece; else nothing. */
 void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows);
-size_t qbc_element_bytes(enum qbc_element element);
+size_t qbc_element_bytes(enum qbc_element element); /* 1 for packed ones; 0: no element of ours */
+int qbc_element_bits(enum qbc_element element);
 
 /* --- element.c: element types as MLIR has them: f32, i64, i1, ui8, ... */
 MlirType qbc_element_type(struct qbc *q, enum qbc_element element); /* null: no such element */

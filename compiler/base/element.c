@@ -9,7 +9,8 @@ static const struct {
 } pairs[] = {
     {QBC_F32, "f32"}, {QBC_I64, "i64"},   {QBC_BOOL, "i1"},  {QBC_F16, "f16"}, {QBC_I32, "i32"},
     {QBC_F64, "f64"}, {QBC_BF16, "bf16"}, {QBC_U8, "ui8"},   {QBC_I8, "i8"},   {QBC_U16, "ui16"},
-    {QBC_I16, "i16"}, {QBC_U32, "ui32"},  {QBC_U64, "ui64"},
+    {QBC_I16, "i16"}, {QBC_U32, "ui32"},  {QBC_U64, "ui64"}, {QBC_U4, "ui4"},  {QBC_I4, "i4"},
+    {QBC_U2, "ui2"},  {QBC_I2, "i2"},
 };
 enum { N_PAIRS = sizeof pairs / sizeof *pairs };
 
@@ -28,6 +29,12 @@ static bool of_integer(MlirType type, enum qbc_element *out)
     case 1:
         *out = QBC_BOOL;
         return !is_unsigned;
+    case 2:
+        *out = is_unsigned ? QBC_U2 : QBC_I2;
+        return true;
+    case 4:
+        *out = is_unsigned ? QBC_U4 : QBC_I4;
+        return true;
     case 8:
         *out = is_unsigned ? QBC_U8 : QBC_I8;
         return true;

@@ -1,4 +1,5 @@
 /* evaluate_read: what an operation's attributes, list operands and weights say. */
+#include "coded.h"
 #include "evaluate_ops.h"
 
 #include <math.h>
@@ -163,23 +164,27 @@ static bool inside(const struct qbc_source *source, const struct qbc_array *a, i
         double span = (double)(a->dims[d] - 1) * (double)strides[d];
         *(span < 0 ? &first : &last) += span;
     }
-    return first >= 0 && last < (double)source->bytes / (double)qbc_element_bytes(source->element);
+    return first >= 0 && last < (double)qbc_source_elements(source);
 }
 
 bool qbc_ev_read_weight(struct qbc_evaluation *e, MlirOperation weight, struct qbc_array *array)
 {
     struct qbc *q = qbc_ev_context(e);
-    const struct qbc_source *source = qbc_store_find(q, qbc_string(q, weight, "source", ""));
+    const struct qbc_source *source = qbc_weight_source(q, weight);
     const int64_t *strides;
     size_t n = qbc_ints(q, weight, "strides", &strides);
     int64_t offset = qbc_int(weight, "offset", 0);
     if (!source || qbc_is_float(source->element) != qbc_is_float(array->element) ||
-        n != array->rank || !array->n || !inside(source, array, offset, strides) || !room(e, array))
+        qbc_element_bits(source->element) < 8 || n != array->rank || !array->n ||
+        !inside(source, array, offset, strides) || !room(e, array))
         return false;
     struct qbc_ev_walk w;
     qbc_ev_walk_start(&w, array->rank, array->dims);
     memcpy(w.stride[0], strides, n * sizeof *strides);
     for (size_t i = 0; i < array->n; ++i, qbc_ev_walk_next(&w))
-        read_element(array, i, source->element, source->data, offset + w.at[0]);
+        if (source->coded)
+            qbc_coded_read(source->coded, offset + w.at[0], 1, array->f + i);
+        else
+            read_element(array, i, source->element, source->data, offset + w.at[0]);
     return true;
 }

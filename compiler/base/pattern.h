@@ -60,8 +60,9 @@ struct qbc_shapes {
 void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s);
 void qbc_shapes_close(struct qbc_shapes *s);
 bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out);
-/* The width C of a value [1, ..., T, c1, c2, ...], C = c1 c2 ..., whose rows are the tokens; 0: not
- * so. The dims go to *dims when that is not NULL. */
+/* The width C of a value [1, ..., T, c1, c2, ...], C = c1 c2 ..., whose rows are the tokens, or of
+ * [1, ..., m T, c1, ...], C = m c1 ..., where each token has m of them; 0: not so. The dims go to
+ * *dims when that is not NULL. */
 int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dims);
 
 MlirType qbc_rows_type(struct qbc *q, int64_t width); /* tensor<?xCxf32> */
@@ -81,6 +82,7 @@ MlirAttribute qbc_function_attr(MlirOperation func, const char *list, size_t i, 
 /* --- view.c: weights under Transpose, Slice, Split, Reshape */
 struct qbc_strided {
     const char *name, *source;
+    MlirAttribute blocks; /* coded.h; null: the source's elements are the numbers */
     size_t rank;
     int64_t dims[QBC_MAX_RANK], strides[QBC_MAX_RANK], offset;
 };

@@ -49,6 +49,14 @@ bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out)
     return true;
 }
 
+/* How many rows of v's dimension i belong to a token: 1 when it is T, m when it is m T; 0: neither. */
+static int64_t rows_of_token(struct qbc_shapes *s, MlirValue v, size_t i)
+{
+    int64_t a = qbc_evaluate_small(s->at[0], v)->dims[i], b = qbc_evaluate_small(s->at[1], v)->dims[i];
+    int64_t m = a / s->tokens[0];
+    return a == m * s->tokens[0] && b == m * s->tokens[1] ? m : 0;
+}
+
 int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dims)
 {
     struct qbc_dims own;
@@ -58,9 +66,9 @@ int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dim
     size_t t = 0;
     while (t < dims->rank && dims->at[t] == 1)
         ++t;
-    if (t + 1 >= dims->rank || dims->at[t] != QBC_T)
+    if (t + 1 >= dims->rank)
         return 0;
-    int64_t width = 1;
+    int64_t width = rows_of_token(s, v, t);
     for (size_t i = t + 1; i < dims->rank; ++i)
         width = dims->at[i] > 0 ? width * dims->at[i] : 0;
     return width;

@@ -3,7 +3,7 @@
  * Files are mapped read-only and read in rows; qbc_view_release gives pages back, so that the
  * memory of a compilation is a few tensors and not the model.
  */
-#include "base.h"
+#include "coded.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,38 +110,65 @@ const struct qbc_source *qbc_store_find(struct qbc *q, const char *name)
     return found->name ? found : NULL;
 }
 
-size_t qbc_element_bytes(enum qbc_element element)
+int qbc_element_bits(enum qbc_element element)
 {
     switch (element) {
+    case QBC_U2:
+    case QBC_I2:
+        return 2;
+    case QBC_U4:
+    case QBC_I4:
+        return 4;
     case QBC_U8:
     case QBC_I8:
     case QBC_BOOL:
-        return 1;
+        return 8;
     case QBC_U16:
     case QBC_I16:
     case QBC_F16:
     case QBC_BF16:
-        return 2;
+        return 16;
     case QBC_F32:
     case QBC_I32:
     case QBC_U32:
-        return 4;
+        return 32;
     case QBC_I64:
     case QBC_F64:
     case QBC_U64:
-        return 8;
+        return 64;
     }
     return 0;
+}
+
+size_t qbc_element_bytes(enum qbc_element element)
+{
+    return ((size_t)qbc_element_bits(element) + 7) / 8;
+}
+
+int64_t qbc_source_elements(const struct qbc_source *source)
+{
+    int64_t n = 1;
+    if (!source->coded)
+        return (int64_t)source->bytes * 8 / qbc_element_bits(source->element);
+    for (size_t i = 0; i < source->rank; ++i)
+        n *= source->dims[i];
+    return n;
+}
+
+const struct qbc_source *qbc_weight_source(struct qbc *q, MlirOperation weight)
+{
+    const char *name = qbc_string(q, weight, "source", qbc_string(q, weight, "name", ""));
+    MlirAttribute blocks = mlirOperationGetAttributeByName(weight, qbc_str("blocks"));
+    return mlirAttributeIsNull(blocks) ? qbc_store_find(q, name) : qbc_coded_source(q, name, blocks);
 }
 
 /* Does every element of the view lie inside its source? Written so that nothing overflows. */
 static bool inside(const struct qbc_view *v)
 {
-    size_t size = qbc_element_bytes(v->source->element);
     double last = (double)v->offset + (double)(v->rows - 1) * (double)v->row_stride +
                   (double)(v->cols - 1) * (double)v->col_stride;
     return v->rows > 0 && v->cols > 0 && v->offset >= 0 && v->row_stride >= 0 &&
-           v->col_stride >= 0 && last < (double)v->source->bytes / (double)size;
+           v->col_stride >= 0 && last < (double)qbc_source_elements(v->source);
 }
 
 bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
@@ -150,9 +177,10 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
     const char *name = qbc_string(q, weight, "source", "");
     const int64_t *strides;
     size_t rank = qbc_rank(w), n = qbc_ints(q, weight, "strides", &strides);
-    *out = (struct qbc_view){.source = qbc_store_find(q, name)};
+    *out = (struct qbc_view){.source = qbc_weight_source(q, weight)};
     if (!out->source) {
-        qbc_error(q, weight, "the model has no tensor '%s'", name);
+        bool there = qbc_store_find(q, name);
+        qbc_error(q, weight, there ? "the blocks do not fit tensor '%s'" : "the model has no tensor '%s'", name);
         return false;
     }
     if (rank < 1 || rank > 2 || n != rank) {
@@ -204,7 +232,9 @@ static void convert(const struct qbc_source *s, int64_t first, int64_t n, float 
 {
     int64_t size = (int64_t)qbc_element_bytes(s->element);
     const char *from = (const char *)s->data + first * size;
-    if (s->element == QBC_F32)
+    if (s->coded)
+        qbc_coded_read(s->coded, first, n, out);
+    else if (s->element == QBC_F32)
         memcpy(out, from, (size_t)n * sizeof *out);
     else
         for (int64_t i = 0; i < n; i += PIECE)
@@ -265,6 +295,6 @@ void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t row
 {
     int64_t size = (int64_t)qbc_element_bytes(view->source->element);
     const char *first = (const char *)view->source->data + (view->offset + row * view->row_stride) * size;
-    if (view->col_stride == 1 && view->row_stride == view->cols)
+    if (view->col_stride == 1 && view->row_stride == view->cols && !view->source->coded)
         release(view->source, first, first + rows * view->cols * size);
 }

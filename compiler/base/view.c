@@ -1,6 +1,7 @@
 /* view: weights under Transpose, Slice, Split and Reshape are strided views of what the model file
  * holds (pattern.h). Nothing is read: a view of a large tensor costs no more than one of a small.
  */
+#include "coded.h"
 #include "pattern.h"
 
 #include <mlir-c/BuiltinAttributes.h>
@@ -47,6 +48,7 @@ static bool of_weight(struct qbc *q, MlirOperation op, struct qbc_strided *s)
         return false;
     s->name = qbc_string(q, op, "name", "");
     s->source = qbc_string(q, op, "source", s->name);
+    s->blocks = mlirOperationGetAttributeByName(op, qbc_str("blocks"));
     s->offset = qbc_int(op, "offset", 0);
     row_major(s);
     size_t n = qbc_ints(q, op, "strides", &strides);
@@ -246,7 +248,9 @@ float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
         longest = view->dims[d] > view->dims[longest] ? d : longest;
     }
     struct qbc_strided s = *view;
-    struct qbc_view v = {.source = qbc_store_find(q, view->source), .rows = 1, .cols = 1};
+    struct qbc_view v = {.rows = 1, .cols = 1};
+    v.source = mlirAttributeIsNull(s.blocks) ? qbc_store_find(q, s.source)
+                                             : qbc_coded_source(q, s.source, s.blocks);
     bool vector = s.rank > 0 && have == (size_t)s.dims[longest];
     if (!v.source || have != n || (!vector && !qbc_strided_matrix(&s)))
         return NULL;
@@ -273,6 +277,7 @@ MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t
         {"source", qbc_attr_string(b->q, view->source)},
         {"offset", qbc_attr_int(b->q, view->offset)},
         {"strides", mlirDenseI64ArrayGet(b->q->mlir, (intptr_t)n, strides)},
+        {mlirAttributeIsNull(view->blocks) ? NULL : "blocks", view->blocks},
         {0},
     };
     MlirType type = qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), n, shape);

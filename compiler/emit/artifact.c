@@ -200,6 +200,23 @@ static bool put_into_file(void *user, uint64_t offset, const void *bytes, size_t
     return qbc_qbm_write(user, 0, offset, bytes, n);
 }
 
+/* How many tensors have the model's own codes (assign-formats); NULL: none. */
+static const char *imports_of(struct qbc *q, struct qbc_ops weights)
+{
+    size_t exact = 0, rounded = 0;
+    for (size_t i = 0; i < weights.n; ++i) {
+        const char *fit = qbc_string(q, weights.op[i], "fit", "");
+        exact += !strcmp(fit, "import");
+        rounded += !strcmp(fit, "import_rounded");
+    }
+    if (!exact && !rounded)
+        return NULL;
+    if (!rounded)
+        return qbc_text(q, "codes and scales of %zu tensors, bit for bit", exact);
+    return qbc_text(q, "codes and scales of %zu tensors, bit for bit; of %zu tensors codes bit for bit, scales rounded to f16",
+                    exact, rounded);
+}
+
 struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func)
 {
     struct qbc_described *d = qbc_alloc(q, sizeof *d);
@@ -214,8 +231,9 @@ struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOper
     };
     d->variant.n_requirements = requirements_of(q, &d->variant.requirements);
     d->record[0] = (struct qbc_artifact_fact){"source", base_name(q->options.input)};
-    d->record[1] = (struct qbc_artifact_fact){"quant", q->options.quant};
+    d->record[1] = (struct qbc_artifact_fact){"quant", q->options.quant ? q->options.quant : "as the model has it"};
     d->record[2] = (struct qbc_artifact_fact){"fit", q->options.fit};
+    d->record[3] = (struct qbc_artifact_fact){"import", imports_of(q, d->weights)};
     d->artifact = (struct qbc_artifact){
         .producer = "qbc 0.1",
         .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
@@ -229,7 +247,7 @@ struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOper
         .variants = &d->variant,
         .n_variants = 1,
         .record = d->record,
-        .n_record = sizeof d->record / sizeof *d->record,
+        .n_record = d->record[3].value ? 4 : 3,
     };
     set_states(q, module, &d->artifact);
     return !q->errors && set_tokenizer(q, &d->artifact) ? d : NULL;

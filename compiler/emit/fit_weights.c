@@ -3,6 +3,7 @@
  * A tensor is cut into slabs of whole panels. Thread t takes slabs t, t + T, t + 2 T, ...; a slab's
  * bytes depend on its rows alone, so the artifact does not depend on the number of threads.
  */
+#include "coded.h"
 #include "fit_weights.h"
 
 #include <math.h>
@@ -22,6 +23,7 @@ struct fitting {
     const struct qbc_format *format;
     struct qbc_packing packing;
     enum qbc_fit how;
+    bool import; /* the model's own codes */
     int64_t slab_rows, slabs;
     int threads;
     void (*write)(void *user, int64_t offset, const void *bytes, size_t n);
@@ -63,8 +65,13 @@ static bool do_slab(struct worker *w, int64_t slab)
     const struct fitting *f = w->fitting;
     int64_t row = slab * f->slab_rows, rows = rows_of_slab(f, slab);
     struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, f->view.cols);
-    qbc_view_read(&f->view, row, rows, w->weights);
-    int64_t bad = qbc_format_fit(f->how, &w->blocks, 0, rows, w->weights);
+    int64_t bad = -1;
+    if (f->import) {
+        qbc_coded_take(&f->view, row, rows, &w->blocks);
+    } else {
+        qbc_view_read(&f->view, row, rows, w->weights);
+        bad = qbc_format_fit(f->how, &w->blocks, 0, rows, w->weights);
+    }
     if (bad >= 0) {
         w->bad_row = row + bad / f->view.cols;
         w->bad_col = bad % f->view.cols;
@@ -171,6 +178,7 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, struct qbc_packing pa
     if (!f.format || !qbc_view_of(q, weight, &f.view))
         return false;
     f.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    f.import = f.view.source->coded && !strncmp(qbc_string(q, weight, "fit", ""), "import", 6);
     f.slab_rows = choose_slab(f.view.cols, packing.rows);
     f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
     f.threads = count_threads(q, f.slabs);

@@ -57,6 +57,10 @@ static MlirAttribute tensor(struct import *m, const Onnx__NodeProto *node,
                       LARGEST);
         return (MlirAttribute){NULL};
     }
+    if (qbc_element_bits(source.element) < 8) {
+        onnx_fault_at(m, node, "attribute '%s' holds packed elements, which only weights may", a->name);
+        return (MlirAttribute){NULL};
+    }
     return onnx_tensor_attribute(m, &source);
 }
 

@@ -111,7 +111,7 @@ static MlirValue build_tensor(struct import *m, const struct qbc_source *s, Mlir
     MlirType type = qbc_tensor(m->q, qbc_element_type(m->q, s->element), s->rank, s->dims);
     MlirAttribute name = qbc_attr_string(m->q, s->name);
     qbc_store_add(m->q, *s);
-    if (s->bytes / qbc_element_bytes(s->element) <= SMALL) {
+    if (qbc_element_bits(s->element) >= 8 && s->bytes / qbc_element_bytes(s->element) <= SMALL) {
         struct qbc_attr attrs[] = {
             {"value", onnx_tensor_attribute(m, s)}, {"source", name}, {NULL, {NULL}}};
         return mlirOperationGetResult(qbc_make(&b, "onnx.Constant", type, attrs, 0, NULL), 0);

@@ -12,7 +12,7 @@
 
 static bool dims_of(struct import *m, const Onnx__TensorProto *t, struct qbc_source *out)
 {
-    size_t n = 1, size = qbc_element_bytes(out->element);
+    size_t n = 1, bits = (size_t)qbc_element_bits(out->element);
     if (t->n_dims > QBC_MAX_RANK) {
         onnx_fault(m, "tensor '%s' has %zu dimensions; at most %d are supported", out->name,
                    t->n_dims, QBC_MAX_RANK);
@@ -29,7 +29,7 @@ static bool dims_of(struct import *m, const Onnx__TensorProto *t, struct qbc_sou
         out->dims[i] = dim;
         n *= (size_t)dim;
     }
-    out->bytes = n * size;
+    out->bytes = (n * bits + 7) / 8;
     return true;
 }
 

@@ -19,8 +19,11 @@ import struct
 import sys
 
 TYPES = {"f32": 1, "ui8": 2, "i8": 3, "ui16": 4, "i16": 5, "i32": 6, "i64": 7, "str": 8, "bool": 9, "f16": 10, "f64": 11, "ui32": 12,
-         "ui64": 13, "c64": 14, "bf16": 16, "f8": 17}
+         "ui64": 13, "c64": 14, "bf16": 16, "f8": 17, "ui4": 21, "i4": 22, "ui2": 25, "i2": 26}
 PACK = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "B", 10: "e", 11: "d", 12: "I", 13: "Q"}
+
+
+PACKED = {21: 4, 22: 4, 25: 2, 26: 2}  # bits; low bits first
 
 
 def varint(n):
@@ -45,7 +48,16 @@ def numbers(words):
     return [float(w) if re.search(r"[.einf]", w) else int(w, 0) for w in words]
 
 
+def packed(kind, values):
+    bits = PACKED[kind]
+    each = 8 // bits
+    codes = [int(v) & (1 << bits) - 1 for v in values] + [0] * (-len(values) % each)
+    return bytes(sum(codes[i + k] << k * bits for k in range(each)) for i in range(0, len(codes), each))
+
+
 def raw(kind, values):
+    if kind in PACKED:
+        return packed(kind, values)
     if kind == 16:
         return b"".join(struct.pack("<f", v)[2:] for v in values)
     whole = PACK.get(kind, "B") in "bBhHiIqQ"
@@ -61,6 +73,8 @@ def typed(kind, values):
     if kind in (10, 16):
         data = raw(kind, values)
         values = [struct.unpack_from("<H", data, 2 * i)[0] for i in range(len(values))]
+    if kind in PACKED:
+        values = packed(kind, values)
     number = {7: 7, 12: 11, 13: 11}.get(kind, 5)
     return field(number, b"".join(varint(int(v)) for v in values))
 

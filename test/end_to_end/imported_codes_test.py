@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Weights that a model holds as codes are taken over: with -quant=f32 the artifact holds exactly the floats that the codes stand for, and without -quant
+the same codes and scales in a format of ours, which decode to exactly these floats too, where the scales are float16 numbers.
+
+Each case is a model of an embedding and a linear layer, written in one of the ways that exporters have, and its floats are computed here, by numpy."""
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+from tools import BUILD, QBC, QBRUN, ROOT, run
+
+VOCABULARY, K, N = 40, 344, 48  # 344: the last group of a row is not full
+DUMP, WRITE = BUILD / "test/qbm_dump", ROOT / "test/tools/onnx_write.py"
+
+
+def words(array):
+    return " ".join(repr(float(v)) if array.dtype.kind == "f" else str(v) for v in array.ravel())
+
+
+def weight(name, kind, array, dims=None):
+    return f"weight {name} {kind} {','.join(map(str, dims or array.shape)) or '-'} raw {words(array)}"
+
+
+def pack_rows(codes, bits):
+    """Rows of whole bytes, low bits first: uint8 [..., ceil(n bits / 8)]"""
+    each = 8 // bits
+    codes = np.concatenate([codes, np.zeros((*codes.shape[:-1], -codes.shape[-1] % each), codes.dtype)], -1)
+    parts = codes.reshape(*codes.shape[:-1], -1, each)
+    return sum(parts[..., k].astype(np.uint32) << k * bits for k in range(each)).astype(np.uint8)
+
+
+def random_scales(random, shape, exact):
+    scales = random.uniform(0.01, 0.1, shape).astype(np.float32) * random.choice([-1, 1], shape).astype(np.float32)
+    return scales.astype(np.float16).astype(np.float32) if exact else scales
+
+
+def nbits(random, bits, block, zeros, exact):
+    """MatMulNBits: the lines of the weight, of its node, and the floats [N, K]"""
+    groups = -(-K // block)
+    codes = random.integers(1 if bits == 8 else 0, 1 << bits, (N, groups * block))
+    scales = random_scales(random, (N, groups), exact)
+    zero = np.full((N, groups), 1 << bits - 1)
+    lines = [weight("codes", "ui8", pack_rows(codes, bits), (N, groups, block * bits // 8)), weight("scales", "f32", scales, (N * groups,))]
+    if zeros:
+        zero = random.integers(0, 1 << bits, (N, groups))
+        floats = zeros == "float"
+        lines.append(weight("zeros", "f32", zero.astype(np.float32)) if floats else weight("zeros", "ui8", pack_rows(zero, bits)))
+    inputs = "x,codes,scales" + (",zeros" if zeros else "")
+    lines.append(f"node MatMulNBits@com.microsoft {inputs} -> y K={K} N={N} bits={bits} block_size={block}")
+    by_column = np.arange(K) // block
+    return lines, (codes[:, :K] - zero[:, by_column]).astype(np.float32) * scales[:, by_column]
+
+
+def dequantize(random, kind, axis, block, zeros, exact):
+    """DequantizeLinear of [K, N] (axis -1: one scale, block 0: one scale an index), multiplied as it is"""
+    bits, signed = {"i4": (4, 1), "ui4": (4, 0), "i8": (8, 1), "ui8": (8, 0), "i2": (2, 1)}[kind]
+    low = -(1 << bits - 1) if signed else 0
+    codes = random.integers(low + (bits == 8), low + (1 << bits), (K, N))
+    shape = () if axis < 0 else ((K, N)[axis],) if not block else (-(-K // block), N) if axis == 0 else (K, -(-N // block))
+    scales, zero = random_scales(random, shape, exact), np.zeros(shape, np.int64)
+    lines = [weight("codes", kind, codes), weight("scales", "f32", scales)]
+    if zeros:
+        zero = random.integers(low, low + (1 << bits), shape)
+        lines.append(weight("zeros", kind, zero))
+    attributes = f" axis={axis}" * (axis >= 0) + f" block_size={block}" * (block > 0)
+    lines += [f"node DequantizeLinear codes,scales{',zeros' * zeros} -> w{attributes}", "node MatMul x,w -> y"]
+
+    def spread(a):
+        if axis < 0:
+            return a
+        if not block:
+            return a[:, None] if axis == 0 else a[None]
+        return np.take(a, np.arange((K, N)[axis]) // block, axis)
+
+    return lines, ((codes - spread(zero)).astype(np.float32) * spread(scales)).T
+
+
+def gather(random, kind, bits, block, zeros):
+    """GatherBlockQuantized: codes in bytes, or elements of 4 bits"""
+    groups = -(-K // block)
+    low = -8 if kind == "i4" else 0
+    codes = random.integers(low + (bits == 8), low + (1 << bits), (VOCABULARY, K))
+    scales = random_scales(random, (VOCABULARY, groups), True)
+    zero = np.full((VOCABULARY, groups), 1 << bits - 1 if kind == "ui8" else 0)
+    if zeros:
+        zero = random.integers(low, low + (1 << bits), (VOCABULARY, groups))
+    packed = kind == "ui8"
+    lines = [weight("table", kind, pack_rows(codes, bits) if packed else codes), weight("table_scales", "f32", scales)]
+    if zeros:
+        lines.append(weight("table_zeros", kind, pack_rows(zero, bits) if packed else zero))
+    attributes = f" bits={bits}" if packed else ""
+    lines.append(f"node GatherBlockQuantized@com.microsoft table,tokens,table_scales{',table_zeros' * zeros} -> x "
+                 f"block_size={block} quantize_axis=1 gather_axis=0{attributes}")
+    by_column = np.arange(K) // block
+    return lines, (codes - zero[:, by_column]).astype(np.float32) * scales[:, by_column]
+
+
+def model(folder, embedding, linear):
+    head = ["opset 21", "opset com.microsoft 1", "input tokens i64 1 T", f"output y f32 1 T {N}"]
+    (folder / "model.txt").write_text("\n".join(head + embedding + linear) + "\n")
+    run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def decoded(folder, onnx, *options):
+    """{name: float32 [N, K]} and {name: format} of the artifact, and its record"""
+    run(QBC, onnx, "-tokenizer=none", *options, "-o", folder / "m.qbm")
+    tensors, formats = {}, {}
+    for line in run(DUMP, folder / "m.qbm", folder).stdout.splitlines():
+        index, name, form = line.split("\t")[:3]
+        tensors[name], formats[name] = np.load(folder / f"{index}.npy"), form
+    return tensors, formats, run(QBRUN, folder / "m.qbm", "--info").stdout
+
+
+def same_bits(name, got, want):
+    assert got.shape == want.shape and (got == want).all(), f"{name}: the artifact's weights are others: {np.abs(got - want).max()}"
+
+
+def check(name, embedding, linear, expect, exact=True):
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        onnx = model(folder, embedding[0], linear[0])
+        floats, _, _ = decoded(folder, onnx, "-quant=f32")
+        same_bits(f"{name}, embedding, f32", floats["embed"], embedding[1])
+        same_bits(f"{name}, f32", floats["output"], linear[1])
+        tensors, formats, record = decoded(folder, onnx)
+        kept = expect != "f32"
+        if exact:
+            same_bits(f"{name}, as imported", tensors["output"], linear[1])
+        else:
+            error = np.abs(tensors["output"] - linear[1]) / np.abs(linear[1]).max()
+            assert 0 < error.max() < 2**-11, f"{name}: {error.max()}"
+        assert formats["output"] == expect, f"{name}: format {formats['output']}, not {expect}"
+        assert ("bit for bit" in record) == (kept or formats["embed"] != "f32"), record
+        assert ("rounded" in record) == (not exact), record
+    print(f"{name}: {formats['output']}")
+
+
+def main():
+    if not all(tool.exists() for tool in (QBC, QBRUN, DUMP)):
+        print("skipped: qbc, qbrun and qbm_dump are not built")
+        return 77
+    random = np.random.default_rng(1)
+    plain = random.standard_normal((VOCABULARY, K)).astype(np.float32)
+    table = [weight("table", "f32", plain), "node Gather table,tokens -> x"], plain
+    check("nbits 4, 32", table, nbits(random, 4, 32, None, True), "i4g32")
+    check("nbits 4, 32, f32 scales", table, nbits(random, 4, 32, None, False), "i4g32", exact=False)
+    check("nbits 4, 128, zeros", table, nbits(random, 4, 128, "bytes", True), "i4g128z")
+    check("nbits 4, 128, float zeros", table, nbits(random, 4, 128, "float", True), "i4g128z")
+    check("nbits 8, 32", table, nbits(random, 8, 32, None, True), "i8g32")
+    check("nbits 8, 64", table, nbits(random, 8, 64, None, True), FORMATS("i8g64", "i8g32"))
+    check("nbits 2, 32", table, nbits(random, 2, 32, None, True), FORMATS("i2g32", "i4g32"))
+    check("nbits 4, 16", table, nbits(random, 4, 16, None, True), FORMATS("i4g16", "f32"))
+    check("int4, blocks down", table, dequantize(random, "i4", 0, 32, False, True), "i4g32")
+    check("uint4, blocks down, zeros", table, dequantize(random, "ui4", 0, 128, True, True), "i4g128z")
+    check("int8, a scale a column", table, dequantize(random, "i8", 1, 0, False, True), "i8g32")
+    check("int8, one scale", table, dequantize(random, "i8", -1, 0, False, True), "i8g32")
+    check("uint8, a scale a row", table, dequantize(random, "ui8", 0, 0, True, True), "f32")
+    check("int4, blocks across", table, dequantize(random, "i4", 1, 16, False, True), "f32")
+    for kind, bits, zeros in (("ui8", 4, False), ("ui8", 4, True), ("ui8", 8, False), ("i4", 4, False), ("ui4", 4, True)):
+        check(f"gather {kind} {bits} {zeros}", gather(random, kind, bits, 32, zeros), nbits(random, 4, 32, None, True), "i4g32")
+    return 0
+
+
+def FORMATS(*names):
+    """The first one that this build has"""
+    have = run(QBC, "--list-formats").stdout.split()
+    return next(name for name in names if name == "f32" or name in have)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
