@@ -62,16 +62,16 @@ static bool map_segments(uint8_t *base, const struct image *image, int file, uin
     return true;
 }
 
-/* `file_number` < 0: there is no file, or none whose pages fit. */
-static enum qbrt_status map_code(int file_number, const void *file, uint64_t offset, uint64_t bytes,
-                                 const void **base)
+/* `file_number` < 0: there is no file, or none whose pages fit. The artifact begins at `start` in it. */
+static enum qbrt_status map_code(int file_number, uint64_t start, const void *file, uint64_t offset,
+                                 uint64_t bytes, const void **base)
 {
     const struct image image = segments(file, offset, bytes);
     uint8_t *room =
         mmap(NULL, image.span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
         return QBRT_CANNOT_MAP;
-    bool good = file_number >= 0 ? map_segments(room, &image, file_number, offset)
+    bool good = file_number >= 0 ? map_segments(room, &image, file_number, start + offset)
                                  : copy_segments(room, &image, (const uint8_t *)file + offset);
     if (!good) {
         int why = errno;
@@ -87,14 +87,22 @@ static enum qbrt_status map_from_memory(void *context, const void *file, uint64_
                                         uint64_t bytes, const void **base)
 {
     (void)context;
-    return map_code(-1, file, offset, bytes, base);
+    return map_code(-1, 0, file, offset, bytes, base);
 }
+
+/* A file, or a part of it: what host.context is while a model is being opened. */
+struct part {
+    int file;
+    uint64_t offset, bytes; /* bytes 0: to the end */
+};
 
 static enum qbrt_status map_from_file(void *context, const void *file, uint64_t offset,
                                       uint64_t bytes, const void **base)
 {
-    const int *number = context;
-    return map_code(sysconf(_SC_PAGESIZE) == QBM_PAGE ? *number : -1, file, offset, bytes, base);
+    const struct part *part = context;
+    if (sysconf(_SC_PAGESIZE) != QBM_PAGE)
+        return map_code(-1, 0, file, offset, bytes, base);
+    return map_code(part->file, part->offset, file, offset, bytes, base);
 }
 
 static void unmap_code(void *context, const void *file, uint64_t offset, uint64_t bytes,
@@ -121,39 +129,42 @@ static void unmap_file(const void *file, uint64_t bytes)
     munmap((void *)(uintptr_t)file, (size_t)bytes);
 }
 
-/* The whole of a regular file, or NULL with errno. */
-static const void *map_file(int file, size_t *bytes)
+/* A part of a regular file, or NULL with errno. *bytes is 0 only where it is empty. */
+static const void *map_file(const struct part *part, size_t *bytes)
 {
     struct stat about;
-    if (fstat(file, &about))
+    if (fstat(part->file, &about))
         return NULL;
     if (!S_ISREG(about.st_mode)) {
         errno = S_ISDIR(about.st_mode) ? EISDIR : ENODEV;
         return NULL;
     }
     static const _Alignas(QBRT_ALIGN) char nothing[1]; /* an empty file cannot be mapped */
-    *bytes = (size_t)about.st_size;
-    void *at = *bytes ? mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, file, 0) : NULL;
+    uint64_t size = (uint64_t)about.st_size;
+    uint64_t rest = part->offset < size ? size - part->offset : 0;
+    *bytes = (size_t)(part->bytes && part->bytes < rest ? part->bytes : rest);
+    void *at = *bytes ? mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, part->file, (off_t)part->offset)
+                      : NULL;
     return at == MAP_FAILED ? NULL : at ? at : nothing;
 }
 
-static enum qbrt_status open_path(const char *path, bool with_code, void *memory, size_t bytes,
-                                  struct qbrt_model **out, char *detail)
+static enum qbrt_status open_path(const char *path, struct part part, bool with_code, void *memory,
+                                  size_t bytes, struct qbrt_model **out, char *detail)
 {
     qbrt_explain(detail, "");
     if (!path || !out)
         return QBRT_BAD_ARGUMENT;
     *out = NULL;
-    int number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe shall not wait */
-    if (number < 0)
+    part.file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe shall not wait */
+    if (part.file < 0)
         return QBRT_CANNOT_OPEN;
     size_t size = 0;
-    const void *file = map_file(number, &size);
+    const void *file = map_file(&part, &size);
     enum qbrt_status status = QBRT_CANNOT_OPEN;
     if (file) {
         struct qbrt_host host = this_machine;
         host.map_code = map_from_file;
-        host.context = &number;
+        host.context = &part;
         status = qbrt_open_memory(file, size, with_code ? &host : NULL, memory, bytes, out, detail);
     }
     int why = errno;
@@ -163,7 +174,7 @@ static enum qbrt_status open_path(const char *path, bool with_code, void *memory
     } else if (file && size) {
         unmap_file(file, size);
     }
-    close(number);
+    close(part.file);
     errno = why;
     return status;
 }
@@ -171,11 +182,19 @@ static enum qbrt_status open_path(const char *path, bool with_code, void *memory
 enum qbrt_status qbrt_open_file(const char *path, void *memory, size_t bytes,
                                 struct qbrt_model **out, char *detail)
 {
-    return open_path(path, true, memory, bytes, out, detail);
+    return open_path(path, (struct part){.offset = 0}, true, memory, bytes, out, detail);
 }
 
 enum qbrt_status qbrt_open_facts(const char *path, void *memory, size_t bytes,
                                  struct qbrt_model **out, char *detail)
 {
-    return open_path(path, false, memory, bytes, out, detail);
+    return open_path(path, (struct part){.offset = 0}, false, memory, bytes, out, detail);
+}
+
+enum qbrt_status qbrt_open_part(const char *path, uint64_t offset, uint64_t part_bytes,
+                                bool with_code, void *memory, size_t bytes, struct qbrt_model **out,
+                                char *detail)
+{
+    struct part part = {.offset = offset, .bytes = part_bytes};
+    return open_path(path, part, with_code, memory, bytes, out, detail);
 }

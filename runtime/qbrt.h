@@ -78,6 +78,12 @@ enum qbrt_status qbrt_open_facts(const char *path, void *memory, size_t bytes,
 /* Gives back mappings; the memory is the caller's again. All sessions must be gone. NULL is fine. */
 void qbrt_close(struct qbrt_model *model);
 
+/* Either, for an artifact that lies inside of a file: part_bytes from offset, a multiple of the
+ * system's pages (65536 is one everywhere). */
+enum qbrt_status qbrt_open_part(const char *path, uint64_t offset, uint64_t part_bytes,
+                                bool with_code, void *memory, size_t bytes, struct qbrt_model **out,
+                                char *detail);
+
 /* A model that was linked into the program (qbc -emit=static-lib, -emit=shared). qbc writes this. */
 struct qbrt_step; /* abi/step.h */
 struct qbrt_linked {

@@ -67,12 +67,15 @@ static const struct row rows[] = {
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
-static void print_help(void)
+static void print_help(const struct options *o)
 {
-    puts("qbrun: run a .qbm model\n\n"
-         "  qbrun model.qbm -p \"Once upon a time\"\n"
-         "  qbrun model.qbm --bench -t 2\n"
-         "  qbrun model.qbm --logits tokens.npy -o logits.npy");
+    const char *program = o->own_bytes ? o->model : "qbrun model.qbm";
+    printf("%s\n\n"
+           "  %s -p \"Once upon a time\"\n"
+           "  %s --bench -t 2\n"
+           "  %s --logits tokens.npy -o logits.npy\n",
+           o->own_bytes ? "qbrun, with a model of its own" : "qbrun: run a .qbm model", program,
+           program, program);
     for (int i = 0; i < N_ROWS; i++) {
         const struct row *r = &rows[i];
         if (r->kind == HEADING) {
@@ -282,10 +285,11 @@ enum parsed options_parse(int argc, char **argv, struct options *out)
 {
     *out = (struct options){.n = -1, .repetitions = 5, .temperature = 0.8, .top_k = 40,
                             .top_p = 0.95, .min_p = 0.05, .seed = some_seed()};
+    options_find_own_model(argv[0], out);
     for (int i = 1; i < argc; i++) {
         const struct row *r = find(argv[i]);
         if (r && r->kind == HELP) {
-            print_help();
+            print_help(out);
             return PARSED_DONE;
         }
         if (r && r->kind == VERSION) {
@@ -296,7 +300,8 @@ enum parsed options_parse(int argc, char **argv, struct options *out)
             if (!take_option(argc, argv, &i, out))
                 return PARSED_WRONG;
         } else if (out->model) {
-            complain("'%s': there is a model already, '%s'", argv[i], out->model);
+            complain("'%s': there is a model already, %s'%s'", argv[i],
+                     out->own_bytes ? "in the program " : "", out->model);
             return PARSED_WRONG;
         } else {
             out->model = argv[i];

@@ -10,7 +10,8 @@ enum task { TASK_NONE, TASK_TEXT, TASK_PPL, TASK_BENCH, TASK_INFO, TASK_LOGITS, 
 
 struct options {
     enum task task;
-    const char *model;
+    const char *model; /* its name; the program's, where it brings its own */
+    uint64_t own_offset, own_bytes; /* of the program's own model; own_bytes 0: it has none */
     const char *input;  /* the prompt itself, or the task's file */
     const char *output; /* -o */
     bool prompt_is_file;
@@ -27,6 +28,9 @@ struct options {
 };
 
 enum parsed { PARSED, PARSED_DONE /* help or version was printed */, PARSED_WRONG };
+
+/* own_model.c: look for a model in the running program (abi/program.h), and set the three fields above. */
+void options_find_own_model(const char *program, struct options *out);
 
 /* Prints what is wrong. */
 enum parsed options_parse(int argc, char **argv, struct options *out);

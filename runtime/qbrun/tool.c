@@ -49,10 +49,12 @@ static bool open_model(struct tool *tool)
     const char *path = tool->options.model;
     char detail[QBRT_DETAIL];
     size_t bytes = qbrt_model_size();
+    bool with_code = tool->options.task != TASK_INFO, own = tool->options.own_bytes;
     enum qbrt_status status =
-        tool->options.task == TASK_INFO
-            ? qbrt_open_facts(path, reserve(bytes), bytes, &tool->model, detail)
-            : qbrt_open_file(path, reserve(bytes), bytes, &tool->model, detail);
+        own ? qbrt_open_part(TOOL_OWN_FILE, tool->options.own_offset, tool->options.own_bytes,
+                             with_code, reserve(bytes), bytes, &tool->model, detail)
+        : with_code ? qbrt_open_file(path, reserve(bytes), bytes, &tool->model, detail)
+                    : qbrt_open_facts(path, reserve(bytes), bytes, &tool->model, detail);
     if (status == QBRT_CANNOT_OPEN || status == QBRT_CANNOT_MAP)
         return complain("%s '%s': %s",
                         status == QBRT_CANNOT_OPEN ? "cannot open" : "cannot map the code of", path,

@@ -7,6 +7,7 @@
 #include "tokenizer.h"
 
 #define TOOL_VERSION "0.1"
+#define TOOL_OWN_FILE "/proc/self/exe" /* the running program */
 
 struct tool {
     struct options options;
