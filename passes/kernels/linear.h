@@ -33,6 +33,17 @@ void qbc_linear_axpy(struct qbc_linear *l);
 /* Its part for codes (linear_axpy_groups.c): rows from `lane` on of the panel w. */
 void qbc_linear_axpy_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue lane,
                             MlirValue *sums);
+/* Runs of a group that are multiplied together (linear_axpy_codes.c): out[run * m + j] = exact integers as f32, as
+ * qbc_linear_dot4 has them, zero points taken off. Narrow: sums need so few registers that two runs have room. */
+enum { QBC_AXPY_RUNS = 2 };
+struct qbc_axpy_runs {
+    MlirValue codes, zeros; /* of the strip's first row */
+    int length;             /* columns of a run */
+    int n, first[QBC_AXPY_RUNS]; /* the runs' first chunks, seen from `codes` */
+    MlirValue act[QBC_AXPY_RUNS][QBC_MOST_TOKENS];
+};
+void qbc_linear_axpy_integers(struct qbc_linear *l, int m, const struct qbc_axpy_runs *runs, MlirValue *out);
+bool qbc_linear_axpy_is_narrow(const struct qbc_linear *l);
 
 /* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);

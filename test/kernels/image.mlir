@@ -16,6 +16,10 @@
 // RUN: qbc %s -q -emit=obj -target=armv8 -quant=i4g32 -o %t.o && llvm-nm %t.o | %{symbols} && llvm-readelf -SW %t.o | %{sections}
 // RUN: qbc %s -q -emit=obj -target=armv8.2+dotprod -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
 // RUN: qbc %s -q -emit=obj -target=armv8.6 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=rv64gcv -quant=f32 -o %t.o && llvm-nm %t.o | %{symbols} && llvm-readelf -SW %t.o | %{sections}
+// RUN: qbc %s -q -emit=obj -target=rv64gcv -quant=f16 -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=rv64gcv -quant=i8g32 -o %t.o && llvm-nm %t.o | %{symbols}
+// RUN: qbc %s -q -emit=obj -target=spacemit-x60 -quant=i4g128z -o %t.o && llvm-nm %t.o | %{symbols}
 //
 // CHECK-DAG: T model_decode
 // CHECK-DAG: T model_step
