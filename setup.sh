@@ -19,6 +19,7 @@ test_packages=(
     llvm-22-tools python3 python3-numpy
     qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
+    lld-22 qemu-system-arm qemu-system-misc
 )
 model=test/models/docs-4m/optimum-past/model.onnx
 results=build/test/results

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What docs/embedding.md says can be done, is done: every command on it, in order, in a folder that looks like the checkout.
+"""What docs/embedding.md and docs/bare-metal.md say can be done, is done: every command on them, in order, in a folder that looks like the checkout.
 
-A block of C, assembly or linker script that follows the line `NAME`: is the file NAME; a block of sh is run; all of it prints what is shown behind it, where something is."""
+A block of C, assembly or linker script that follows the line `NAME`: is the file NAME; a block of sh is run; a block of text behind it is in what it printed."""
 import os
 import pathlib
 import re
@@ -12,7 +12,7 @@ import tempfile
 
 from tools import BUILD, MODEL, ROOT, SKIPPED
 
-PAGES = ("embedding.md",)
+PAGES = ("embedding.md", "bare-metal.md")
 BLOCK = re.compile(r"(?:^`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.S | re.M)
 
 
@@ -34,7 +34,7 @@ def programs(script):
 
 def run_page(page, folder):
     """How many commands were run; None: a program is not here."""
-    ran = 0
+    ran, said = 0, ""
     for block in BLOCK.finditer(page.read_text()):
         if block["name"]:
             (folder / block["name"]).write_text(block["text"])
@@ -44,10 +44,13 @@ def run_page(page, folder):
                 print(f"skipped: {page.name} needs {absent}")
                 return None
             p = subprocess.run(["bash", "-e", "-c", block["text"]], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
-            print(p.stdout, end="")
+            said = p.stdout
+            print(said, end="")
             if p.returncode:
                 raise AssertionError(f"docs/{page.name}: exit status {p.returncode}:\n{block['text']}")
             ran += len(list(programs(block["text"])))
+        elif block["kind"] == "text" and block["text"] not in said.replace("\r", ""):
+            raise AssertionError(f"docs/{page.name} shows {block['text']!r}, but this came out: {said!r}")
     return ran
 
 
