@@ -21,9 +21,9 @@ bool qbc_choose_target(struct qbc *q)
                                               "qbc --list-targets");
         return q->target;
     }
-    q->target = qbc_target_find(name);
-    for (; !q->target && qbc_target_at(n) && n < 126; ++n)
-        names[n] = qbc_target_at(n)->name;
+    q->target = qbc_find_target(q, name);
+    for (; !q->target && qbc_listed_target(q, n) && n < 126; ++n)
+        names[n] = qbc_listed_target(q, n)->name;
     names[n] = "native", names[n + 1] = NULL;
     const char *near = q->target ? NULL : qbc_nearest(name, names);
     if (near)

@@ -4,95 +4,54 @@
 #include "emit.h"
 #include "import.h"
 #include "library.h"
-#include "passes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct qbc_pass pipeline[] = {
-#define PASS(name, level, about) {#name, level, about, qbc_pass_##name},
-#include "passes.def"
-#undef PASS
-    {0},
-};
-
-const struct qbc_pass *qbc_pass_at(size_t i)
+/* Text of the module grows in malloc'ed memory. */
+static void append_text(MlirStringRef part, void *user)
 {
-    return i + 1 < sizeof pipeline / sizeof *pipeline ? &pipeline[i] : NULL;
+    struct qbc_bytes *text = user;
+    uint8_t *grown = realloc(text->data, text->size + part.length + 1);
+    if (!grown)
+        abort(); /* as every allocation of the compiler */
+    memcpy(grown + text->size, part.data, part.length);
+    text->data = grown;
+    text->size += part.length;
 }
 
-static bool same_name(const char *symbol, const char *flag)
+static void print_after(struct qbc *q, const struct qbc_pass *pass, MlirOperation module)
 {
-    for (; *symbol && *flag; ++symbol, ++flag)
-        if (*symbol != *flag && !(*symbol == '_' && *flag == '-'))
-            return false;
-    return *symbol == *flag;
-}
-
-const struct qbc_pass *qbc_pass_find(const char *name)
-{
-    for (const struct qbc_pass *p = pipeline; p->name; ++p)
-        if (same_name(p->name, name))
-            return p;
-    return NULL;
-}
-
-const char *qbc_pass_flag(struct qbc *q, const struct qbc_pass *pass)
-{
-    char *flag = qbc_copy(q, pass->name, strlen(pass->name));
-    for (char *c = flag; *c; ++c)
-        *c = *c == '_' ? '-' : *c;
-    return flag;
-}
-
-const char *qbc_pass_nearest(struct qbc *q, const char *wrong)
-{
-    const char *flags[sizeof pipeline / sizeof *pipeline] = {NULL};
-    for (size_t i = 0; qbc_pass_at(i); ++i)
-        flags[i] = qbc_pass_flag(q, qbc_pass_at(i));
-    return qbc_nearest(wrong, flags);
-}
-
-static void print_module(MlirStringRef text, void *to)
-{
-    fwrite(text.data, 1, text.length, to);
+    struct qbc_bytes text = {0};
+    mlirOperationPrint(module, append_text, &text);
+    q->options.print_ir(q->options.user, qbc_pass_flag(q, pass), (const char *)text.data, text.size);
+    free(text.data);
 }
 
 bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module)
 {
     size_t before = q->errors;
+    if (qbc_stop(q))
+        return false;
     pass->run(q, module);
     if (q->errors == before && !mlirOperationVerify(module))
         q->errors += q->errors == before;
     const char *wanted = q->options.print_after;
-    if (wanted && (!strcmp(wanted, "all") || same_name(pass->name, wanted))) {
-        fprintf(stderr, "// after %s\n", qbc_pass_flag(q, pass));
-        mlirOperationPrint(module, print_module, stderr);
-        fputc('\n', stderr);
-    }
+    if (wanted && q->options.print_ir && (!strcmp(wanted, "all") || qbc_pass_is(pass, wanted)))
+        print_after(q, pass, module);
     return q->errors == before;
 }
 
 /* --- the whole way */
 
-static const char *const levels[] = {"onnx", "graph", "quant", "kernels", "code", NULL};
-
-static size_t level_number(const char *name)
-{
-    size_t i = 0;
-    while (levels[i] && strcmp(levels[i], name))
-        ++i;
-    return i;
-}
-
 /* All passes up to a level, starting after the level that the module is at. */
 static bool run_to(struct qbc *q, MlirOperation module, const char *from, const char *to)
 {
-    for (const struct qbc_pass *p = pipeline; p->name; ++p) {
-        size_t level = level_number(p->level);
-        bool done = level < level_number(from) || (level == level_number(from) && level > 0);
-        if (!done && level <= level_number(to) && !qbc_pass_run(q, p, module))
+    const struct qbc_pass *p;
+    for (size_t i = 0; (p = qbc_listed_pass(q, i)); ++i) {
+        size_t level = qbc_level_number(p->level);
+        bool done = level < qbc_level_number(from) || (level == qbc_level_number(from) && level > 0);
+        if (!done && level <= qbc_level_number(to) && !qbc_pass_run(q, p, module))
             return false;
     }
     return true;
@@ -115,17 +74,6 @@ static MlirModule read_input(struct qbc *q, const char **level)
     if (!mlirModuleIsNull(module))
         *level = qbc_string(q, mlirModuleGetOperation(module), "qb.level", "onnx");
     return module;
-}
-
-static void append_text(MlirStringRef part, void *user)
-{
-    struct qbc_bytes *text = user;
-    uint8_t *grown = realloc(text->data, text->size + part.length + 1);
-    if (!grown)
-        abort(); /* as every allocation of the compiler */
-    memcpy(grown + text->size, part.data, part.length);
-    text->data = grown;
-    text->size += part.length;
 }
 
 static bool emit_ir(struct qbc *q, MlirOperation module)
@@ -176,38 +124,14 @@ static bool emit_code(struct qbc *q, MlirOperation module)
     return good;
 }
 
-/* -prefix=: names of C, for what has names. */
-static bool settle_prefix(struct qbc *q)
-{
-    static const char *const texts[] = {"obj", "asm", "llvm", NULL};
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
-    enum { LONGEST = 64 };
-    const char *prefix = q->options.prefix, *emit = q->options.emit;
-    bool library = is_one_of(emit, libraries);
-    if (!prefix)
-        q->options.prefix = library || !strcmp(emit, "obj") ? "model" : NULL;
-    else if (!library && !is_one_of(emit, texts))
-        qbc_error_in(q, "-prefix", "names the symbols of a library or an object; -emit=%s has none", emit);
-    else if (!*prefix || prefix[strspn(prefix, letters)] || strspn(prefix, "0123456789") || strlen(prefix) > LONGEST)
-        qbc_error_in(q, "-prefix", "'%s' is no name of C: letters, digits and '_', at most %d, not a digit first", prefix,
-                     LONGEST);
-    else if (!strcmp(prefix, "qbrt"))
-        qbc_error_in(q, "-prefix", "'qbrt' is the runtime's own; take another");
-    if (!strcmp(q->options.output, "-") && (is_one_of(emit, (const char *[]){"static-lib", "shared", "exe", NULL})))
-        qbc_error_in(q, "-o", "-emit=%s is written to a file, not to the standard output", emit);
-    return !q->errors;
-}
-
-bool qbc_compile(struct qbc *q)
+bool qbc_pipeline_run(struct qbc *q)
 {
     const char *emit = q->options.emit, *level;
-    if (!settle_prefix(q))
-        return false;
     MlirModule module = read_input(q, &level);
     if (mlirModuleIsNull(module))
         return false;
     MlirOperation op = mlirModuleGetOperation(module);
-    bool ir = level_number(emit) < level_number("code");
+    bool ir = qbc_level_number(emit) < qbc_level_number("code");
     bool good = run_to(q, op, level, ir ? emit : "code");
     if (good)
         good = ir ? emit_ir(q, op) : emit_code(q, op);

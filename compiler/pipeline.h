@@ -2,25 +2,31 @@
 #ifndef QBC_PIPELINE_H
 #define QBC_PIPELINE_H
 
-#include "base.h"
+#include "extension.h" /* struct qbc_pass */
 
-struct qbc_pass {
-    const char *name;  /* "fuse_dequant", as the file */
-    const char *level; /* "graph", "quant", "kernels" */
-    const char *about;
-    void (*run)(struct qbc *q, MlirOperation module);
-};
-
-const struct qbc_pass *qbc_pass_at(size_t i); /* NULL past the end */
-const struct qbc_pass *qbc_pass_find(const char *name); /* either way of writing it */
+/* --- pass_list.c: passes.def's rows and, once qbc_passes_open was called, those of extensions */
+bool qbc_passes_open(struct qbc *q); /* false after an error */
+const struct qbc_pass *qbc_listed_pass(const struct qbc *q, size_t i); /* NULL past the end */
+const struct qbc_pass *qbc_find_pass(const struct qbc *q, const char *name); /* either way of writing it */
+bool qbc_pass_is(const struct qbc_pass *pass, const char *name);
 const char *qbc_pass_flag(struct qbc *q, const struct qbc_pass *pass); /* "fuse-dequant" */
-/* The flag nearest to `wrong`, or NULL when none is near. */
-const char *qbc_pass_nearest(struct qbc *q, const char *wrong);
-/* Set q->target from q->options.target. False after an error; near misses are suggested. */
+const char *const *qbc_pass_flags(struct qbc *q); /* all of them, then NULL: for qbc_nearest */
+size_t qbc_level_number(const char *name); /* "onnx" 0, "graph" 1, ...; past the last: no such level */
+
+/* --- choose_target.c: set q->target from q->options.target. False after an error; near misses are suggested. */
 bool qbc_choose_target(struct qbc *q);
-/* Run one pass, verify the module after it, print it where options say so. False after errors. */
+
+/* --- options.c: fill in defaults, complain about what does not fit together. False after an error. */
+void qbc_options_complete(struct qbc *q);
+bool qbc_options_check(struct qbc *q);
+const char *const *qbc_emits(void); /* choices of -emit, then NULL */
+const char *const *qbc_fits(void);
+
+/* --- pipeline.c */
+/* Run one pass, verify the module after it, print it where options say so. False after errors, or when the
+ * user wants to stop. */
 bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module);
 /* Everything: q->options says what. False after errors; then no output is left behind. */
-bool qbc_compile(struct qbc *q);
+bool qbc_pipeline_run(struct qbc *q);
 
 #endif

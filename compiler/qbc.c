@@ -1,12 +1,13 @@
-/* qbc: the command line. Everything else is pipeline.c. */
-#include "pipeline.h"
-#include "format.h"
-#include "target.h"
+/* qbc: the command line. It is a user of qbc.h like any other program. */
+#include "qbc.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 static const char usage[] =
     "qbc: compile a language model for one kind of CPU\n"
@@ -32,6 +33,7 @@ static const char usage[] =
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -q                         no progress line\n"
     "  -threads=N                 threads of the compiler (all cores)\n"
+    "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
     "\n"
     "  --list-targets  --list-formats  --list-passes  --version  -h\n"
     "\n"
@@ -39,9 +41,71 @@ static const char usage[] =
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
     "  qbc model.onnx -target=armv8 -quant=i8g32 -emit=asm | less\n";
 
-static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
-                                    "exe", "static-lib", "shared", "header", NULL};
-static const char *const fits[] = {"rtn", "range", NULL};
+enum { MOST_RULES = 256, MOST_LOADS = 16 };
+
+/* The line on a terminal that tells how far long work is. */
+struct progress_line {
+    struct timespec start, last;
+};
+
+struct command {
+    struct qbc_options options;
+    const char *rules[MOST_RULES], *loads[MOST_LOADS];
+    int64_t threads;
+    bool quiet;
+    size_t errors;
+    struct progress_line line;
+};
+
+__attribute__((format(printf, 3, 4)))
+static void complain(struct command *c, const char *where, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: error: ", where);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    ++c->errors;
+}
+
+/* --- what the library tells */
+
+static void diagnose(void *user, const struct qbc_diagnostic *d)
+{
+    qbc_print_diagnostic(user, d);
+    if (d->severity == QBC_FATAL)
+        exit(1); /* the library would abort */
+}
+
+static void print_ir(void *user, const char *pass, const char *text, size_t length)
+{
+    (void)user;
+    fprintf(stderr, "// after %s\n", pass);
+    fwrite(text, 1, length, stderr);
+    fputc('\n', stderr);
+}
+
+static double since(const struct timespec *then, const struct timespec *now)
+{
+    return (double)(now->tv_sec - then->tv_sec) + 1e-9 * (double)(now->tv_nsec - then->tv_nsec);
+}
+
+/* Only for what takes more than a second, and five times a second. */
+static void progress(void *user, const char *what, size_t done, size_t total)
+{
+    struct progress_line *line = &((struct command *)user)->line;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (done == 0)
+        line->start = line->last = now;
+    if (since(&line->start, &now) < 1 || (since(&line->last, &now) < 0.2 && done < total))
+        return;
+    line->last = now;
+    fprintf(stderr, "\r%s %zu/%zu\033[K", what, done, total);
+    if (done >= total)
+        fputs("\r\033[K", stderr);
+}
 
 /* --- options: a row each */
 
@@ -51,19 +115,17 @@ struct option {
     int64_t *number;
 };
 
-static bool set_number(struct qbc *q, const char *arg, const char *value, int64_t *to)
+static void set_number(struct command *c, const char *arg, const char *value, int64_t *to)
 {
     char *end;
     long long n = strtoll(value, &end, 10);
-    if (!*value || *end || n < 1 || n > INT32_MAX) {
-        qbc_error_in(q, arg, "'%s' is no number from 1 up", value);
-        return false;
-    }
-    *to = n;
-    return true;
+    if (!*value || *end || n < 1 || n > INT32_MAX)
+        complain(c, arg, "'%s' is no number from 1 up", value);
+    else
+        *to = n;
 }
 
-static bool set_option(struct qbc *q, const struct option *options, const char *arg)
+static bool set_option(struct command *c, const struct option *options, const char *arg)
 {
     for (; options->name; ++options) {
         size_t n = strlen(options->name);
@@ -71,27 +133,28 @@ static bool set_option(struct qbc *q, const struct option *options, const char *
             continue;
         if (options->text)
             *options->text = arg + n;
-        else if (!set_number(q, arg, arg + n, options->number))
-            return true;
+        else
+            set_number(c, arg, arg + n, options->number);
         return true;
     }
     return false;
 }
 
-static bool one_of(struct qbc *q, const char *option, const char *value, const char *const *choices)
+/* One more of a list of at most `most`. False: arg is another option. */
+static bool add_to(struct command *c, const char *arg, const char *name, const char **list, size_t *n, size_t most)
 {
-    for (const char *const *c = choices; *c; ++c)
-        if (!strcmp(*c, value))
-            return true;
-    const char *near = qbc_nearest(value, choices);
-    qbc_error_in(q, option, "'%s' is no choice%s%s%s", value, near ? "; did you mean '" : "",
-                 near ? near : "; see qbc -h", near ? "'?" : "");
-    return false;
+    if (strncmp(arg, name, strlen(name)))
+        return false;
+    if (*n == most)
+        complain(c, arg, "more than %zu of this option", most);
+    else
+        list[(*n)++] = arg + strlen(name);
+    return true;
 }
 
-static void unknown_option(struct qbc *q, const struct option *options, const char *arg)
+static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-quant-tensor=", "--list-targets", "--list-formats",
+    static const char *const flags[] = {"-quant-tensor=", "-load=", "--list-targets", "--list-formats",
                                         "--list-passes", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
@@ -105,107 +168,84 @@ static void unknown_option(struct qbc *q, const struct option *options, const ch
     snprintf(name, sizeof name, "%.*s%s", (int)(length < 60 ? length : 60), arg, arg[length] ? "=" : "");
     const char *near = qbc_nearest(name, names);
     if (near)
-        qbc_error_in(q, "qbc", "unknown option '%s'; did you mean '%s'?", arg, near);
+        complain(c, "qbc", "unknown option '%s'; did you mean '%s'?", arg, near);
     else
-        qbc_error_in(q, "qbc", "unknown option '%s'; qbc -h lists them", arg);
+        complain(c, "qbc", "unknown option '%s'; qbc -h lists them", arg);
 }
 
-/* --- lists */
-
-static void list_targets(void)
+/* "--x" is "-x". */
+static const char *one_dash(const char *arg)
 {
-    for (size_t i = 0; qbc_target_at(i); ++i)
-        printf("%-16s %-28s %s\n", qbc_target_at(i)->name, qbc_target_at(i)->triple, qbc_target_at(i)->about);
-    printf("%-16s %-28s %s\n", "native", "", "the best of these that this CPU has");
+    return arg[0] == '-' && arg[1] == '-' ? arg + 1 : arg;
 }
-
-static void list_formats(void)
-{
-    for (size_t i = 0; qbc_format_at(i); ++i)
-        printf("%-10s %6.3f bits a weight, all told\n", qbc_format_at(i)->name,
-               qbc_format_bits(qbc_format_at(i)));
-}
-
-static void list_passes(struct qbc *q)
-{
-    for (size_t i = 0; qbc_pass_at(i); ++i)
-        printf("%-20s %-8s %s\n", qbc_pass_flag(q, qbc_pass_at(i)), qbc_pass_at(i)->level,
-               qbc_pass_at(i)->about);
-}
-
-/* --- outputs */
-
-/* Options that only mean something together with others. */
-static bool options_fit(struct qbc *q)
-{
-    const char *wanted = q->options.print_after, *dot = strrchr(q->options.input, '.');
-    if (q->options.weights && (!dot || strcmp(dot, ".mlir")))
-        qbc_error_in(q, "-weights", "'%s' has its own weights; this is for .mlir files", q->options.input);
-    if (wanted && strcmp(wanted, "all") && !qbc_pass_find(wanted)) {
-        const char *near = qbc_pass_nearest(q, wanted);
-        qbc_error_in(q, "-print-after", "there is no pass '%s'%s%s%s", wanted,
-                     near ? "; did you mean '" : "", near ? near : "; see qbc --list-passes", near ? "'?" : "");
-    }
-    return !q->errors;
-}
-
-/* Beside the input; text goes to the standard output. */
-static const char *default_output(struct qbc *q)
-{
-    const char *emit = q->options.emit, *prefix = q->options.prefix ? q->options.prefix : "model";
-    const char *input = q->options.input, *slash = strrchr(input, '/'), *dot = strrchr(input, '.');
-    int folder = slash ? (int)(slash + 1 - input) : 0;
-    int length = dot && (!slash || dot > slash) ? (int)(dot - input) : (int)strlen(input);
-    if (!strcmp(emit, "qbm") || !strcmp(emit, "obj"))
-        return qbc_text(q, "%.*s.%s", length, input, strcmp(emit, "qbm") ? "o" : "qbm");
-    if (!strcmp(emit, "exe"))
-        return qbc_text(q, "%.*s%s", length, input, input[length] ? "" : ".exe");
-    if (!strcmp(emit, "static-lib") || !strcmp(emit, "shared"))
-        return qbc_text(q, "%.*slib%s.%s", folder, input, prefix, strcmp(emit, "shared") ? "a" : "so");
-    return "-";
-}
-
-enum { MOST_RULES = 256 };
 
 /* False after an error. */
-static bool parse(struct qbc *q, int argc, char **argv, const struct option *options, const char **rules)
+static bool parse(struct command *c, int argc, char **argv, const struct option *options)
 {
+    struct qbc_options *o = &c->options;
     for (int i = 1; i < argc; ++i) {
-        const char *arg = argv[i][0] == '-' && argv[i][1] == '-' ? argv[i] + 1 : argv[i];
-        if (!strncmp(arg, "-quant-tensor=", 14) && q->options.n_quant_tensor < MOST_RULES)
-            rules[q->options.n_quant_tensor++] = arg + 14;
+        const char *arg = one_dash(argv[i]);
+        if (!strncmp(arg, "-load=", 6) ||
+            add_to(c, arg, "-quant-tensor=", c->rules, &o->n_quant_tensor, MOST_RULES))
+            continue;
         else if (!strcmp(arg, "-o") && i + 1 < argc && (argv[i + 1][0] != '-' || !argv[i + 1][1]))
-            q->options.output = argv[++i];
+            o->output = argv[++i];
         else if (!strcmp(arg, "-o"))
-            qbc_error_in(q, "-o", "the name of a file is missing");
+            complain(c, "-o", "the name of a file is missing");
         else if (!strcmp(arg, "-q"))
-            q->options.quiet = true;
-        else if (arg[0] == '-' && arg[1] && !set_option(q, options, arg))
-            unknown_option(q, options, argv[i]);
-        else if (arg[0] != '-' && q->options.input)
-            qbc_error_in(q, arg, "only one model at a time; '%s' was given already", q->options.input);
+            c->quiet = true;
+        else if (arg[0] == '-' && arg[1] && !set_option(c, options, arg))
+            unknown_option(c, options, argv[i]);
+        else if (arg[0] != '-' && o->input)
+            complain(c, arg, "only one model at a time; '%s' was given already", o->input);
         else if (arg[0] != '-')
-            q->options.input = arg;
+            o->input = arg;
     }
-    if (!q->options.input && !q->errors)
-        qbc_error_in(q, "qbc", "no model was given; qbc -h tells how to");
-    return !q->errors && one_of(q, "-emit", q->options.emit, emits) &&
-           one_of(q, "-fit", q->options.fit, fits) && options_fit(q) && qbc_choose_target(q);
+    o->threads = (int)c->threads;
+    return !c->errors;
 }
 
-/* Pages that are printed instead of compiling. False: `arg` asks for none of them. */
-static bool print_page(struct qbc *q, const char *arg)
+/* --- pages that are printed instead of compiling */
+
+static void print_target(void *user, const struct qbc_row *row)
 {
-    const char *name = arg[0] == '-' && arg[1] == '-' ? arg + 1 : arg;
+    (void)user;
+    printf("%-16s %-28s %s\n", row->name, row->kind, row->about);
+}
+
+static void print_format(void *user, const struct qbc_row *row)
+{
+    (void)user;
+    printf("%-10s %s\n", row->name, row->about);
+}
+
+static void print_pass(void *user, const struct qbc_row *row)
+{
+    (void)user;
+    printf("%-20s %-8s %s\n", row->name, row->kind, row->about);
+}
+
+/* False: `arg` asks for none. */
+static bool print_page(struct command *c, const char *arg, bool *good)
+{
+    static const struct {
+        const char *name;
+        enum qbc_list list;
+        void (*print)(void *user, const struct qbc_row *row);
+    } lists[] = {{"-list-targets", QBC_TARGETS, print_target},
+                 {"-list-formats", QBC_FORMATS, print_format},
+                 {"-list-passes", QBC_PASSES, print_pass}};
+    const char *name = one_dash(arg);
     if (!strcmp(name, "-h") || !strcmp(name, "-help"))
         return fputs(usage, stdout), true;
     if (!strcmp(name, "-version"))
-        return puts("qbc 0.1 (LLVM 22)"), true;
-    if (!strcmp(name, "-list-targets"))
-        return list_targets(), true;
-    if (!strcmp(name, "-list-formats"))
-        return list_formats(), true;
-    return !strcmp(name, "-list-passes") && (list_passes(q), true);
+        return printf("qbc %s (LLVM %.2s)\n", qbc_version(), qbc_llvm_version()), true;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; ++i)
+        if (!strcmp(name, lists[i].name)) {
+            *good = qbc_list(&c->options, lists[i].list, lists[i].print, NULL) == QBC_OK;
+            return true;
+        }
+    return false;
 }
 
 /* A page that nobody got is an error too. */
@@ -220,36 +260,29 @@ static int leave(bool good)
 
 int main(int argc, char **argv)
 {
-    struct qbc q = {
-        .options = {.target = "native", .fit = "rtn", .emit = "qbm"},
-    };
-    int64_t threads = 0;
-    const char *rules[MOST_RULES];
+    struct command c = {.options = {.user = &c, .diagnose = diagnose, .print_ir = print_ir}};
+    struct qbc_options *o = &c.options;
     const struct option options[] = {
-        {"-target=", &q.options.target, NULL},       {"-quant=", &q.options.quant, NULL},
-        {"-fit=", &q.options.fit, NULL},             {"-emit=", &q.options.emit, NULL},
-        {"-tokenizer=", &q.options.tokenizer, NULL}, {"-print-after=", &q.options.print_after, NULL},
-        {"-weights=", &q.options.weights, NULL},     {"-prefix=", &q.options.prefix, NULL},
-        {"-ctx=", NULL, &q.options.context},
-        {"-chunk=", NULL, &q.options.chunk},         {"-threads=", NULL, &threads},
+        {"-target=", &o->target, NULL},       {"-quant=", &o->quant, NULL},
+        {"-fit=", &o->fit, NULL},             {"-emit=", &o->emit, NULL},
+        {"-tokenizer=", &o->tokenizer, NULL}, {"-print-after=", &o->print_after, NULL},
+        {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
+        {"-ctx=", NULL, &o->context},
+        {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {0},
     };
+    bool good = true;
+    qbc_remove_on_signals();
+    o->quant_tensor = c.rules;
+    o->load = c.loads;
+    for (int i = 1; i < argc; ++i) /* lists show what extensions bring */
+        add_to(&c, one_dash(argv[i]), "-load=", c.loads, &o->n_load, MOST_LOADS);
     for (int i = 1; i < argc; ++i)
-        if (print_page(&q, argv[i])) {
-            qbc_arena_free(&q);
-            return leave(true);
-        }
-    q.options.quant_tensor = rules;
-    bool good = parse(&q, argc, argv, options, rules);
-    q.options.threads = (int)threads;
-    if (good && qbc_open(&q)) {
-        if (!q.options.output)
-            q.options.output = default_output(&q);
-        good = qbc_compile(&q);
-        qbc_close(&q);
-    } else {
-        good = false;
-        qbc_arena_free(&q);
-    }
-    return leave(good);
+        if (print_page(&c, argv[i], &good))
+            return leave(good);
+    if (!parse(&c, argc, argv, options))
+        return leave(false);
+    if (!c.quiet && isatty(STDERR_FILENO))
+        o->progress = progress;
+    return leave(qbc_compile(o) == QBC_OK);
 }

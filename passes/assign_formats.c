@@ -33,13 +33,13 @@ enum { MOST_FORMATS = 256, MOST_NAMES = 6 };
 
 static const struct qbc_format *find_format(struct qbc *q, const char *option, const char *name)
 {
-    const struct qbc_format *format = qbc_format_find(name);
+    const struct qbc_format *format = qbc_find_format(q, name);
     if (format)
         return format;
     const char *names[MOST_FORMATS + 1] = {NULL};
     const char *list = "";
-    for (size_t i = 0; i < MOST_FORMATS && qbc_format_at(i); ++i) {
-        names[i] = qbc_format_at(i)->name;
+    for (size_t i = 0; i < MOST_FORMATS && qbc_listed_format(q, i); ++i) {
+        names[i] = qbc_listed_format(q, i)->name;
         list = qbc_text(q, "%s%s%s", list, i ? ", " : "", names[i]);
     }
     const char *near = qbc_nearest(name, names);

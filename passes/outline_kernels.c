@@ -157,7 +157,7 @@ static MlirValue weight_place(struct outline *o, MlirOperation weight)
 
 static void set_matrix(struct outline *o, MlirOperation op, MlirValue w)
 {
-    const struct qbc_format *format = qbc_format_find(format_name(o, w));
+    const struct qbc_format *format = qbc_find_format(o->q, format_name(o, w));
     qbc_set_int(o->q, op, "n", qbc_dim(w, 0));
     qbc_set_int(o->q, op, "k", qbc_dim(w, 1));
     qbc_set_string(o->q, op, "format", format->name);

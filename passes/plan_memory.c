@@ -144,7 +144,7 @@ static int64_t weight_bytes(struct qbc *q, MlirOperation weight)
     if (qbc_rank(w) == 1)
         return qbc_dim(w, 0) * 4;
     const struct qbc_format *f = qbc_block_format(q, w);
-    f = f ? f : qbc_format_find(qbc_string(q, weight, "format", "f32"));
+    f = f ? f : qbc_find_format(q, qbc_string(q, weight, "format", "f32"));
     struct qbc_packing packing = qbc_packing_for(q->target, f, qbc_dim(w, 0));
     return qbc_layout(f, packing, qbc_dim(w, 0), qbc_dim(w, 1)).bytes;
 }

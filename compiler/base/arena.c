@@ -28,10 +28,8 @@ void *qbc_alloc(struct qbc *q, size_t bytes)
         if (size < bytes)
             size = bytes;
         struct qbc_block_of_memory *block = calloc(1, sizeof *block + size);
-        if (!block) {
-            fprintf(stderr, "qbc: error: out of memory (%zu bytes)\n", bytes);
-            exit(1);
-        }
+        if (!block)
+            qbc_out_of_memory(q, bytes);
         *block = (struct qbc_block_of_memory){.next = top, .size = size};
         q->memory = top = block;
     }

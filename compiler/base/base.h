@@ -5,7 +5,8 @@
 #ifndef QBC_BASE_H
 #define QBC_BASE_H
 
-#include "half.h" /* qbc_half_to_float, qbc_float_to_half */
+#include "../qbc.h" /* struct qbc_options, qbc_nearest */
+#include "half.h"   /* qbc_half_to_float, qbc_float_to_half */
 
 #include <mlir-c/IR.h>
 #include <stdbool.h>
@@ -16,43 +17,35 @@ struct qbc_target; /* targets/target.h */
 struct qbc_format; /* dialects/format.h */
 struct qbc_store;  /* store.c */
 
-/* What the user asked for. Strings are borrowed. */
-struct qbc_options {
-    const char *input;   /* model.onnx, or a .mlir of any level */
-    const char *weights; /* the model that a .mlir input takes its weights from, or NULL */
-    const char *output;  /* NULL: the input's name with another ending */
-    const char *target;  /* "native" */
-    const char *quant;   /* format of every linear and embedding; NULL: f32, but codes that the model holds are kept */
-    const char *fit;     /* "rtn" or "range" */
-    const char **quant_tensor; /* [n_quant_tensor] "REGEX=FORMAT", later ones win */
-    size_t n_quant_tensor;
-    const char *emit;      /* "qbm", "onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "static-lib", "shared",
-                            * "header", "exe" */
-    const char *prefix;    /* of the names in an object or a library, a C identifier; NULL: names stay as they are */
-    const char *tokenizer; /* tokenizer.json; NULL: next to the model, if it is there */
-    int64_t context;       /* -ctx: most tokens in a session; 0: what the model says, or 2048 */
-    int64_t chunk;         /* most tokens in a step; 0: 512 */
-    int threads;           /* of the compiler; 0: all cores */
-    const char *print_after; /* pass name, "all" or NULL */
-    bool quiet;
-};
-
 struct qbc {
     MlirContext mlir;
     const struct qbc_target *target;
-    struct qbc_options options;
+    struct qbc_options options; /* what the user asked for; qbc_compile fills in the defaults */
+    const struct qbc_extension **extensions; /* [n_extensions], see extension.h */
+    void **handles;                          /* [n_extensions] of shared objects; NULL: not loaded by us */
+    size_t n_extensions;
+    const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
     struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */
     size_t errors;
     size_t warnings;
+    bool stopped; /* options.stop said so; counts as an error */
 };
 
-/* --- context.c: open the MLIR context with our dialect (and upstream's) loaded */
+/* --- context.c: open the MLIR context with our dialect (and upstream's) loaded. Safe from any thread. */
 bool qbc_open(struct qbc *q);
 void qbc_close(struct qbc *q);
 MlirModule qbc_parse_file(struct qbc *q, const char *path); /* null after an error */
+/* LLVM's and MLIR's tables of targets and passes, of which a process has one: filled at most once. */
+void qbc_initialize_llvm(void);
 
-/* --- arena.c: memory that lives as long as `q`. Zeroed; running out ends the compiler. */
+/* --- find.c: rows of targets.def and formats.def and of extensions, by name or by number */
+const struct qbc_target *qbc_find_target(const struct qbc *q, const char *name); /* NULL: no such one */
+const struct qbc_format *qbc_find_format(const struct qbc *q, const char *name);
+const struct qbc_target *qbc_listed_target(const struct qbc *q, size_t i); /* NULL: past the end */
+const struct qbc_format *qbc_listed_format(const struct qbc *q, size_t i);
+
+/* --- arena.c: memory that lives as long as `q`. Zeroed; never NULL: see qbc_out_of_memory. */
 void *qbc_alloc(struct qbc *q, size_t bytes);
 char *qbc_text(struct qbc *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *qbc_copy(struct qbc *q, const char *text, size_t length); /* with a final NUL */
@@ -68,11 +61,15 @@ void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
 /* For faults that no operation stands for; `where` is a file, an option, ... */
 void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The entry of `names` (ends with NULL) nearest to `wrong`, or NULL when none is near. */
-const char *qbc_nearest(const char *wrong, const char *const *names);
+/* "nearest" with what to say around it: "; did you mean 'x'?", or `otherwise`. */
+const char *qbc_suggestion(struct qbc *q, const char *wrong, const char *const *names, const char *otherwise);
 void qbc_diagnostics_attach(struct qbc *q);
-/* A line on a terminal that tells how far long work is; call as often as you like. */
+/* Tells the user how far long work is; call as often as you like. */
 void qbc_progress(struct qbc *q, const char *what, size_t done, size_t total);
+/* Does the user want to stop? Then this counts as an error; say nothing and return. */
+bool qbc_stop(struct qbc *q);
+/* Tells the user and ends the process: every allocation of the compiler that fails comes here. */
+void qbc_out_of_memory(const struct qbc *q, size_t bytes) __attribute__((noreturn));
 
 /* --- ir.c: reading and changing operations */
 struct qbc_ops {

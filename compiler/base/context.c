@@ -1,14 +1,33 @@
 /* context: the MLIR context, with upstream's dialects and ours (dialects/qb.irdl.mlir). */
-#include "base.h"
+#include "extension.h"
 
 #include <mlir-c/Dialect/IRDL.h>
 #include <mlir-c/RegisterEverything.h>
+#include <llvm-c/Target.h>
+#include <pthread.h>
 #include <stdio.h>
 
 extern const char qbc_irdl_text[]; /* written by the build */
 
+static void initialize(void)
+{
+    mlirRegisterAllPasses();
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+/* Two threads must not fill the tables at once. */
+void qbc_initialize_llvm(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialize);
+}
+
 bool qbc_open(struct qbc *q)
 {
+    qbc_initialize_llvm();
     q->mlir = mlirContextCreate();
     MlirDialectRegistry registry = mlirDialectRegistryCreate();
     mlirRegisterAllDialects(registry);
@@ -33,6 +52,9 @@ void qbc_close(struct qbc *q)
 {
     qbc_store_destroy(q->store);
     mlirContextDestroy(q->mlir);
+    q->store = NULL;
+    qbc_extensions_close(q);
+    q->passes = NULL;
     qbc_arena_free(q);
 }
 

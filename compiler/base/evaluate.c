@@ -64,10 +64,8 @@ void *qbc_ev_alloc(struct qbc_evaluation *e, size_t bytes)
     if (!e->memory || e->memory->size - e->memory->used < bytes) {
         size_t size = bytes > CHUNK ? bytes : CHUNK;
         struct chunk *chunk = calloc(1, sizeof *chunk + size);
-        if (!chunk) {
-            fprintf(stderr, "qbc: error: out of memory (%zu bytes)\n", bytes);
-            exit(1);
-        }
+        if (!chunk)
+            qbc_out_of_memory(e->q, bytes);
         *chunk = (struct chunk){.next = e->memory, .size = size};
         e->memory = chunk;
         e->bytes += size;
@@ -296,15 +294,13 @@ struct pending {
     size_t n, capacity;
 };
 
-static void push(struct pending *p, MlirValue v)
+static void push(const struct qbc_evaluation *e, struct pending *p, MlirValue v)
 {
     if (p->n == p->capacity) {
         p->capacity = p->capacity ? p->capacity * 2 : 256;
         MlirValue *grown = realloc(p->value, p->capacity * sizeof *grown);
-        if (!grown) {
-            fprintf(stderr, "qbc: error: out of memory\n");
-            exit(1);
-        }
+        if (!grown)
+            qbc_out_of_memory(e->q, p->capacity * sizeof *grown);
         p->value = grown;
     }
     p->value[p->n++] = v;
@@ -317,7 +313,7 @@ static bool push_operands(struct qbc_evaluation *e, struct pending *p, MlirOpera
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
         MlirValue v = mlirOperationGetOperand(op, i);
         if (!mlirTypeIsANone(mlirValueGetType(v)) && !remembered(e, v))
-            push(p, v);
+            push(e, p, v);
     }
     return p->n > before;
 }
@@ -325,7 +321,7 @@ static bool push_operands(struct qbc_evaluation *e, struct pending *p, MlirOpera
 static void evaluate_now(struct qbc_evaluation *e, MlirValue v)
 {
     struct pending p = {.n = 0};
-    push(&p, v);
+    push(e, &p, v);
     while (p.n) {
         MlirValue top = p.value[p.n - 1];
         if (remembered(e, top)) {
@@ -363,10 +359,8 @@ struct qbc_evaluation *qbc_evaluation_create(struct qbc *q, MlirOperation func, 
                                              int64_t past)
 {
     struct qbc_evaluation *e = calloc(1, sizeof *e);
-    if (!e) {
-        fprintf(stderr, "qbc: error: out of memory\n");
-        exit(1);
-    }
+    if (!e)
+        qbc_out_of_memory(q, sizeof *e);
     e->q = q;
     e->func = func;
     e->tokens = tokens;

@@ -382,5 +382,5 @@ const struct qbc_format *qbc_block_format(struct qbc *q, MlirValue v)
         return NULL;
     char *name = p.text + sizeof head - 1;
     name[strcspn(name, "\"")] = 0;
-    return qbc_format_find(name);
+    return qbc_find_format(q, name);
 }

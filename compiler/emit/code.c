@@ -27,7 +27,6 @@ static void report(MlirStringRef text, void *user)
 bool qbc_lower_to_llvm(struct qbc *q, MlirOperation module)
 {
     MlirPassManager passes = mlirPassManagerCreate(q->mlir);
-    mlirRegisterAllPasses();
     bool good = mlirLogicalResultIsSuccess(mlirOpPassManagerAddPipeline(
                     mlirPassManagerGetAsOpPassManager(passes), qbc_str(pipeline), report, q)) &&
                 mlirLogicalResultIsSuccess(mlirPassManagerRunOnOp(passes, module));
@@ -37,20 +36,11 @@ bool qbc_lower_to_llvm(struct qbc *q, MlirOperation module)
     return good;
 }
 
-static void initialize(void)
-{
-    LLVMInitializeAllTargetInfos();
-    LLVMInitializeAllTargets();
-    LLVMInitializeAllTargetMCs();
-    LLVMInitializeAllAsmPrinters();
-}
-
 static LLVMTargetMachineRef machine_for(struct qbc *q)
 {
     const struct qbc_target *t = q->target;
     LLVMTargetRef target;
     char *error = NULL;
-    initialize();
     if (LLVMGetTargetFromTriple(t->triple, &target, &error)) {
         qbc_error_in(q, t->name, "LLVM has no such target: %s", error);
         LLVMDisposeMessage(error);

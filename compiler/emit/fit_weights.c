@@ -47,7 +47,7 @@ const struct qbc_format *qbc_weight_format(struct qbc *q, MlirOperation weight)
     const struct qbc_format *format = qbc_block_format(q, mlirOperationGetResult(weight, 0));
     const char *name = qbc_string(q, weight, "format", "f32");
     if (!format)
-        format = qbc_format_find(name);
+        format = qbc_find_format(q, name);
     if (!format)
         qbc_error(q, weight, "unknown block format '%s'; see dialects/formats.def", name);
     return format;

@@ -1,13 +1,13 @@
 // link: lld as a library, which is C++ only; this file is its C face.
 //
-// Object and image are anonymous files in memory (memfd), so that nothing is left behind whatever
-// happens. lld keeps globals: one link at a time.
+// The object is a file in memory (memfd), the image comes out of a pipe, so that nothing is left behind whatever
+// happens. (For a real file lld would also take the process's signal handlers, to clean up.) lld keeps globals: one
+// link at a time.
 
 #include <lld/Common/Driver.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -15,8 +15,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 extern "C" {
@@ -46,42 +46,39 @@ bool write_all(int file, const uint8_t *data, size_t size)
     return true;
 }
 
-qbc_bytes read_all(const std::string &path)
-{
-    qbc_bytes bytes = {nullptr, 0};
-    FILE *file = fopen(path.c_str(), "rb");
-    struct stat status;
-    if (file && !fstat(fileno(file), &status)) {
-        bytes.size = static_cast<size_t>(status.st_size);
-        bytes.data = static_cast<uint8_t *>(malloc(bytes.size + 1));
-        if (bytes.data && fread(bytes.data, 1, bytes.size, file) != bytes.size) {
-            free(bytes.data);
-            bytes = {nullptr, 0};
-        }
-    }
-    if (file)
-        fclose(file);
-    return bytes;
-}
-
-// A folder that is gone when this is: lld writes by renaming, which wants a real folder.
-struct Folder {
-    std::string path;
-    Folder()
-    {
-        const char *base = getenv("TMPDIR");
-        std::string name = std::string(base && *base ? base : "/tmp") + "/qbc-link-XXXXXX";
-        if (mkdtemp(name.data()))
-            path = name;
-    }
-    ~Folder()
-    {
-        if (path.empty())
-            return;
-        unlink((path + "/image").c_str());
-        rmdir(path.c_str());
-    }
+struct Reader {
+    int pipe;
+    qbc_bytes bytes;
 };
+
+// All that comes out of a pipe, in malloc'ed memory; a thread's function.
+void *read_all(void *user)
+{
+    Reader *r = static_cast<Reader *>(user);
+    size_t room = 0;
+    bool memory = true;
+    for (;;) {
+        if (memory && r->bytes.size == room) {
+            room = room ? 2 * room : 1 << 16;
+            void *grown = realloc(r->bytes.data, room);
+            memory = grown != nullptr;
+            r->bytes.data = memory ? static_cast<uint8_t *>(grown) : r->bytes.data;
+        }
+        char rest[4096]; // without memory the pipe is emptied all the same, or lld would wait for ever
+        ssize_t n = memory ? read(r->pipe, r->bytes.data + r->bytes.size, room - r->bytes.size)
+                           : read(r->pipe, rest, sizeof rest);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        r->bytes.size += memory ? static_cast<size_t>(n) : 0;
+    }
+    if (!memory) {
+        free(r->bytes.data);
+        r->bytes = {nullptr, 0};
+    }
+    return nullptr;
+}
 
 } // namespace
 
@@ -111,22 +108,44 @@ extern "C" int qbc_memory_file(struct qbc *q, const void *data, size_t size)
     return -1;
 }
 
-extern "C" qbc_bytes qbc_link(struct qbc *q, qbc_bytes object)
+// The image of the object in file `in`; nothing after an error, reported.
+static qbc_bytes image_of(struct qbc *q, int in)
 {
-    qbc_bytes none = {nullptr, 0};
-    Folder folder;
-    if (folder.path.empty()) {
-        qbc_error_in(q, "link", "no room for temporary files: %s", strerror(errno));
-        return none;
+    int ends[2];
+    pthread_t thread;
+    Reader reader = {-1, {nullptr, 0}};
+    if (pipe2(ends, O_CLOEXEC)) {
+        qbc_error_in(q, "link", "no pipe: %s", strerror(errno));
+        return reader.bytes;
     }
-    int in = qbc_memory_file(q, object.data, object.size);
-    if (in < 0)
-        return none;
-    std::string input = path_of(in), output = folder.path + "/image";
+    std::string input = path_of(in), output = path_of(ends[1]);
     const char *args[] = {"ld.lld", "-shared", "-Bsymbolic", "--no-rosegment", "-z", "rodynamic", "-z", "norelro",
                           "--no-undefined", "--build-id=none", "--threads=1", "--hash-style=gnu", "-s", "-o",
                           output.c_str(), input.c_str(), nullptr};
-    bool good = qbc_run_lld(q, args);
+    reader.pipe = ends[0];
+    int why = pthread_create(&thread, nullptr, read_all, &reader);
+    if (why)
+        qbc_error_in(q, "link", "no thread: %s", strerror(why));
+    bool good = !why && qbc_run_lld(q, args);
+    close(ends[1]);
+    if (!why)
+        pthread_join(thread, nullptr);
+    close(ends[0]);
+    if (good && !reader.bytes.size)
+        qbc_error_in(q, "link", "no memory for the image");
+    if (!good) {
+        free(reader.bytes.data);
+        reader.bytes = {nullptr, 0};
+    }
+    return reader.bytes;
+}
+
+extern "C" qbc_bytes qbc_link(struct qbc *q, qbc_bytes object)
+{
+    int in = qbc_memory_file(q, object.data, object.size);
+    if (in < 0)
+        return {nullptr, 0};
+    qbc_bytes image = image_of(q, in);
     close(in);
-    return good ? read_all(output) : none;
+    return image;
 }

@@ -1,23 +1,27 @@
-/* support.c: what the build of qbc made for programs of each architecture. It is looked for beside the running
- * program, PROGRAM/../../lib/qbc/ARCH: so it is found in a build folder, and wherever that is installed. */
+/* support.c: what the build of qbc made for programs of each architecture. It is looked for beside the library that
+ * this code is in, lib/libqbc.so and lib/qbc/ARCH; where that is linked into a program, bin/PROGRAM and lib/qbc/ARCH:
+ * so it is found in a build folder, and wherever that is installed. */
 #include "library.h"
 #include "target.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+static const char marker; /* something of ours, to ask where it was loaded from */
 
 static const char *path_of(struct qbc *q, const char *name)
 {
-    char program[4096];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(program, '/');
-    int folder = slash ? (int)(slash - program) : 0;
-    return qbc_text(q, "%.*s/../lib/qbc/%.*s/%s", folder, program, (int)strcspn(q->target->triple, "-"),
+    Dl_info about = {0};
+    char *file = dladdr(&marker, &about) ? realpath(about.dli_fname, NULL) : NULL;
+    char *slash = file ? strrchr(file, '/') : NULL;
+    const char *folder = slash ? qbc_copy(q, file, (size_t)(slash - file)) : ".";
+    bool library = slash && !strncmp(slash + 1, "libqbc.so", 9);
+    free(file);
+    return qbc_text(q, "%s%s/qbc/%.*s/%s", folder, library ? "" : "/../lib", (int)strcspn(q->target->triple, "-"),
                     q->target->triple, name);
 }
 

@@ -316,7 +316,7 @@ struct charset qbc_token_charset_any_case(struct builder *b, struct charset a)
     bool *wanted = calloc(CODE_POINTS, sizeof *wanted);
     struct charset set = a;
     if (!wanted)
-        abort();
+        qbc_out_of_memory(b->q, CODE_POINTS);
     for (size_t i = 0; i < a.n; i++)
         for (uint32_t c = a.range[i].first; c <= a.range[i].last; c++)
             wanted[b->fold[c]] = true;

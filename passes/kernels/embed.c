@@ -62,7 +62,7 @@ static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
 void qbc_kernel_embed(struct qbc_kernel *k)
 {
     int64_t vocabulary = qbc_int(k->launch, "n", 0), columns = qbc_int(k->launch, "k", 0);
-    struct row r = {.format = qbc_format_find(qbc_string(k->q, k->launch, "format", ""))};
+    struct row r = {.format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""))};
     r.packing = qbc_packing_for(k->q->target, r.format, vocabulary);
     r.layout = qbc_layout(r.format, r.packing, vocabulary, columns);
     struct k_range share = k_share(k, k->rows);

@@ -107,7 +107,7 @@ static void multiply(struct qbc_linear *l)
 void qbc_kernel_linear(struct qbc_kernel *k)
 {
     int64_t n = qbc_int(k->launch, "n", 0), depth = qbc_int(k->launch, "k", 0);
-    const struct qbc_format *format = qbc_format_find(qbc_string(k->q, k->launch, "format", ""));
+    const struct qbc_format *format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""));
     struct qbc_linear l = {
         .k = k,
         .format = format,

@@ -1,4 +1,5 @@
 /* main.c: qbrun, the tool on the device. `qbrun -h` tells what it does; docs/cli.md too. */
+#include "output.h"
 #include "tool.h"
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static bool finish_output(void)
 int main(int argc, char **argv)
 {
     struct tool tool = {.session = NULL};
+    output_guard();
     enum parsed parsed = options_parse(argc, argv, &tool.options);
     if (parsed == PARSED_WRONG)
         return 1;

@@ -1,8 +1,9 @@
 /* output.c: see output.h.
  *
  * A signal handler has nowhere to look but globals: `pending` lists the temporary files that a
- * signal must remove, `former` what to do after that. It is the only state outside of a struct here.
- * Handlers are in place while a file is open, and not for signals that somebody ignores.
+ * signal must remove, `former` what to do after that. It is the only state outside of a struct here, and
+ * only of programs that asked for it: a library has no business with its host's signals.
+ * Handlers are not for signals that somebody ignores.
  */
 #include "output.h"
 #include <errno.h>
@@ -24,61 +25,56 @@ enum { N_DEADLY = sizeof deadly / sizeof *deadly };
 
 static struct sigaction former[N_DEADLY];
 
-static void clean_up(int number)
+static atomic_bool guarded;
+
+static void remove_pending(void)
 {
     for (int i = 0; i < MOST_PENDING; i++) {
         const char *path = atomic_load(&pending[i]);
         if (path)
             unlink(path);
     }
+}
+
+static void clean_up(int number)
+{
+    remove_pending();
     for (int i = 0; i < N_DEADLY; i++)
         if (deadly[i] == number)
             sigaction(number, &former[i], NULL);
     raise(number); /* comes when this handler has returned */
 }
 
-static void put_handlers(void)
+void output_guard(void)
 {
+    if (atomic_exchange(&guarded, true))
+        return;
     for (int i = 0; i < N_DEADLY; i++) {
         struct sigaction now, ours = {.sa_handler = clean_up};
-        if (sigaction(deadly[i], NULL, &now) || now.sa_handler == SIG_IGN ||
-            now.sa_handler == clean_up)
+        if (sigaction(deadly[i], NULL, &now) || now.sa_handler == SIG_IGN)
             continue;
-        former[i] = now; /* by default death; LLVM, once it is in use, has handlers of its own */
+        former[i] = now;
         sigaction(deadly[i], &ours, NULL);
     }
-}
-
-static void take_handlers_back(void)
-{
-    for (int i = 0; i < N_DEADLY; i++) {
-        struct sigaction now;
-        if (sigaction(deadly[i], NULL, &now) == 0 && now.sa_handler == clean_up)
-            sigaction(deadly[i], &former[i], NULL);
-    }
+    signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes, writing then fails as on a full disk */
+    atexit(remove_pending);
 }
 
 static void remember(const char *path)
 {
-    for (int i = 0; i < MOST_PENDING; i++) {
+    for (int i = 0; i < MOST_PENDING && atomic_load(&guarded); i++) {
         const char *nobody = NULL;
         if (atomic_compare_exchange_strong(&pending[i], &nobody, path))
             break;
     }
-    put_handlers();
-    signal(SIGXFSZ, SIG_IGN); /* past the limit of file sizes, writing then fails as on a full disk */
 }
 
 static void forget(const char *path)
 {
-    bool none_left = true;
     for (int i = 0; i < MOST_PENDING; i++) {
         const char *expected = path;
         atomic_compare_exchange_strong(&pending[i], &expected, NULL);
-        none_left = none_left && !atomic_load(&pending[i]);
     }
-    if (none_left)
-        take_handlers_back();
 }
 
 /* Does something lie there that no temporary file can replace? */

@@ -1,7 +1,7 @@
 /* output.h: a file that appears whole or not at all.
  *
- * It is written under a temporary name in the same folder and renamed at the end; what fails, or is
- * ended by a signal, leaves nothing behind. What is no regular file (/dev/stdout) is written in
+ * It is written under a temporary name in the same folder and renamed at the end; what fails, or in a
+ * guarded program is ended by a signal, leaves nothing behind. What is no regular file (/dev/stdout) is written in
  * place. The compiler writes its artifacts through this too.
  */
 #ifndef QBRUN_OUTPUT_H
@@ -18,6 +18,9 @@ struct output {
     char path[OUTPUT_PATH];      /* where it will be; links resolved */
     char temporary[OUTPUT_PATH]; /* where it is; "" when written in place */
 };
+
+/* For programs, once at their start: signals that end it remove the temporary files first, exit() too. */
+void output_guard(void);
 
 /* All return false with errno set. */
 bool output_open(struct output *o, const char *path);

@@ -153,7 +153,7 @@ static void compile(struct qbc *q, size_t *imported)
 static void run(const struct bytes *good, size_t rounds, uint64_t *seed, size_t *imported)
 {
     static struct bytes damaged;
-    struct qbc q = {.options = {.quiet = true}};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     CHECK(qbc_open(&q), "no context");
     for (size_t i = 0; i < rounds; ++i) {
         damaged = *good;

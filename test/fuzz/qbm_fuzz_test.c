@@ -159,7 +159,7 @@ static void test_forgeries(const uint8_t *file, size_t bytes)
 
 int main(void)
 {
-    struct qbc q = {0};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     size_t bytes;
     REQUIRE(qbc_open(&q));
     toy_make(&q, toy_path("toy.qbm"));

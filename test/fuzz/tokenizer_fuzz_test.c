@@ -111,7 +111,7 @@ static void try_tokenizer(struct qbc *q, const char *path)
 
 int main(void)
 {
-    struct qbc q = {0};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     for (size_t i = 0; i < N_BUNDLED; i++)
         try_tokenizer(&q, bundled_tokenizers[i]);
     qbc_arena_free(&q);

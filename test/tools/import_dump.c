@@ -67,7 +67,7 @@ static int evaluate_all(struct qbc *q, MlirOperation module, int64_t tokens, int
 
 int main(int argc, char **argv)
 {
-    struct qbc q = {.options = {.quiet = true}};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     if (argc < 2 || argc == 3 || argc > 5)
         return fprintf(stderr, "import_dump MODEL.onnx [T P [N]]\n"), 1;
     if (!qbc_open(&q))

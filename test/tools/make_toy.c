@@ -18,7 +18,7 @@ static const struct toy *choose(const char *name)
 
 int main(int argc, char **argv)
 {
-    struct qbc q = {0};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     struct toy_artifact a;
     size_t bytes;
     if (argc < 2 || !qbc_open(&q))

@@ -193,7 +193,7 @@ static void faults(struct qbc *q)
 
 int main(void)
 {
-    struct qbc q = {.options = {.fit = "rtn"}};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic, .fit = "rtn"}};
     if (!qbc_open(&q))
         return 1;
     layouts_and_elements(&q);

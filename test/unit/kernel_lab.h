@@ -158,7 +158,7 @@ static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
 static inline bool lab_passes(struct lab *lab, MlirOperation module, const char *const *names)
 {
     for (; *names; ++names)
-        if (!qbc_pass_run(lab->q, qbc_pass_find(*names), module))
+        if (!qbc_pass_run(lab->q, qbc_find_pass(lab->q, *names), module))
             return false;
     return true;
 }

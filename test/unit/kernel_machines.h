@@ -172,6 +172,7 @@ static inline int lab_main(const char *only, struct qbc_options options,
                            void (*test)(struct qbc *q, const struct lab_machine *machine))
 {
     struct qbc q = {.options = options};
+    q.options.diagnose = qbc_print_diagnostic;
     struct lab_machine machines[LAB_MOST_MACHINES];
     if (!qbc_open(&q))
         return 1;

@@ -29,7 +29,7 @@ static const char *sample(struct qbc *q, struct qbc_mask *m, int64_t tokens, int
 
 int main(void)
 {
-    struct qbc q = {.options = {.target = "x86-64-v3"}};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic, .target = "x86-64-v3"}};
     if (!qbc_open(&q))
         return 1;
     struct qbc_mask m = {0};

@@ -233,7 +233,7 @@ static void test_memory(const char *path)
 
 int main(void)
 {
-    struct qbc q = {0};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     REQUIRE(qbc_open(&q));
     char path[300];
     snprintf(path, sizeof path, "%s", toy_path("toy.qbm"));

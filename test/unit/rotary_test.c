@@ -121,7 +121,7 @@ static void turning(void)
 
 int main(void)
 {
-    struct qbc q = {.options = {.target = "x86-64-v3"}};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic, .target = "x86-64-v3"}};
     if (!qbc_open(&q))
         return 1;
     thetas(&q);

@@ -386,7 +386,7 @@ static void check_errors(struct qbc *q)
 
 int main(void)
 {
-    struct qbc q = {0};
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
     struct qbrt_tokenizer t;
     check_bundled(&q);
     check_shared(&q);

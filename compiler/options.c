@@ -1,0 +1,111 @@
+/* options: what is meant by what was left out, and what cannot be meant. */
+#include "pipeline.h"
+
+#include <string.h>
+
+static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
+                                    "exe", "static-lib", "shared", "header", NULL};
+static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
+static const char *const fits[] = {"rtn", "range", NULL};
+
+const char *const *qbc_emits(void)
+{
+    return emits;
+}
+
+const char *const *qbc_fits(void)
+{
+    return fits;
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words))
+        ++words;
+    return *words;
+}
+
+/* Beside the input; text goes to the standard output. */
+static const char *default_output(struct qbc *q)
+{
+    const char *emit = q->options.emit, *prefix = q->options.prefix ? q->options.prefix : "model";
+    const char *input = q->options.input, *slash = strrchr(input, '/'), *dot = strrchr(input, '.');
+    int folder = slash ? (int)(slash + 1 - input) : 0;
+    int length = dot && (!slash || dot > slash) ? (int)(dot - input) : (int)strlen(input);
+    if (!strcmp(emit, "qbm") || !strcmp(emit, "obj"))
+        return qbc_text(q, "%.*s.%s", length, input, strcmp(emit, "qbm") ? "o" : "qbm");
+    if (!strcmp(emit, "exe"))
+        return qbc_text(q, "%.*s%s", length, input, input[length] ? "" : ".exe");
+    if (!strcmp(emit, "static-lib") || !strcmp(emit, "shared"))
+        return qbc_text(q, "%.*slib%s.%s", folder, input, prefix, strcmp(emit, "shared") ? "a" : "so");
+    return "-";
+}
+
+void qbc_options_complete(struct qbc *q)
+{
+    struct qbc_options *o = &q->options;
+    o->target = o->target ? o->target : "native";
+    o->fit = o->fit ? o->fit : "rtn";
+    o->emit = o->emit ? o->emit : "qbm";
+    if (!o->prefix && (is_one_of(o->emit, libraries) || !strcmp(o->emit, "obj")))
+        o->prefix = "model";
+    if (!o->output && o->input)
+        o->output = default_output(q);
+}
+
+/* -prefix=: names of C, for what has names. */
+static void check_prefix(struct qbc *q)
+{
+    static const char *const files[] = {"static-lib", "shared", "exe", NULL};
+    static const char *const texts[] = {"obj", "asm", "llvm", NULL};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    enum { LONGEST = 64 };
+    const char *prefix = q->options.prefix, *emit = q->options.emit;
+    bool library = is_one_of(emit, libraries);
+    if (prefix && !library && !is_one_of(emit, texts))
+        qbc_error_in(q, "-prefix", "names the symbols of a library or an object; -emit=%s has none", emit);
+    else if (prefix && (!*prefix || prefix[strspn(prefix, letters)] || strspn(prefix, "0123456789") || strlen(prefix) > LONGEST))
+        qbc_error_in(q, "-prefix", "'%s' is no name of C: letters, digits and '_', at most %d, not a digit first", prefix,
+                     LONGEST);
+    else if (prefix && !strcmp(prefix, "qbrt"))
+        qbc_error_in(q, "-prefix", "'qbrt' is the runtime's own; take another");
+    if (!strcmp(q->options.output, "-") && is_one_of(emit, files))
+        qbc_error_in(q, "-o", "-emit=%s is written to a file, not to the standard output", emit);
+}
+
+static void one_of(struct qbc *q, const char *option, const char *value, const char *const *choices)
+{
+    if (!is_one_of(value, choices))
+        qbc_error_in(q, option, "'%s' is no choice%s", value, qbc_suggestion(q, value, choices, "; see qbc -h"));
+}
+
+static void check_numbers(struct qbc *q)
+{
+    const struct {
+        const char *option;
+        int64_t value;
+    } numbers[] = {{"-ctx", q->options.context}, {"-chunk", q->options.chunk}, {"-threads", q->options.threads}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
+        if (numbers[i].value < 0 || numbers[i].value > INT32_MAX)
+            qbc_error_in(q, numbers[i].option, "'%lld' is no number from 1 up", (long long)numbers[i].value);
+}
+
+bool qbc_options_check(struct qbc *q)
+{
+    const struct qbc_options *o = &q->options;
+    if (!o->input) {
+        qbc_error_in(q, "qbc", "no model was given; qbc -h tells how to");
+        return false;
+    }
+    check_numbers(q);
+    one_of(q, "-emit", o->emit, emits);
+    one_of(q, "-fit", o->fit, fits);
+    check_prefix(q);
+    const char *wanted = o->print_after, *dot = strrchr(o->input, '.');
+    if (o->weights && (!dot || strcmp(dot, ".mlir")))
+        qbc_error_in(q, "-weights", "'%s' has its own weights; this is for .mlir files", o->input);
+    if (wanted && strcmp(wanted, "all") && !qbc_find_pass(q, wanted))
+        qbc_error_in(q, "-print-after", "there is no pass '%s'%s", wanted,
+                     qbc_suggestion(q, wanted, qbc_pass_flags(q), "; see qbc --list-passes"));
+    return !q->errors;
+}
