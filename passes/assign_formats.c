@@ -104,7 +104,7 @@ static const struct qbc_format *import(struct qbc *q, MlirOperation weight, cons
 {
     struct qbc_view view;
     enum qbc_kept kept = QBC_KEPT_NOT;
-    const struct qbc_format *f32 = qbc_format_find("f32");
+    const struct qbc_format *f32 = qbc_find_format(q, "f32");
     if (!qbc_has(weight, "blocks"))
         return asked ? asked : f32;
     if (!qbc_view_of(q, weight, &view))

@@ -116,7 +116,7 @@ const struct qbc_format *qbc_coded_format(struct qbc *q, const struct qbc_view *
         for (size_t g = 0; g < sizeof groups / sizeof *groups; ++g)
             for (int zero = 0; zero < 2; ++zero) {
                 const char *name = qbc_text(q, "i%dg%d%s", bits, groups[g], zero ? "z" : "");
-                const struct qbc_format *f = qbc_format_find(name);
+                const struct qbc_format *f = qbc_find_format(q, name);
                 enum qbc_kept now = f ? qbc_coded_keeps(v, f) : QBC_KEPT_NOT;
                 bool smaller = best && now == *kept && qbc_format_bits(f) < qbc_format_bits(best);
                 if (now == QBC_KEPT_NOT || (now <= *kept && !smaller))

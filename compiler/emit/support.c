@@ -1,6 +1,7 @@
 /* support.c: what the build of qbc made for programs of each architecture. It is looked for beside the library that
  * this code is in, lib/libqbc.so and lib/qbc/ARCH; where that is linked into a program, bin/PROGRAM and lib/qbc/ARCH:
  * so it is found in a build folder, and wherever that is installed. */
+#define _GNU_SOURCE /* dladdr */
 #include "library.h"
 #include "target.h"
 
