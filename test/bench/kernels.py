@@ -9,11 +9,11 @@ import collections, re, sys
 
 
 def symbols(nm_text):
-    """[(offset from `decode`, end, name)] of the functions, by offset."""
-    rows = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) [tT] (\w+)$", nm_text, re.M)
-    start = {name: int(at, 16) for at, _, name in rows}
-    return sorted((int(at, 16) - start["decode"], int(at, 16) + int(size, 16) - start["decode"], name)
-                  for at, size, name in rows)
+    """[(offset from `decode`, end, name)] of the functions, by offset; exported names without their prefix."""
+    rows = [(int(at, 16), int(size, 16), name.rpartition("_")[2] if kind == "T" else name)
+            for at, size, kind, name in re.findall(r"^([0-9a-f]+) ([0-9a-f]+) ([tT]) (\w+)$", nm_text, re.M)]
+    base = next(at for at, _, name in rows if name == "decode")
+    return sorted((at - base, at + size - base, name) for at, size, name in rows)
 
 
 def renumbered(text):
