@@ -58,16 +58,16 @@ class Series:
     def turn(self, o):
         most = o.threads[-1]
         for t in o.threads:
-            wanted = [f"1@{AT}:24"]
+            wanted = [f"1@{AT}:20"]
             if t == most:
-                wanted += [f"{o.prompt}@0:2"] + [f"{c}@{AT}:12" for c in CALLS[1:]]
+                wanted += [f"{o.prompt}@0:1"] + [f"{c}@{AT}:8" for c in CALLS[1:]]
             result = measure.plans(self.command(t), wanted, o.patience, o.tries)
             for one in result["runs"]:
                 self.note(one, t, most)
             if "first_ms" in result and t == most:
                 self.first.add(result["first_ms"])
                 self.resident.add(result["resident"])
-        one = measure.plans(self.command(most), [f"1@{AT}:24"], o.patience, tries=1, busy=True)["runs"][0]
+        one = measure.plans(self.command(most), [f"1@{AT}:20"], o.patience, tries=1, busy=True)["runs"][0]
         self.busy.add(len(one["ms"]) * 1e3 / sum(one["ms"]))  # all the time: what was lost is what is asked for
 
     def note(self, one, threads, most):
@@ -149,9 +149,9 @@ class Roofs:
     def turn(self):
         for t in self.o.threads:
             measure.wait_for_quiet(self.o.patience)
-            out = measure.run(self.o.build / "test/bandwidth", t, urgent=True).out
+            out = measure.run(self.o.build / "test/bandwidth", t, priority=measure.become_realtime).out
             self.bandwidth[t].add(float(re.search(r"([\d.]+) GB/s", out)[1]))
-            out = measure.run(self.o.build / "test/peak", t, urgent=True).out
+            out = measure.run(self.o.build / "test/peak", t, priority=measure.become_realtime).out
             best = max(re.findall(r"([\d.]+) GOP/s (.*)", out), key=lambda row: float(row[0]))
             self.peak[t].add(float(best[0]))
             self.instruction = best[1]
@@ -171,7 +171,7 @@ def where(o, series, roofs):
     t = str(o.threads[-1])
     bandwidth, peak = roofs["bandwidth"][t]["median"], roofs["peak"][t]["median"]
     return [series.artifact.where(o.threads[-1], plan, 4000, bandwidth, peak, o.patience, o.tries)
-            for plan in (f"{o.prompt}@0:3", f"1@{o.prompt}:32")]
+            for plan in (f"{o.prompt}@0:2", f"1@{o.prompt}:32")]
 
 
 def main():

@@ -2,11 +2,20 @@
 times; medians with their spread."""
 import json, os, pathlib, statistics, subprocess, sys, time
 
-DISTURBED = 0.05  # share of the cores that others had: a run above is done again
+DISTURBED = 0.12  # share of the cores that others had: a run above is done again
 
 
-def raise_priority():
-    """In the child, alone in its session: before everyone else, where the system lets us."""
+def become_realtime():
+    """In the child: before everyone else, where the system lets us. A thread that slept at a barrier then goes on at
+    once, which a low niceness alone does not give."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        become_nice()
+
+
+def become_nice():
+    """In the child, alone in its session: a large share for all in it."""
     try:
         os.nice(-20)
         pathlib.Path("/proc/self/autogroup").write_text("-20")
@@ -19,11 +28,12 @@ class Finished:
         self.out, self.seconds, self.resident = out, seconds, resident
 
 
-def run(*command, urgent=False):
-    """Standard output, seconds from exec to exit and peak resident bytes of a command; ends this one when it fails."""
+def run(*command, priority=None):
+    """Standard output, seconds from exec to exit and peak resident bytes of a command; ends this one when it fails.
+    priority: become_realtime, or become_nice when what runs must share a core; None: like everything else."""
     start = time.monotonic()
     p = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True, start_new_session=urgent, preexec_fn=raise_priority if urgent else None)
+                         text=True, start_new_session=bool(priority), preexec_fn=priority)
     out = p.stdout.read()
     err = p.stderr.read()
     _, status, usage = os.wait4(p.pid, 0)
@@ -53,7 +63,8 @@ def plans(command, wanted, patience, tries, busy=False):
     best = None
     for _ in range(tries):
         wait_for_quiet(patience)
-        result = json.loads(run(*command, *wanted, *(["--busy"] if busy else []), urgent=True).out)
+        result = json.loads(run(*command, *wanted, *(["--busy"] if busy else []),
+                                priority=become_nice if busy else become_realtime).out)
         others = max(r["others"] for r in result["runs"])
         if best is None or others < best[0]:
             best = (others, result)

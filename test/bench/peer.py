@@ -161,7 +161,7 @@ class Machine:
                 self.reset()
             if i == before:
                 begin = others_begin()
-            self.prepare(call, not prompt)
+            self.prepare(call // 8 if prompt and i < before else call, not prompt)
             start = time.monotonic()
             self.decode()
             if i >= before:

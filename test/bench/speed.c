@@ -4,8 +4,8 @@
  *
  * A plan is CALL@AT:COUNT: COUNT calls of CALL tokens each, one after another, when AT tokens are already in the
  * state; CALL@0:COUNT with a CALL over MANY starts each call from the empty state: a prompt. A prompt is scored at
- * its last token, other calls at every token, as who verifies drafts needs it. Calls before the first that counts:
- * one prompt, or two others.
+ * its last token, other calls at every token, as who verifies drafts needs it. Before the first that counts come a
+ * prompt of an eighth, or two of the other calls.
  *
  *   --busy       a process that only computes runs on one of the cores meanwhile
  *   --where HZ   stop the first thread HZ times a second and note where in the generated code it is; the code
@@ -203,7 +203,7 @@ static void run_plan(struct machine *m, struct plan p, timer_t timer, long hz, c
             set_timer(timer, hz);
         }
         double start = now();
-        feed(m, p.call, !prompt && p.call > 1);
+        feed(m, prompt && i < before ? p.call / 8 : p.call, !prompt && p.call > 1);
         if (i >= before)
             printf("%s%.4f", i > before ? ", " : "", 1e3 * (now() - start));
     }
