@@ -67,15 +67,15 @@ struct lister {
 
 static void list_row(const struct lister *l, const char *name, const char *kind, const char *about)
 {
-    l->row(l->user, &(struct qbc_row){name, kind, about});
+    l->row(l->user, &(struct qbc_row){name, kind, about, ""});
 }
 
 static void list_targets(const struct lister *l)
 {
     const struct qbc_target *t;
     for (size_t i = 0; (t = qbc_listed_target(l->q, i)); ++i)
-        list_row(l, t->name, t->triple, t->about);
-    list_row(l, "native", "", "the best of these that this CPU has");
+        l->row(l->user, &(struct qbc_row){t->name, t->triple, t->about, qbc_describe_target(l->q, t)});
+    list_row(l, "native", "", "the last of these that this CPU has all features for");
 }
 
 static void list_formats(const struct lister *l)

@@ -44,7 +44,6 @@ static const char *default_output(struct qbc *q)
 void qbc_options_complete(struct qbc *q)
 {
     struct qbc_options *o = &q->options;
-    o->target = o->target ? o->target : "native";
     o->fit = o->fit ? o->fit : "rtn";
     o->emit = o->emit ? o->emit : "qbm";
     if (!o->prefix && (is_one_of(o->emit, libraries) || !strcmp(o->emit, "obj")))

@@ -4,6 +4,7 @@
 #include "emit.h"
 #include "import.h"
 #include "library.h"
+#include "target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,32 +97,104 @@ static bool is_one_of(const char *word, const char *const *words)
 static const char *const artifacts[] = {"qbm", "exe", NULL};
 static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
 
-static bool emit_code(struct qbc *q, MlirOperation module)
+/* From level "code" to code. The weights are taken out of the module and become the caller's. */
+static struct qbc_bytes make_code(struct qbc *q, MlirOperation module, enum qbc_code what, MlirOperation *weights)
+{
+    *weights = qbc_find_func(module, "weights");
+    mlirOperationRemoveFromParent(*weights);
+    return qbc_lower_to_llvm(q, module) ? qbc_emit_code(q, module, what) : (struct qbc_bytes){0};
+}
+
+static bool emit_text(struct qbc *q, MlirOperation module)
 {
     const char *emit = q->options.emit;
-    bool artifact = is_one_of(emit, artifacts);
     enum qbc_code what = !strcmp(emit, "llvm")  ? QBC_CODE_LLVM
                          : !strcmp(emit, "asm") ? QBC_CODE_ASM
                                                 : QBC_CODE_OBJ;
-    MlirOperation weights = qbc_find_func(module, "weights");
-    mlirOperationRemoveFromParent(weights);
-    bool header = !strcmp(emit, "header"), good = header || qbc_lower_to_llvm(q, module);
-    struct qbc_bytes code = {0}, image = {0};
-    if (good && !header)
-        code = qbc_emit_code(q, module, what);
-    good = good && (header || code.data);
-    if (good && artifact) {
-        image = qbc_link(q, code);
-        good = image.data && qbc_emit_artifact(q, module, weights, image);
-    } else if (good && is_one_of(emit, libraries)) {
-        good = qbc_emit_library(q, module, weights, code);
-    } else if (good) {
-        good = qbc_write_file(q, q->options.output, code.data, code.size);
-    }
+    MlirOperation weights;
+    struct qbc_bytes code = make_code(q, module, what, &weights);
+    bool good = code.data && qbc_write_file(q, q->options.output, code.data, code.size);
     free(code.data);
-    free(image.data);
     mlirOperationDestroy(weights);
     return good;
+}
+
+static bool emit_library(struct qbc *q, MlirOperation module)
+{
+    MlirOperation weights = qbc_find_func(module, "weights");
+    struct qbc_bytes code = {0};
+    bool header = !strcmp(q->options.emit, "header");
+    if (header)
+        mlirOperationRemoveFromParent(weights);
+    else
+        code = make_code(q, module, QBC_CODE_OBJ, &weights);
+    bool good = (header || code.data) && qbc_emit_library(q, module, weights, code);
+    free(code.data);
+    mlirOperationDestroy(weights);
+    return good;
+}
+
+/* A copy of the module goes the rest of the way, for one of the targets. */
+static bool make_variant(struct qbc *q, MlirOperation module, const char *level, struct qbc_variant *v)
+{
+    struct qbc_bytes object = {0};
+    q->target = v->target;
+    v->module = mlirOperationClone(module);
+    if (run_to(q, v->module, level, "code"))
+        object = make_code(q, v->module, QBC_CODE_OBJ, &v->weights);
+    if (object.data)
+        v->image = qbc_link(q, object);
+    free(object.data);
+    return v->image.data;
+}
+
+static void destroy_variant(struct qbc_variant *v)
+{
+    free(v->image.data);
+    if (!mlirOperationIsNull(v->weights))
+        mlirOperationDestroy(v->weights);
+    if (!mlirOperationIsNull(v->module))
+        mlirOperationDestroy(v->module);
+}
+
+static bool emit_artifact(struct qbc *q, MlirOperation module, const char *level)
+{
+    struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
+    bool good = true;
+    for (size_t i = 0; i < q->n_targets && good; ++i) {
+        variants[i].target = q->targets[i];
+        good = make_variant(q, module, level, &variants[i]);
+    }
+    good = good && qbc_emit_artifact(q, variants, q->n_targets);
+    for (size_t i = 0; i < q->n_targets; ++i)
+        destroy_variant(&variants[i]);
+    return good;
+}
+
+static bool one_machine(struct qbc *q)
+{
+    for (size_t i = 1; i < q->n_targets; ++i)
+        if (q->targets[i]->machine != q->targets[0]->machine)
+            return false;
+    return true;
+}
+
+/* Only an artifact holds code for several targets, a program for several of one architecture; up to level "quant"
+ * nothing depends on a target. */
+static bool targets_fit(struct qbc *q, const char *level)
+{
+    const char *emit = q->options.emit;
+    if (q->n_targets < 2)
+        return true;
+    if (qbc_level_number(level) > qbc_level_number("quant"))
+        qbc_error_in(q, q->options.input, "is IR of level '%s', which is for one target; %zu were given", level,
+                     q->n_targets);
+    else if (!strcmp(emit, "exe") && !one_machine(q))
+        qbc_error_in(q, "-emit", "'exe' is a program for one architecture; the targets are of several");
+    else if (!is_one_of(emit, artifacts) && qbc_level_number(emit) > qbc_level_number("quant"))
+        qbc_error_in(q, "-emit", "'%s' is made for one target at a time; %zu were given: only qbm and exe hold code for several",
+                     emit, q->n_targets);
+    return !q->errors;
 }
 
 bool qbc_pipeline_run(struct qbc *q)
@@ -131,10 +204,12 @@ bool qbc_pipeline_run(struct qbc *q)
     if (mlirModuleIsNull(module))
         return false;
     MlirOperation op = mlirModuleGetOperation(module);
-    bool ir = qbc_level_number(emit) < qbc_level_number("code");
-    bool good = run_to(q, op, level, ir ? emit : "code");
-    if (good)
-        good = ir ? emit_ir(q, op) : emit_code(q, op);
+    bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = is_one_of(emit, artifacts);
+    bool good = targets_fit(q, level) && run_to(q, op, level, ir ? emit : artifact ? "quant" : "code");
+    if (good && artifact)
+        good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
+    else if (good)
+        good = ir ? emit_ir(q, op) : is_one_of(emit, libraries) ? emit_library(q, op) : emit_text(q, op);
     mlirModuleDestroy(module);
     return good && !q->errors;
 }

@@ -13,8 +13,15 @@ const char *qbc_pass_flag(struct qbc *q, const struct qbc_pass *pass); /* "fuse-
 const char *const *qbc_pass_flags(struct qbc *q); /* all of them, then NULL: for qbc_nearest */
 size_t qbc_level_number(const char *name); /* "onnx" 0, "graph" 1, ...; past the last: no such level */
 
-/* --- choose_target.c: set q->target from q->options.target. False after an error; near misses are suggested. */
+/* --- choose_target.c: set q->targets, and q->target to the first, from q->options.target, mcpu, mattr and mtriple. False
+ * after an error; near misses are suggested. */
 bool qbc_choose_target(struct qbc *q);
+
+/* --- refine_target.c: `given` (NULL: none was) changed by mcpu, mattr and mtriple. NULL after an error. */
+const struct qbc_target *qbc_refine_target(struct qbc *q, const struct qbc_target *given);
+
+/* --- describe_target.c: what a target enables, lines for people */
+const char *qbc_describe_target(struct qbc *q, const struct qbc_target *target);
 
 /* --- options.c: fill in defaults, complain about what does not fit together. False after an error. */
 void qbc_options_complete(struct qbc *q);

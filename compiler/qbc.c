@@ -15,7 +15,10 @@ static const char usage[] =
     "  qbc MODEL.onnx [-target=NAME] [-quant=FORMAT] [-o FILE.qbm]\n"
     "\n"
     "what to make\n"
-    "  -target=NAME               the CPU; native (this one) unless given; --list-targets\n"
+    "  -target=NAME[,NAME ...]    the CPU; native (this one) unless given; --list-targets. Several: code\n"
+    "                             for each, and the best that a CPU can run is taken there\n"
+    "  -mcpu=NAME -mattr=+x,-y -mtriple=TRIPLE\n"
+    "                             another CPU, features, system, as in llc\n"
     "  -quant=FORMAT              format of every matrix; f32 unless given; --list-formats\n"
     "  -quant-tensor=REGEX=FORMAT another format for tensors whose name matches; may be repeated,\n"
     "                             the last that matches wins ('ffn_down=i8g32')\n"
@@ -210,7 +213,7 @@ static bool parse(struct command *c, int argc, char **argv, const struct option 
 static void print_target(void *user, const struct qbc_row *row)
 {
     (void)user;
-    printf("%-16s %-28s %s\n", row->name, row->kind, row->about);
+    printf("%-17s %s\n%s", row->name, row->about, row->detail);
 }
 
 static void print_format(void *user, const struct qbc_row *row)
@@ -269,6 +272,8 @@ int main(int argc, char **argv)
         {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
+        {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
+        {"-mtriple=", &o->mtriple, NULL},
         {0},
     };
     bool good = true;

@@ -67,7 +67,8 @@ struct qbc_options {
     const char *weights; /* the model that a .mlir input takes its weights from */
 
     /* what to make */
-    const char *target;               /* a row of QBC_TARGETS, or "native": this CPU ("native") */
+    const char *target;               /* rows of QBC_TARGETS with commas between; "native": this CPU ("native") */
+    const char *mcpu, *mattr, *mtriple; /* change the target, as in llc */
     const char *quant;                /* format of every linear and embedding (f32, but codes that the model holds are kept) */
     const char *const *quant_tensor;  /* [n_quant_tensor] "REGEX=FORMAT"; the last that matches wins */
     size_t n_quant_tensor;
@@ -122,6 +123,7 @@ struct qbc_row {
     const char *name;
     const char *kind;  /* "" where there is none */
     const char *about; /* a line for people */
+    const char *detail; /* more for people: lines with a newline each, of targets; "" where there is none */
 };
 
 /* Calls row(user, ...) for each row, those of options' extensions included; strings live until it returns.

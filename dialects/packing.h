@@ -32,6 +32,11 @@ struct qbc_packing {
     bool is_signed;
 };
 
+static inline bool qbc_same_packing(struct qbc_packing a, struct qbc_packing b)
+{
+    return a.rows == b.rows && a.depth == b.depth && a.is_signed == b.is_signed;
+}
+
 enum {
     QBC_MAX_FIELDS = 4,
     QBC_MAX_PANEL_GROUP = 1 << 15, /* rows * group: codes of one group of a panel */

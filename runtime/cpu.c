@@ -1,14 +1,13 @@
 /* cpu.c (hosted): which features has this CPU, and does its system let us use them?
  *
- * Names are LLVM's (`-mattr`), as the compiler wrote them into the artifact. A name that is in no
- * table here is not there: better a refusal than an illegal instruction.
+ * Names are LLVM's (`-mattr`), as the compiler wrote them into the artifact; abi/cpu_features.def has the tables. A
+ * name that is in none is not there: better a refusal than an illegal instruction.
  */
 #include "qbrt.h"
 #include <string.h>
 
 #if defined(__x86_64__)
-/* CPUID leaf, subleaf, register (0 eax .. 3 edx) and bit, and the register state that the system
- * must save: bits of XCR0. Source: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E. */
+/* Registers: 0 eax .. 3 edx. State: bits of XCR0. */
 #include <cpuid.h>
 
 enum { EAX, EBX, ECX, EDX };
@@ -22,58 +21,8 @@ struct feature {
 };
 
 static const struct feature features[] = {
-    {"x87", 1, 0, EDX, 0, NONE},
-    {"cx8", 1, 0, EDX, 8, NONE},
-    {"cmov", 1, 0, EDX, 15, NONE},
-    {"mmx", 1, 0, EDX, 23, NONE},
-    {"fxsr", 1, 0, EDX, 24, NONE},
-    {"sse", 1, 0, EDX, 25, NONE},
-    {"sse2", 1, 0, EDX, 26, NONE},
-    {"sse3", 1, 0, ECX, 0, NONE},
-    {"pclmul", 1, 0, ECX, 1, NONE},
-    {"ssse3", 1, 0, ECX, 9, NONE},
-    {"fma", 1, 0, ECX, 12, YMM},
-    {"cx16", 1, 0, ECX, 13, NONE},
-    {"sse4.1", 1, 0, ECX, 19, NONE},
-    {"sse4.2", 1, 0, ECX, 20, NONE},
-    {"crc32", 1, 0, ECX, 20, NONE},
-    {"movbe", 1, 0, ECX, 22, NONE},
-    {"popcnt", 1, 0, ECX, 23, NONE},
-    {"aes", 1, 0, ECX, 25, NONE},
-    {"xsave", 1, 0, ECX, 26, NONE},
-    {"avx", 1, 0, ECX, 28, YMM},
-    {"f16c", 1, 0, ECX, 29, YMM},
-    {"bmi", 7, 0, EBX, 3, NONE},
-    {"avx2", 7, 0, EBX, 5, YMM},
-    {"bmi2", 7, 0, EBX, 8, NONE},
-    {"avx512f", 7, 0, EBX, 16, ZMM},
-    {"avx512dq", 7, 0, EBX, 17, ZMM},
-    {"avx512ifma", 7, 0, EBX, 21, ZMM},
-    {"avx512cd", 7, 0, EBX, 28, ZMM},
-    {"avx512bw", 7, 0, EBX, 30, ZMM},
-    {"avx512vl", 7, 0, EBX, 31, ZMM},
-    {"avx512vbmi", 7, 0, ECX, 1, ZMM},
-    {"avx512vbmi2", 7, 0, ECX, 6, ZMM},
-    {"gfni", 7, 0, ECX, 8, NONE},
-    {"vaes", 7, 0, ECX, 9, YMM},
-    {"vpclmulqdq", 7, 0, ECX, 10, YMM},
-    {"avx512vnni", 7, 0, ECX, 11, ZMM},
-    {"avx512bitalg", 7, 0, ECX, 12, ZMM},
-    {"avx512vpopcntdq", 7, 0, ECX, 14, ZMM},
-    {"amx-bf16", 7, 0, EDX, 22, TILES},
-    {"avx512fp16", 7, 0, EDX, 23, ZMM},
-    {"amx-tile", 7, 0, EDX, 24, TILES},
-    {"amx-int8", 7, 0, EDX, 25, TILES},
-    {"avxvnni", 7, 1, EAX, 4, YMM},
-    {"avx512bf16", 7, 1, EAX, 5, ZMM},
-    {"amx-fp16", 7, 1, EAX, 21, TILES},
-    {"avxifma", 7, 1, EAX, 23, YMM},
-    {"avxvnniint8", 7, 1, EDX, 4, YMM},
-    {"avxneconvert", 7, 1, EDX, 5, YMM},
-    {"avxvnniint16", 7, 1, EDX, 10, YMM},
-    {"sahf", 0x80000001, 0, ECX, 0, NONE},
-    {"lzcnt", 0x80000001, 0, ECX, 5, NONE},
-    {"prfchw", 0x80000001, 0, ECX, 8, NONE},
+#define X86_FEATURE(name, leaf, subleaf, reg, bit, state) {name, leaf, subleaf, reg, bit, state},
+#include "cpu_features.def"
 };
 
 /* XCR0: the register state that the system saves. 0 where it saves none. */
@@ -102,33 +51,14 @@ bool qbrt_cpu_has(const char *name)
 }
 
 #elif defined(__aarch64__)
-/* Bits of the auxiliary vector's AT_HWCAP and AT_HWCAP2; all bits of a row must be there. Source:
- * Linux, arch/arm64/include/uapi/asm/hwcap.h. */
 #include <sys/auxv.h>
 
 static const struct {
     const char *name;
     unsigned long hwcap, hwcap2;
 } features[] = {
-    {"fp-armv8", 1ul << 0, 0},
-    {"neon", 1ul << 1, 0},
-    {"aes", 1ul << 3 | 1ul << 4, 0},
-    {"sha2", 1ul << 5 | 1ul << 6, 0},
-    {"crc", 1ul << 7, 0},
-    {"lse", 1ul << 8, 0},
-    {"fullfp16", 1ul << 9 | 1ul << 10, 0},
-    {"rdm", 1ul << 12, 0},
-    {"jsconv", 1ul << 13, 0},
-    {"complxnum", 1ul << 14, 0},
-    {"rcpc", 1ul << 15, 0},
-    {"dotprod", 1ul << 20, 0},
-    {"sve", 1ul << 22, 0},
-    {"fp16fml", 1ul << 23, 0},
-    {"sve2", 0, 1ul << 1},
-    {"i8mm", 0, 1ul << 13},
-    {"bf16", 0, 1ul << 14},
-    {"sme", 0, 1ul << 23},
-    {"sme2", 0, 1ul << 37},
+#define AARCH64_FEATURE(name, hwcap, hwcap2) {name, hwcap, hwcap2},
+#include "cpu_features.def"
 };
 
 bool qbrt_cpu_has(const char *name)
@@ -157,9 +87,8 @@ static const struct {
     const char *name;
     unsigned bit;
 } extensions[] = {
-    {"zba", 3},     {"zbb", 4},     {"zbs", 5},     {"zicboz", 6},   {"zbc", 7},     {"zvbb", 17},
-    {"zfh", 27},    {"zfhmin", 28}, {"zvfh", 30},   {"zvfhmin", 31}, {"zfa", 32},    {"zicond", 35},
-    {"zve32x", 37}, {"zve32f", 38}, {"zve64x", 39}, {"zve64f", 40},  {"zve64d", 41},
+#define RISCV_FEATURE(name, bit) {name, bit},
+#include "cpu_features.def"
 };
 
 static void give_up(int signal)

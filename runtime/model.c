@@ -8,44 +8,93 @@ size_t qbrt_model_size(void)
     return sizeof(struct qbrt_model);
 }
 
-/* The first requirement that this CPU lacks, NULL when it has all. */
+/* The i-th requirement of v that the host lacks, NULL when there are no more. */
 static const char *missing(const struct qbm_root *root, const struct qbrt_host *host,
-                           const struct qbm_variant *v)
+                           const struct qbm_variant *v, size_t i)
 {
-    for (uint32_t i = 0; i < v->requirements.n; i++) {
-        const char *feature = qbm_text(root, v->requirements, i);
-        if (!host->has_feature(host->context, feature))
+    for (uint32_t k = 0; k < v->requirements.n && v->machine == host->machine; k++) {
+        const char *feature = qbm_text(root, v->requirements, k);
+        if (!host->has_feature(host->context, feature) && i-- == 0)
             return feature;
     }
     return NULL;
 }
 
-/* Plainest first; the last one that fits wins. On an error, say what the plainest one lacks. */
-static enum qbrt_status choose(struct qbrt_model *m, const struct qbrt_host *host, char *detail)
+static int32_t last_that_fits(const struct qbm_root *root, const struct qbrt_host *host)
 {
-    const char *lacks = NULL;
-    struct qbm_variant plainest = {0};
-    for (uint32_t i = 0; i < m->root.variants.n; i++) {
-        struct qbm_variant v = qbm_variant(&m->root, i);
-        const char *feature = v.machine == host->machine ? missing(&m->root, host, &v) : NULL;
-        if (v.machine == host->machine && !feature) {
-            m->variant = v;
-            m->facts.variant = (int32_t)i;
-        } else if (!lacks && feature) {
-            plainest = v;
-            lacks = feature;
-        }
+    for (uint32_t i = root->variants.n; i-- > 0;) {
+        const struct qbm_variant v = qbm_variant(root, i);
+        if (v.machine == host->machine && !missing(root, host, &v, 0))
+            return (int32_t)i;
     }
-    if (m->facts.variant >= 0)
-        return QBRT_OK;
-    if (lacks)
-        qbrt_explain(detail, "its code for %s needs the CPU feature '%s', which is not there",
-                     plainest.target, lacks);
-    else if (m->root.variants.n)
-        qbrt_explain(detail, "its code is for %s", qbm_variant(&m->root, 0).triple);
+    return -1;
+}
+
+/* Names with commas between, as many as fit into a sentence. */
+struct names {
+    char text[QBRT_DETAIL / 2];
+    size_t used, left_out;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    size_t length = 0;
+    while (name[length])
+        length++;
+    if (names->left_out || names->used + length + 3 > sizeof names->text) {
+        names->left_out++;
+        return;
+    }
+    if (names->used) {
+        names->text[names->used++] = ',';
+        names->text[names->used++] = ' ';
+    }
+    memcpy(names->text + names->used, name, length + 1);
+    names->used += length;
+}
+
+/* What the plainest code for this machine lacks. */
+static void explain_missing(const struct qbm_root *root, const struct qbrt_host *host,
+                            const struct qbm_variant *v, char *detail)
+{
+    struct names names = {.used = 0};
+    const char *feature;
+    for (size_t i = 0; (feature = missing(root, host, v, i)); i++)
+        add_name(&names, feature);
+    if (names.left_out)
+        qbrt_explain(detail, "its code for %s needs %s and %u more, which this CPU lacks", v->target,
+                     names.text, (uint64_t)names.left_out);
+    else
+        qbrt_explain(detail, "its code for %s needs %s, which this CPU lacks", v->target, names.text);
+}
+
+static void explain_refusal(const struct qbm_root *root, const struct qbrt_host *host, char *detail)
+{
+    struct names triples = {.used = 0};
+    for (uint32_t i = 0; i < root->variants.n; i++) {
+        const struct qbm_variant v = qbm_variant(root, i);
+        if (v.machine == host->machine) {
+            explain_missing(root, host, &v, detail);
+            return;
+        }
+        add_name(&triples, v.triple);
+    }
+    if (root->variants.n)
+        qbrt_explain(detail, "its code is for %s", triples.text);
     else
         qbrt_explain(detail, "it holds no code at all");
-    return QBRT_NO_VARIANT;
+}
+
+/* Plainest first; the last one that fits wins. */
+static enum qbrt_status choose(struct qbrt_model *m, const struct qbrt_host *host, char *detail)
+{
+    m->facts.variant = last_that_fits(&m->root, host);
+    if (m->facts.variant < 0) {
+        explain_refusal(&m->root, host, detail);
+        return QBRT_NO_VARIANT;
+    }
+    m->variant = qbm_variant(&m->root, (uint32_t)m->facts.variant);
+    return QBRT_OK;
 }
 
 static enum qbrt_status load_code(struct qbrt_model *m, char *detail)
@@ -147,6 +196,19 @@ bool qbrt_is_eos(const struct qbrt_model *m, int32_t token)
     return false;
 }
 
+int32_t qbrt_choose(const struct qbrt_model *m, const struct qbrt_host *host)
+{
+    return last_that_fits(&m->root, host);
+}
+
+const char *qbrt_missing(const struct qbrt_model *m, const struct qbrt_host *host, size_t variant, size_t i)
+{
+    if (variant >= m->facts.n_variants)
+        return NULL;
+    const struct qbm_variant v = qbm_variant(&m->root, (uint32_t)variant);
+    return missing(&m->root, host, &v, i);
+}
+
 struct qbrt_variant_facts qbrt_variant(const struct qbrt_model *m, size_t i)
 {
     if (i >= m->facts.n_variants)
@@ -158,6 +220,8 @@ struct qbrt_variant_facts qbrt_variant(const struct qbrt_model *m, size_t i)
         .machine = v.machine,
         .n_requirements = v.requirements.n,
         .image_bytes = v.image_bytes,
+        .weights = v.weights,
+        .weights_bytes = qbm_weights(&m->root, v.weights).size,
     };
 }
 

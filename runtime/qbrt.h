@@ -131,6 +131,8 @@ struct qbrt_variant_facts {
     uint16_t machine;
     size_t n_requirements;
     uint64_t image_bytes;
+    uint32_t weights; /* its weights section; variants that want weights packed alike share one */
+    uint64_t weights_bytes;
 };
 struct qbrt_tensor_facts {
     const char *name, *role, *format; /* role "" when absent */
@@ -142,6 +144,11 @@ struct qbrt_tensor_facts {
 /* i < the count in qbrt_facts; beyond it: -1, "" or zeros. */
 int32_t qbrt_eos(const struct qbrt_model *model, size_t i);
 bool qbrt_is_eos(const struct qbrt_model *model, int32_t token);
+/* The i-th feature that a variant requires and `host` lacks, NULL when there are no more. NULL for another machine's
+ * code too: that lacks nothing, it is of no use. */
+const char *qbrt_missing(const struct qbrt_model *model, const struct qbrt_host *host, size_t variant, size_t i);
+/* The variant that `host` runs: the last one for its machine whose features it all has; -1: none. */
+int32_t qbrt_choose(const struct qbrt_model *model, const struct qbrt_host *host);
 struct qbrt_variant_facts qbrt_variant(const struct qbrt_model *model, size_t i);
 const char *qbrt_requirement(const struct qbrt_model *model, size_t variant, size_t i);
 struct qbrt_tensor_facts qbrt_tensor(const struct qbrt_model *model, size_t i);

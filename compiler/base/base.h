@@ -19,7 +19,9 @@ struct qbc_store;  /* store.c */
 
 struct qbc {
     MlirContext mlir;
-    const struct qbc_target *target;
+    const struct qbc_target *target;   /* the one that code is made for just now */
+    const struct qbc_target **targets; /* [n_targets] all that were asked for, plainest first */
+    size_t n_targets;
     struct qbc_options options; /* what the user asked for; qbc_compile fills in the defaults */
     const struct qbc_extension **extensions; /* [n_extensions], see extension.h */
     void **handles;                          /* [n_extensions] of shared objects; NULL: not loaded by us */
@@ -60,6 +62,8 @@ void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* For faults that no operation stands for; `where` is a file, an option, ... */
 void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void qbc_warn_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* "nearest" with what to say around it: "; did you mean 'x'?", or `otherwise`. */
 const char *qbc_suggestion(struct qbc *q, const char *wrong, const char *const *names, const char *otherwise);

@@ -1,15 +1,11 @@
-/* artifact: gather the facts, then stream the weights: one tensor at a time is read, fitted, packed
- * and written, so memory is a few slabs and not the model.
- */
+/* artifact: gather the facts of a compiled model. */
 #include "artifact.h"
+#include "cpu_features.h"
 #include "fit_weights.h"
 #include "kernel.h"
-#include "library.h"
 #include "tokenizer.h"
 
 #include <mlir-c/BuiltinAttributes.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -112,13 +108,12 @@ static void set_states(struct qbc *q, MlirOperation module, struct qbc_artifact 
 /* "+avx2,+fma" to names. */
 static size_t requirements_of(struct qbc *q, const char *const **out)
 {
-    enum { MOST = 64 };
-    const char **names = qbc_alloc(q, MOST * sizeof *names);
+    const char *features = qbc_required_features(q, q->target);
+    const char **names = qbc_alloc(q, (strlen(features) + 1) * sizeof *names);
     size_t n = 0;
-    for (const char *at = q->target->features; *at && n < MOST;) {
+    for (const char *at = features; *at;) {
         size_t length = strcspn(at, ",");
-        if (*at == '+')
-            names[n++] = qbc_copy(q, at + 1, length - 1);
+        names[n++] = qbc_copy(q, at + 1, length - 1);
         at += length + (at[length] == ',');
     }
     *out = names;
@@ -165,40 +160,7 @@ static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
     return true;
 }
 
-/* --- weights */
-
-struct sink {
-    qbc_put put;
-    void *user;
-    uint64_t offset;
-    atomic_bool failed; /* the disk is full: what follows would be in vain */
-};
-
-static void put(void *user, int64_t offset, const void *bytes, size_t n)
-{
-    struct sink *s = user;
-    if (!s->put(s->user, s->offset + (uint64_t)offset, bytes, n))
-        s->failed = true;
-}
-
-bool qbc_stream_weights(struct qbc *q, const struct qbc_described *d, qbc_put write, void *user)
-{
-    for (size_t i = 0; i < d->weights.n; ++i) {
-        struct sink sink = {write, user, d->tensors[i].offset, false};
-        qbc_progress(q, "fitting weights", i, d->weights.n);
-        if (!qbc_fit_and_pack(q, d->weights.op[i], d->tensors[i].packing, put, &sink))
-            return false;
-        if (sink.failed)
-            break; /* whoever closes the file reports it */
-    }
-    qbc_progress(q, "fitting weights", d->weights.n, d->weights.n);
-    return true;
-}
-
-static bool put_into_file(void *user, uint64_t offset, const void *bytes, size_t n)
-{
-    return qbc_qbm_write(user, 0, offset, bytes, n);
-}
+/* --- all of it */
 
 /* How many tensors have the model's own codes (assign-formats); NULL: none. */
 static const char *imports_of(struct qbc *q, struct qbc_ops weights)
@@ -217,7 +179,7 @@ static const char *imports_of(struct qbc *q, struct qbc_ops weights)
                     exact, rounded);
 }
 
-struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func)
+struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, MlirOperation weights_func)
 {
     struct qbc_described *d = qbc_alloc(q, sizeof *d);
     d->weights = qbc_collect(q, weights_func, "qb.weight");
@@ -249,29 +211,12 @@ struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOper
         .record = d->record,
         .n_record = d->record[3].value ? 4 : 3,
     };
-    set_states(q, module, &d->artifact);
-    return !q->errors && set_tokenizer(q, &d->artifact) ? d : NULL;
+    return d;
 }
 
-bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weights_func,
-                       struct qbc_bytes image)
+struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func)
 {
-    struct qbc_described *d = qbc_describe(q, module, weights_func);
-    if (!d)
-        return false;
-    d->variant.image = image.data;
-    d->variant.image_bytes = image.size;
-    d->variant.decode = qbc_image_symbol(image, "decode");
-    d->variant.step = qbc_image_symbol(image, "step");
-    struct qbc_bytes program = {0};
-    if (!strcmp(q->options.emit, "exe")) {
-        program = qbc_support_file(q, "qbrun");
-        if (!program.data)
-            return false;
-        d->artifact.program = program.data;
-        d->artifact.program_bytes = program.size;
-    }
-    struct qbc_qbm *file = qbc_qbm_begin(q, q->options.output, &d->artifact);
-    free(program.data);
-    return file && qbc_qbm_finish(file, qbc_stream_weights(q, d, put_into_file, file));
+    struct qbc_described *d = qbc_describe_variant(q, module, weights_func);
+    set_states(q, module, &d->artifact);
+    return !q->errors && set_tokenizer(q, &d->artifact) ? d : NULL;
 }

@@ -5,7 +5,7 @@
 #include "emit.h"
 #include "qbm.h"
 
-/* A model of one variant; `artifact` points into the rest. Lives as long as `q`. */
+/* A model of one variant, q->target's; `artifact` points into the rest. Lives as long as `q`. */
 struct qbc_described {
     struct qbc_artifact artifact;
     struct qbc_artifact_variant variant; /* its code is for the caller to fill in */
@@ -18,9 +18,16 @@ struct qbc_described {
 /* Facts of a module after generate-kernels: its attributes, the weights, the tokenizer. NULL after an error. */
 struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func);
 
+/* The same without what all variants have in common: no tokenizer, no states. */
+struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, MlirOperation weights_func);
+
 /* Fit and pack all weights; `put` gets the bytes of the section in pieces, from several threads at once, and says
  * false when more is in vain. False after an error, reported. What is never put is zero. */
 typedef bool (*qbc_put)(void *user, uint64_t offset, const void *bytes, size_t n);
 bool qbc_stream_weights(struct qbc *q, const struct qbc_described *described, qbc_put put, void *user);
+/* The same for n sections of the same tensors, each laid out in its own way: every tensor is read and fitted once.
+ * users[i] is put's for section i. */
+bool qbc_stream_sections(struct qbc *q, struct qbc_ops weights, const struct qbc_artifact_weights *sections, size_t n,
+                         qbc_put put, void *const *users);
 
 #endif

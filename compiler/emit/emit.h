@@ -28,10 +28,14 @@ int qbc_memory_file(struct qbc *q, const void *data, size_t size);
 /* The address of a symbol that the image exports; 0: there is none. */
 uint64_t qbc_image_symbol(struct qbc_bytes image, const char *name);
 
-/* --- artifact.c: everything to the output file. `weights` holds the qb.weight operations, `facts` has
- * the attributes qb.vocab, qb.context, ... and @step's states. */
-bool qbc_emit_artifact(struct qbc *q, MlirOperation module, MlirOperation weights,
-                       struct qbc_bytes image);
+/* --- variants.c: everything to the output file: n variants, plainest first. */
+struct qbc_variant {
+    const struct qbc_target *target;
+    MlirOperation module;  /* with the attributes qb.vocab, qb.context, ... and of @step's states */
+    MlirOperation weights; /* holds the qb.weight operations */
+    struct qbc_bytes image;
+};
+bool qbc_emit_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n);
 
 /* --- write_file.c: `path` "-" is the standard output. False after an error, reported. */
 bool qbc_write_file(struct qbc *q, const char *path, const void *data, size_t size);

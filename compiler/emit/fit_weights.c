@@ -1,6 +1,6 @@
 /* fit_weights: weights stream through here, a slab of rows at a time, and are never held.
  *
- * A tensor is cut into slabs of whole panels. Thread t takes slabs t, t + T, t + 2 T, ...; a slab's
+ * A tensor is cut into slabs of whole panels, of every way to pack it. Thread t takes slabs t, t + T, t + 2 T, ...; a slab's
  * bytes depend on its rows alone, so the artifact does not depend on the number of threads.
  */
 #include "coded.h"
@@ -21,12 +21,13 @@ enum {
 struct fitting {
     struct qbc_view view;
     const struct qbc_format *format;
-    struct qbc_packing packing;
+    const struct qbc_packing *packings; /* [n_packings] */
+    size_t n_packings;
     enum qbc_fit how;
     bool import; /* the model's own codes */
     int64_t slab_rows, slabs;
     int threads;
-    void (*write)(void *user, int64_t offset, const void *bytes, size_t n);
+    qbc_write_packed write;
     void *user;
 };
 
@@ -59,12 +60,20 @@ static int64_t rows_of_slab(const struct fitting *f, int64_t slab)
     return rest < f->slab_rows ? rest : f->slab_rows;
 }
 
+static void pack_slab(struct worker *w, size_t which, int64_t row, int64_t rows)
+{
+    const struct fitting *f = w->fitting;
+    struct qbc_packing packing = f->packings[which];
+    struct qbc_layout layout = qbc_layout(f->format, packing, rows, f->view.cols);
+    qbc_pack(&w->blocks, packing, 0, rows, w->packed);
+    f->write(f->user, which, row / packing.rows * layout.panel_bytes, w->packed, (size_t)layout.bytes);
+}
+
 /* false: a weight cannot be kept */
 static bool do_slab(struct worker *w, int64_t slab)
 {
     const struct fitting *f = w->fitting;
     int64_t row = slab * f->slab_rows, rows = rows_of_slab(f, slab);
-    struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, f->view.cols);
     int64_t bad = -1;
     if (f->import) {
         qbc_coded_take(&f->view, row, rows, &w->blocks);
@@ -78,10 +87,21 @@ static bool do_slab(struct worker *w, int64_t slab)
         w->bad_value = w->weights[bad];
         return false;
     }
-    qbc_pack(&w->blocks, f->packing, 0, rows, w->packed);
-    f->write(f->user, row / f->packing.rows * layout.panel_bytes, w->packed, (size_t)layout.bytes);
+    for (size_t i = 0; i < f->n_packings; ++i)
+        pack_slab(w, i, row, rows);
     qbc_view_release_rows(&f->view, row, rows);
     return true;
+}
+
+/* The most bytes that a slab takes. */
+static size_t packed_bytes(const struct fitting *f, int64_t rows)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < f->n_packings; ++i) {
+        int64_t bytes = qbc_layout(f->format, f->packings[i], rows, f->view.cols).bytes;
+        most = bytes > most ? bytes : most;
+    }
+    return (size_t)most;
 }
 
 static void *work(void *user)
@@ -89,9 +109,8 @@ static void *work(void *user)
     struct worker *w = user;
     const struct fitting *f = w->fitting;
     int64_t rows = rows_of_slab(f, 0), cols = f->view.cols;
-    struct qbc_layout layout = qbc_layout(f->format, f->packing, rows, cols);
     w->weights = malloc((size_t)(rows * cols) * sizeof *w->weights);
-    w->packed = malloc((size_t)layout.bytes);
+    w->packed = malloc(packed_bytes(f, rows));
     w->no_memory =
         !qbc_blocks_create(&w->blocks, f->format, rows, cols) || !w->weights || !w->packed;
     for (int64_t slab = w->index; slab < f->slabs && !w->no_memory; slab += f->threads)
@@ -162,24 +181,38 @@ static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f,
     return !first;
 }
 
-static int64_t choose_slab(int64_t cols, int64_t panel)
+static int64_t common_multiple(int64_t a, int64_t b)
 {
-    int64_t rows = SLAB_WEIGHTS / cols;
-    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
-    return (rows + panel - 1) / panel * panel;
+    int64_t divisor = a;
+    for (int64_t rest = b; rest;) {
+        int64_t next = divisor % rest;
+        divisor = rest;
+        rest = next;
+    }
+    return a / divisor * b;
 }
 
-bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, struct qbc_packing packing,
-                      void (*write)(void *user, int64_t offset, const void *bytes, size_t n),
-                      void *user)
+/* Whole panels of all packings; or the whole tensor, where that is less. */
+static int64_t choose_slab(const struct fitting *f)
 {
-    struct fitting f = {.packing = packing, .write = write, .user = user};
+    int64_t rows = SLAB_WEIGHTS / f->view.cols, panel = 1;
+    for (size_t i = 0; i < f->n_packings && panel < f->view.rows; ++i)
+        panel = common_multiple(panel, f->packings[i].rows);
+    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    rows = (rows + panel - 1) / panel * panel;
+    return rows < f->view.rows ? rows : f->view.rows;
+}
+
+bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t n,
+                      qbc_write_packed write, void *user)
+{
+    struct fitting f = {.packings = packings, .n_packings = n, .write = write, .user = user};
     f.format = qbc_weight_format(q, weight);
     if (!f.format || !qbc_view_of(q, weight, &f.view))
         return false;
     f.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
     f.import = f.view.source->coded && !strncmp(qbc_string(q, weight, "fit", ""), "import", 6);
-    f.slab_rows = choose_slab(f.view.cols, packing.rows);
+    f.slab_rows = choose_slab(&f);
     f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
     f.threads = count_threads(q, f.slabs);
     struct worker workers[MAX_THREADS];

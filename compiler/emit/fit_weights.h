@@ -9,15 +9,15 @@
  * NULL after an error: the name is none. */
 const struct qbc_format *qbc_weight_format(struct qbc *q, MlirOperation weight);
 
-/* Read, fit (options.fit) and pack a weight. `write` gets its bytes in pieces: `offset` counts from
- * the start of the tensor, all pieces together are the qbc_layout(...).bytes of it; it is called
- * from several threads at once, in any order, with the same bytes every time. Vectors are packed
+/* Read and fit (options.fit) a weight once, and pack it in each of n ways. `write` gets the bytes of way `which` in
+ * pieces: `offset` counts from the start of the tensor, all pieces together are the qbc_layout(...).bytes of it; it is
+ * called from several threads at once, in any order, with the same bytes every time. Vectors are packed
  * as they are with packing {1, 1}.
  *
  * False after an error (a weight that is no number, or too large for the format), which is reported
  * at `weight`; some pieces may have been written then. Memory: a few MiB a thread. */
-bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, struct qbc_packing packing,
-                      void (*write)(void *user, int64_t offset, const void *bytes, size_t n),
-                      void *user);
+typedef void (*qbc_write_packed)(void *user, size_t which, int64_t offset, const void *bytes, size_t n);
+bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t n,
+                      qbc_write_packed write, void *user);
 
 #endif

@@ -13,13 +13,10 @@ static double bits_per_weight(const struct qbrt_facts *f)
     return f->parameters ? 8.0 * (double)weight_bytes(f) / (double)f->parameters : 0;
 }
 
-static bool fits(const struct qbrt_model *m, size_t variant)
+static bool runs_here(const struct qbrt_model *m, size_t variant)
 {
-    const struct qbrt_variant_facts v = qbrt_variant(m, variant);
-    for (size_t i = 0; i < v.n_requirements; i++)
-        if (!qbrt_cpu_has(qbrt_requirement(m, variant, i)))
-            return false;
-    return v.machine == qbrt_this_machine()->machine;
+    const struct qbrt_host *host = qbrt_this_machine();
+    return qbrt_variant(m, variant).machine == host->machine && !qbrt_missing(m, host, variant, 0);
 }
 
 /* --- JSON */
@@ -70,8 +67,20 @@ static void print_numbers(const struct qbrt_facts *f)
     printf("  \"bits_per_weight\": %.6f,\n", bits_per_weight(f));
 }
 
+static void print_missing(const struct qbrt_model *m, size_t variant)
+{
+    const char *feature;
+    printf("\"missing\": [");
+    for (size_t i = 0; (feature = qbrt_missing(m, qbrt_this_machine(), variant, i)); i++) {
+        printf("%s", i ? ", " : "");
+        print_string(feature);
+    }
+    printf("]");
+}
+
 static void print_variants(const struct qbrt_model *m, size_t n)
 {
+    const int32_t chosen = qbrt_choose(m, qbrt_this_machine());
     printf("  \"variants\": [");
     for (size_t i = 0; i < n; i++) {
         const struct qbrt_variant_facts v = qbrt_variant(m, i);
@@ -84,8 +93,12 @@ static void print_variants(const struct qbrt_model *m, size_t n)
             printf("%s", k ? ", " : "");
             print_string(qbrt_requirement(m, i, k));
         }
-        printf("], \"code_bytes\": %llu, \"runs_here\": %s}", (unsigned long long)v.image_bytes,
-               fits(m, i) ? "true" : "false");
+        printf("], ");
+        print_missing(m, i);
+        printf(", \"code_bytes\": %llu, \"weights\": %u, \"weights_bytes\": %llu",
+               (unsigned long long)v.image_bytes, v.weights, (unsigned long long)v.weights_bytes);
+        printf(", \"runs_here\": %s, \"chosen\": %s}", runs_here(m, i) ? "true" : "false",
+               (int32_t)i == chosen ? "true" : "false");
     }
     puts("\n  ],");
 }
@@ -139,6 +152,34 @@ static void print_json(const struct tool *tool)
 
 /* --- text */
 
+/* Why this variant is run here, or why it is not. */
+static void print_reason(const struct qbrt_model *m, size_t variant, int32_t chosen)
+{
+    const struct qbrt_host *host = qbrt_this_machine();
+    const char *feature = qbrt_missing(m, host, variant, 0);
+    if ((int32_t)variant == chosen)
+        printf("chosen");
+    else if (qbrt_variant(m, variant).machine != host->machine)
+        printf("for another machine");
+    else if (!feature)
+        printf("would run, but %s asks more of a CPU", qbrt_variant(m, (size_t)chosen).target);
+    else
+        printf("this CPU lacks");
+    for (size_t i = 0; (feature = qbrt_missing(m, host, variant, i)); i++)
+        printf("%s %s", i ? "," : "", feature);
+}
+
+static void print_code(const struct tool *tool)
+{
+    const int32_t chosen = qbrt_choose(tool->model, qbrt_this_machine());
+    for (size_t i = 0; i < tool->facts->n_variants; i++) {
+        const struct qbrt_variant_facts v = qbrt_variant(tool->model, i);
+        printf("code for         %s (%s): ", v.target, v.triple);
+        print_reason(tool->model, i, chosen);
+        putchar('\n');
+    }
+}
+
 static void print_text(const struct tool *tool)
 {
     const struct qbrt_facts *f = tool->facts;
@@ -155,11 +196,7 @@ static void print_text(const struct tool *tool)
     printf("a session takes  %llu bytes: state %llu, scratch %llu\n",
            (unsigned long long)qbrt_session_size(tool->model), (unsigned long long)f->state_bytes,
            (unsigned long long)f->arena_bytes);
-    for (size_t i = 0; i < f->n_variants; i++) {
-        const struct qbrt_variant_facts v = qbrt_variant(tool->model, i);
-        printf("code for         %s (%s)%s\n", v.target, v.triple,
-               fits(tool->model, i) ? "" : ", not for this CPU");
-    }
+    print_code(tool);
     for (size_t i = 0; i < f->n_record; i++)
         printf("%-16s %s\n", qbrt_record_key(tool->model, i), qbrt_record_value(tool->model, i));
 }

@@ -17,9 +17,10 @@ struct sink {
     int64_t size;
 };
 
-static void put(void *user, int64_t offset, const void *bytes, size_t n)
+/* `user` is an array of sinks, one for each way to pack. */
+static void put(void *user, size_t which, int64_t offset, const void *bytes, size_t n)
 {
-    struct sink *s = user;
+    struct sink *s = (struct sink *)user + which;
     if (offset >= 0 && offset + (int64_t)n <= s->size)
         memcpy(s->bytes + offset, bytes, n);
     else
@@ -68,18 +69,28 @@ static void compare(struct qbc *q, const char *format, struct qbc_packing p, con
     MlirModule module =
         module_of(q, attribute, element, transposed ? 1 : COLS, transposed ? ROWS : 1);
     CHECK(!mlirModuleIsNull(module), "the module does not parse");
-    struct sink sink;
+    enum { WAYS = 2 };
+    const struct qbc_packing ways[WAYS] = {p, {12, p.depth, p.is_signed}};
+    struct sink sinks[WAYS];
+    uint8_t *want[WAYS];
     enum qbc_fit how = strcmp(q->options.fit, "range") ? QBC_FIT_RTN : QBC_FIT_RANGE;
-    uint8_t *want = expected(format, how, p, w, &sink.size);
-    sink.bytes = malloc((size_t)sink.size);
-    for (q->options.threads = 1; q->options.threads <= 3; ++q->options.threads) {
-        memset(sink.bytes, 0x5a, (size_t)sink.size);
-        CHECK(qbc_fit_and_pack(q, weight_of(q, module), p, put, &sink), "%s fails", format);
-        CHECK(!memcmp(sink.bytes, want, (size_t)sink.size), "%s, %d threads, %s: other bytes",
-              format, q->options.threads, transposed ? "transposed" : "rows");
+    for (int i = 0; i < WAYS; ++i) {
+        want[i] = expected(format, how, ways[i], w, &sinks[i].size);
+        sinks[i].bytes = malloc((size_t)sinks[i].size);
     }
-    free(sink.bytes);
-    free(want);
+    for (q->options.threads = 1; q->options.threads <= 3; ++q->options.threads) {
+        for (int i = 0; i < WAYS; ++i)
+            memset(sinks[i].bytes, 0x5a, (size_t)sinks[i].size);
+        CHECK(qbc_fit_and_pack(q, weight_of(q, module), ways, WAYS, put, sinks), "%s fails", format);
+        for (int i = 0; i < WAYS; ++i)
+            CHECK(!memcmp(sinks[i].bytes, want[i], (size_t)sinks[i].size),
+                  "%s, %d threads, %s: other bytes in panels of %d", format, q->options.threads,
+                  transposed ? "transposed" : "rows", ways[i].rows);
+    }
+    for (int i = 0; i < WAYS; ++i) {
+        free(sinks[i].bytes);
+        free(want[i]);
+    }
     mlirModuleDestroy(module);
 }
 
@@ -167,7 +178,7 @@ static void refuses(struct qbc *q, const char *format, float *w, int64_t at, flo
     struct sink sink = {.size = qbc_format_bytes(qbc_format_find(format), ROWS + 8, COLS)};
     sink.bytes = malloc((size_t)sink.size);
     q->options.threads = 2;
-    CHECK(!qbc_fit_and_pack(q, weight_of(q, module), (struct qbc_packing){8, 4, false}, put, &sink),
+    CHECK(!qbc_fit_and_pack(q, weight_of(q, module), &(struct qbc_packing){8, 4, false}, 1, put, &sink),
           "%g is taken", (double)bad);
     CHECK(strstr(last_message, want), "'%s' does not say '%s'", last_message, want);
     free(sink.bytes);
