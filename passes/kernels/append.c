@@ -24,8 +24,20 @@ static void copy_channels(struct qbc_kernel *k, struct head *h, int64_t channels
 }
 
 /* Channel d of a position lies QBC_POSITIONS floats after channel d - 1. */
+static MlirValue scatter(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    struct head *h = user;
+    MlirValue to = k_at(k, h->to, k_mul_i(k, column, 4 * QBC_POSITIONS));
+    k_store_strided(k, k_float_at(k, h->from, column, width), to, 4 * QBC_POSITIONS);
+    return sum;
+}
+
 static void scatter_channels(struct qbc_kernel *k, struct head *h, int64_t channels)
 {
+    if (k->q->target->scalable) {
+        k_columns(k, channels, WIDTH, scatter, h, (MlirValue){NULL});
+        return;
+    }
     struct k_loop d = k_for(k, k_i64(k, 0), k_i64(k, channels), 1, 0, NULL);
     MlirValue v = k_load(k, k->f32, k_at(k, h->from, k_mul_i(k, d.i, 4)), 4);
     k_store(k, v, k_at(k, h->to, k_mul_i(k, d.i, 4 * QBC_POSITIONS)), 4);

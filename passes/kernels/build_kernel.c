@@ -308,11 +308,20 @@ static MlirValue widen_half(struct qbc_kernel *k, MlirValue bits)
     return k_fmul(k, k_bitcast(k, wide, floats), k_float_of(k, floats, 0x1p112));
 }
 
+MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half)
+{
+    bool is_float = mlirTypeIsAFloat(element_of(mlirValueGetType(half)));
+    return is_float ? k_cast(k, "arith.extf", half, k->f32) : widen_half(k, half);
+}
+
+MlirType k_half(struct qbc_kernel *k)
+{
+    return k->q->target->no_half ? k->i16 : k->f16;
+}
+
 MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at)
 {
-    MlirType element = k->q->target->no_half ? k->i16 : k->f16;
-    MlirValue half = k_load(k, n ? k_vec(k, n, element) : element, at, 2);
-    return k->q->target->no_half ? widen_half(k, half) : k_cast(k, "arith.extf", half, k->f32);
+    return k_half_to_float(k, k_load(k, n ? k_vec(k, n, k_half(k)) : k_half(k), at, 2));
 }
 
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment)

@@ -103,3 +103,21 @@ MlirValue k_rvv_half_of(struct qbc_kernel *k, MlirValue v, bool high)
     MlirType part = k_scalable(k, half, mlirShapedTypeGetElementType(type));
     return mlirOperationGetResult(qbc_make(&k->b, "vector.scalable.extract", part, attrs, 1, &v), 0);
 }
+
+static MlirValue all_lanes(struct qbc_kernel *k, int64_t n)
+{
+    return k_int_of(k, k_vec(k, n, k->i1), 1);
+}
+
+MlirValue k_load_strided(struct qbc_kernel *k, int64_t n, MlirType element, MlirValue at, int64_t stride)
+{
+    MlirValue operands[] = {at, k_i64(k, stride), all_lanes(k, n), k_i32(k, (int32_t)n)};
+    return k_intrinsic(k, "llvm.experimental.vp.strided.load", k_vec(k, n, element), 4, operands);
+}
+
+void k_store_strided(struct qbc_kernel *k, MlirValue vector, MlirValue at, int64_t stride)
+{
+    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
+    MlirValue operands[] = {vector, at, k_i64(k, stride), all_lanes(k, n), k_i32(k, (int32_t)n)};
+    k_intrinsic(k, "llvm.experimental.vp.strided.store", (MlirType){NULL}, 5, operands);
+}

@@ -22,8 +22,22 @@ static MlirValue token(struct qbc_kernel *k, MlirValue t)
     return qbc_op(&k->b, "arith.extui", k->i64, 1, id);
 }
 
+static MlirValue copy_some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    struct row *r = user;
+    int bytes = r->format->bits / 8;
+    MlirValue at = k_at(k, k_at(k, r->panel, k_mul_i(k, r->lane, bytes)), k_mul_i(k, column, r->layout.group_bytes));
+    MlirValue v = k_load_strided(k, width, bytes == 4 ? k->f32 : k_half(k), at, r->layout.group_bytes);
+    k_float_to(k, bytes == 4 ? v : k_half_to_float(k, v), r->y, column);
+    return sum;
+}
+
 static void copy_floats(struct qbc_kernel *k, struct row *r, int64_t columns)
 {
+    if (k->q->target->scalable) {
+        k_columns(k, columns, QBC_MOST_WIDTH, copy_some, r, (MlirValue){NULL});
+        return;
+    }
     int bytes = r->format->bits / 8;
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, columns), 1, 0, NULL);
     MlirValue at = k_at(k, k_at(k, r->panel, k_mul_i(k, r->lane, bytes)),
@@ -45,6 +59,8 @@ static MlirValue code_of_zero(struct qbc_kernel *k, struct row *r, MlirValue gro
 static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
 {
     int depth = r->packing.depth;
+    bool apart = depth == 1 && k->q->target->scalable;
+    int at_once = apart ? qbc_unpack_width(&r->layout) : 1, width = at_once * depth;
     MlirValue group = k_at(k, r->panel, k_mul_i(k, g, r->layout.group_bytes));
     MlirValue scale_at = k_at(k, k_at_i(k, group, r->layout.scales_offset), k_mul_i(k, r->lane, 2));
     MlirValue scale = k_load_half(k, 0, scale_at);
@@ -52,10 +68,11 @@ static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
     MlirValue codes_at = k_at(k, group, k_mul_i(k, r->lane, depth));
     MlirValue y = k_at(k, r->y, k_mul_i(k, g, (int64_t)r->format->group * 4));
     const char *convert = r->packing.is_signed ? "arith.sitofp" : "arith.uitofp";
-    for (int c = 0; c < r->layout.chunks; ++c) {
-        MlirValue codes = qbc_unpack_chunk(k, &r->layout, codes_at, depth, c);
-        MlirValue v = k_fsub(k, k_cast(k, convert, codes, k->f32), k_splat(k, zero, depth));
-        k_store(k, k_fmul(k, v, k_splat(k, scale, depth)), k_at_i(k, y, (int64_t)c * depth * 4), 4);
+    for (int c = 0; c < r->layout.chunks; c += at_once) {
+        MlirValue codes = apart ? qbc_unpack_row(k, &r->layout, codes_at, c)
+                                : qbc_unpack_chunk(k, &r->layout, codes_at, depth, c);
+        MlirValue v = k_fsub(k, k_cast(k, convert, codes, k->f32), k_splat(k, zero, width));
+        k_store(k, k_fmul(k, v, k_splat(k, scale, width)), k_at_i(k, y, (int64_t)c * depth * 4), 4);
     }
 }
 

@@ -114,6 +114,8 @@ MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes);
 MlirValue k_at_i(struct qbc_kernel *k, MlirValue base, int64_t bytes);
 MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignment);
 MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* n finite f16 as f32; n 0: one, a scalar */
+MlirType k_half(struct qbc_kernel *k);                                /* what f16 are loaded as */
+MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and then become f32 */
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
 void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
 MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes); /* on the stack, 64-byte aligned */
@@ -154,6 +156,10 @@ MlirValue k_rvv_load(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValu
 MlirValue k_rvv_load_half(struct qbc_kernel *k, int64_t lanes, MlirValue at, MlirValue vl); /* finite f16 to f32 */
 void k_rvv_store(struct qbc_kernel *k, MlirValue v, MlirValue at, MlirValue vl);
 MlirValue k_rvv_half_of(struct qbc_kernel *k, MlirValue v, bool high); /* the lower or upper half of the lanes */
+
+/* n elements that lie `stride` bytes apart, as a vector of n. RISC-V has instructions for that. */
+MlirValue k_load_strided(struct qbc_kernel *k, int64_t n, MlirType element, MlirValue at, int64_t stride);
+void k_store_strided(struct qbc_kernel *k, MlirValue vector, MlirValue at, int64_t stride);
 
 /* --- share.c: work for this thread */
 struct k_range {

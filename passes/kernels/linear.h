@@ -7,8 +7,6 @@
 enum {
     QBC_MOST_TOKENS = 16,
     QBC_MOST_PARTS = 16, /* registers of a chunk */
-    QBC_ONE_LANES = 16, /* of a scalable vector, for one token: floats fill eight registers */
-    QBC_MANY_LANES = 8  /* for several */
 };
 
 struct qbc_linear {
@@ -20,8 +18,8 @@ struct qbc_linear {
     int64_t depth;      /* K */
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
     MlirValue from, to; /* the tokens to work on, in a step for several */
-    int64_t lanes; /* linear_axpy.c: type of vectors, and how many rows a strip has */
-    MlirValue vl;
+    int64_t lanes; /* where vectors are of any length: of which type, */
+    MlirValue vl;  /* and how many rows a strip has */
 };
 
 /* m tokens from `token` on, with one panel's weights. */
@@ -30,20 +28,6 @@ typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValu
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
-/* Its part for codes (linear_axpy_groups.c): rows from `lane` on of the panel w. */
-void qbc_linear_axpy_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue lane,
-                            MlirValue *sums);
-/* Runs of a group that are multiplied together (linear_axpy_codes.c): out[run * m + j] = exact integers as f32, as
- * qbc_linear_dot4 has them, zero points taken off. Narrow: sums need so few registers that two runs have room. */
-enum { QBC_AXPY_RUNS = 2 };
-struct qbc_axpy_runs {
-    MlirValue codes, zeros; /* of the strip's first row */
-    int length;             /* columns of a run */
-    int n, first[QBC_AXPY_RUNS]; /* the runs' first chunks, seen from `codes` */
-    MlirValue act[QBC_AXPY_RUNS][QBC_MOST_TOKENS];
-};
-void qbc_linear_axpy_integers(struct qbc_linear *l, int m, const struct qbc_axpy_runs *runs, MlirValue *out);
-bool qbc_linear_axpy_is_narrow(const struct qbc_linear *l);
 
 /* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
@@ -68,5 +52,10 @@ MlirValue qbc_linear_start(struct qbc_linear *l, MlirValue record);
 /* Codes of one chunk: `bytes` bytes at `group`, which may point at one lane of it (unpack.c). */
 MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue group,
                            int bytes, int chunk);
+/* Where a chunk has one code of a row (packing depth 1): so many codes of the row whose first code is at `row`, from this
+ * chunk on, a multiple of as many. */
+enum { QBC_MOST_WIDTH = 32 };
+int qbc_unpack_width(const struct qbc_layout *layout);
+MlirValue qbc_unpack_row(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue row, int chunk);
 
 #endif

@@ -7,7 +7,7 @@
  * Threads take pieces of 16 rows, wherever panels end. For one token sums fill groups of eight registers, so that
  * there are few instructions; for several tokens, groups of four.
  */
-#include "linear.h"
+#include "linear_axpy.h"
 
 #include <mlir-c/BuiltinTypes.h>
 

@@ -14,7 +14,7 @@
  * Either way the inner loop has one type of vectors and sets none: loads of bytes do not need it. It goes over a field's
  * vectors; each is loaded once for all the codes that it has of the runs.
  */
-#include "linear.h"
+#include "linear_axpy.h"
 
 #include <mlir-c/BuiltinTypes.h>
 

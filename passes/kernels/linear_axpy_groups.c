@@ -2,7 +2,7 @@
  * which order, is linear_groups.c's, so results are the same to the last bit; how the integers come about is
  * linear_axpy_codes.c's.
  */
-#include "linear.h"
+#include "linear_axpy.h"
 
 #include <mlir-c/BuiltinTypes.h>
 
