@@ -290,6 +290,7 @@ def test_errors(work):
         complains(work, "a folder in place of the library", ["folder"], emit, "-o", "folder")
         complains(work, "a folder in place of the header", ["taken/model.h"], emit, "-o", f"taken/{name}")
         complains(work, "no regular file", ["/dev/null", "no regular file"], emit, "-o", "/dev/null")
+        complains(work, "two targets", ["one target"], emit, "-target=x86-64-v2,x86-64-v3", "-o", name)
         check_limit(work, emit, name)
     complains(work, "a prefix for what has no names", ["-prefix", "-emit=graph has none"], "-prefix=x", "-emit=graph")
     # a compiler without what its build makes for other machines
