@@ -1,15 +1,32 @@
 /* format.h: what a block format is. A format is data; everything else is derived from it.
  *
- * Weights of one row are cut into groups of `group` columns; each group has codes of `bits` bits
- * and, where the format says so, a scale and a zero point of its own.
+ * A *leaf* cuts a row into groups of `group` columns. Each weight has a code of `bits` bits, which stands for a level;
+ * each group has a scale and, where the format says so, an offset and a selector of its own:
  *
- *     QBC_CODE_FLOAT    w = the stored float itself (bits 32 or 16), no groups
- *     QBC_CODE_AFFINE   w = scale * (code - bias)            offset NONE
- *                       w = scale * (code - zero)            offset ZERO, zero in the code's range
+ *     QBC_CODE_FLOAT      w = the stored float itself (bits 32 or 16), no groups
+ *     QBC_CODE_AFFINE     w = scale * (code - bias)                 offset NONE
+ *                         w = scale * (code - zero)                 offset ZERO, zero in the code's range
+ *                         w = scale * code + min                    offset MIN (bias is 0)
+ *     QBC_CODE_TABLE      w = scale * level[selector][code] + min   int8 levels, written in the description
+ *     QBC_CODE_LEARNED    w = scale * table[code]                   f16 levels, stored with the tensor
+ *     QBC_CODE_PLANES     w = min + sum over k of scale[k] * (plane_step * digit[k](code) + plane_low)
+ *     QBC_CODE_VECTOR     v weights at once = scale * table[code]   f16 vectors, stored with the tensor
+ *     QBC_CODE_COMPUTED   w = scale * generated value               a trellis over the codes of a group (computed.c)
  *
- * The numeric rules are docs/numerics.md's: scale first (f32, rounded to its storage type, then
- * codes are chosen with the decoded value), round half to even, an all-zero group has scale 0.
- * How codes lie in memory is no part of a format: packing.h.
+ * A scale may be a number of a type of its own, or a *code* that is multiplied by an outer scale: of a super-block of
+ * `block` columns, of the row, or of the tensor. A coded min is subtracted: min = -(outer min) * code.
+ *
+ * *Composite* formats put others together; their parts are formats (qbc_format_part):
+ *
+ *     QBC_CODE_SUM        w = sum of the parts; without its last parts it is a coarser tensor
+ *     QBC_CODE_SPLIT      each part has some of the columns (or rows), perhaps after a stored permutation
+ *     QBC_CODE_SCALED     w = u[row] * v[column] * part
+ *     QBC_CODE_SPARSE     w = part, but for `sparse` weights of each row, which are f16
+ *     QBC_CODE_LOWRANK    w = part + A B, A f16 [rows][rank], B f16 [rank][columns]
+ *
+ * The numeric rules are docs/numerics.md's: scale first (f32, rounded to its storage type, then codes are chosen with
+ * the decoded value, at every level of a chain), round half to even, an all-zero group has scale 0. How codes lie in
+ * memory is no part of a format: packing.h. Names are a grammar: docs/formats.md, formats/parse.c.
  */
 #ifndef QBC_FORMAT_H
 #define QBC_FORMAT_H
@@ -18,19 +35,82 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum qbc_codebook { QBC_CODE_FLOAT, QBC_CODE_AFFINE };
-enum qbc_scale { QBC_SCALE_NONE, QBC_SCALE_F16 };
-enum qbc_offset { QBC_OFFSET_NONE, QBC_OFFSET_ZERO };
+enum qbc_codebook {
+    QBC_CODE_FLOAT,
+    QBC_CODE_AFFINE,
+    QBC_CODE_TABLE,
+    QBC_CODE_LEARNED,
+    QBC_CODE_PLANES,
+    QBC_CODE_VECTOR,
+    QBC_CODE_COMPUTED,
+    QBC_CODE_SUM, /* from here on: composites */
+    QBC_CODE_SPLIT,
+    QBC_CODE_SCALED,
+    QBC_CODE_SPARSE,
+    QBC_CODE_LOWRANK,
+};
+/* Types of scales; formats/scale.c has their sizes and meanings. From U4 on they are codes under an outer scale. */
+enum qbc_scale {
+    QBC_SCALE_NONE,
+    QBC_SCALE_F16,
+    QBC_SCALE_BF16,
+    QBC_SCALE_F32,
+    QBC_SCALE_E8M0,
+    QBC_SCALE_E4M3,
+    QBC_SCALE_U4,
+    QBC_SCALE_U6,
+    QBC_SCALE_U8,
+    QBC_SCALE_I6,
+    QBC_SCALE_I8,
+};
+enum qbc_offset { QBC_OFFSET_NONE, QBC_OFFSET_ZERO, QBC_OFFSET_MIN };
+/* What shares a number: a group, a super-block of `block` columns, a row, the tensor. */
+enum qbc_span { QBC_SPAN_GROUP, QBC_SPAN_BLOCK, QBC_SPAN_ROW, QBC_SPAN_TENSOR };
+
+enum {
+    QBC_FORMAT_NAME = 64,   /* bytes of the longest name, with its NUL */
+    QBC_MOST_LEVELS = 64,   /* of all tables of a format together */
+    QBC_MOST_PLANES = 4,
+    QBC_MOST_PARTS = 4,
+    QBC_MAX_GROUP = 1024,
+};
 
 struct qbc_format {
-    const char *name;
+    char name[QBC_FORMAT_NAME]; /* as the grammar prints it: equal formats have equal names */
+    enum qbc_codebook codebook;
     int bits;  /* of a code: 1..8, or 16, 32 for floats */
     int group; /* columns that share a scale; 1 for floats */
-    enum qbc_codebook codebook;
-    int bias;     /* code of the value 0, where offset is NONE */
+    int bias;  /* code of the value 0, where offset is NONE */
     int low, high; /* codes in use: low .. high, within 0 .. 2^bits - 1 */
     enum qbc_scale scale;
     enum qbc_offset offset;
+
+    bool brain;     /* floats of 16 bits: bf16, not f16 */
+    int group_rows; /* rows that share a scale; 0 means 1 */
+    /* radix packing: `digits` codes are one number of base high + 1 in `radix_bits` bits, the first one least
+     * significant; 0: a code has bits of its own */
+    int digits, radix_bits;
+    int8_t level[QBC_MOST_LEVELS]; /* [2^selector_bits][2^bits], TABLE */
+    float unit;                    /* of levels, a factor of the scale; 0 means 1 */
+    int selector_bits;
+    enum qbc_span table_span; /* LEARNED: whose tables; VECTOR: the tensor's */
+    int planes, plane_base, plane_step, plane_low; /* PLANES: digits of the code, least significant first */
+    int vector_rows, vector_cols; /* VECTOR: weights that a code stands for; 0 means 1 */
+
+    enum qbc_scale outer; /* what a scale is multiplied by; its span: */
+    enum qbc_span outer_span;
+    int block;   /* columns of a super-block; 0: a group is all there is */
+    bool floor;  /* scale = code * outer / (2^bits - 1) + the tensor's floor, f32 */
+
+    /* composites */
+    int n_parts;
+    struct {
+        uint8_t from, length; /* of its name inside `name` */
+        float share;          /* SPLIT: of the columns or rows; the last part has the rest */
+    } part[QBC_MOST_PARTS];
+    bool by_rows, permuted; /* SPLIT */
+    double sparse;          /* SPARSE: share of a row */
+    int rank;               /* LOWRANK */
 };
 
 /* Rows of formats.def. */
@@ -38,10 +118,19 @@ struct qbc_format {
 #include "formats.def"
 #undef FORMAT
 
-const struct qbc_format *qbc_format_find(const char *name); /* NULL: no such format */
+const struct qbc_format *qbc_format_find(const char *name); /* a row of formats.def, or NULL */
 const struct qbc_format *qbc_format_at(size_t i);           /* NULL: past the end; in .def order */
 
-int64_t qbc_format_groups(const struct qbc_format *f, int64_t cols);       /* ceil(cols / group) */
+/* The format that `name` describes. False: `why` (QBC_FORMAT_WHY bytes) tells what is wrong, and where. `out->name` is
+ * the name that the format has: other spellings ("q4_0") and defaults come out the same ("i4g32"). */
+enum { QBC_FORMAT_WHY = 256 };
+bool qbc_format_parse(const char *name, struct qbc_format *out, char *why);
+/* Names worth knowing, for lists and "did you mean"; NULL: past the end. */
+const char *qbc_format_example(size_t i);
+/* Part i of a composite. False: it has fewer. */
+bool qbc_format_part(const struct qbc_format *f, int i, struct qbc_format *out);
+
+int64_t qbc_format_groups(const struct qbc_format *f, int64_t cols);       /* in a row, padding included */
 double qbc_format_bits(const struct qbc_format *f);                        /* per weight, all told */
 /* Bytes of N x K weights with all metadata, tails counted as full blocks; packing adds only the
  * padding of the last panel of rows. */

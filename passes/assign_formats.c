@@ -15,6 +15,7 @@
  * keeps    vectors and other weights (they are f32), and weights that came as blocks
  */
 #include "coded.h"
+#include "kernel.h"
 
 #include <mlir-c/BuiltinTypes.h>
 #include <regex.h>
@@ -29,25 +30,16 @@ struct rule {
     size_t matches;
 };
 
-enum { MOST_FORMATS = 256, MOST_NAMES = 6 };
+enum { MOST_NAMES = 6 };
 
 static const struct qbc_format *find_format(struct qbc *q, const char *option, const char *name)
 {
-    const struct qbc_format *format = qbc_find_format(q, name);
-    if (format)
-        return format;
-    const char *names[MOST_FORMATS + 1] = {NULL};
-    const char *list = "";
-    for (size_t i = 0; i < MOST_FORMATS && qbc_listed_format(q, i); ++i) {
-        names[i] = qbc_listed_format(q, i)->name;
-        list = qbc_text(q, "%s%s%s", list, i ? ", " : "", names[i]);
-    }
-    const char *near = qbc_nearest(name, names);
-    if (near)
-        qbc_error_in(q, option, "no format '%s'; did you mean '%s'? Formats: %s", name, near, list);
-    else
-        qbc_error_in(q, option, "no format '%s'; formats: %s", name, list);
-    return NULL;
+    const struct qbc_format *format = qbc_read_format(q, option, name);
+    const char *lacking = format ? qbc_format_lacks_kernel(format) : NULL;
+    if (lacking)
+        qbc_error_in(q, option, "there are no kernels for %s yet (format '%s'); qbc --list-formats shows what there is",
+                     lacking, name);
+    return lacking ? NULL : format;
 }
 
 static void read_rule(struct qbc *q, struct rule *rule, const char *text)

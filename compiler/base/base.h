@@ -29,6 +29,7 @@ struct qbc {
     const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
     struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */
+    struct qbc_known_format *formats;   /* those seen so far (formats.c) */
     size_t errors;
     size_t warnings;
     bool stopped; /* options.stop said so; counts as an error */
@@ -41,11 +42,9 @@ MlirModule qbc_parse_file(struct qbc *q, const char *path); /* null after an err
 /* LLVM's and MLIR's tables of targets and passes, of which a process has one: filled at most once. */
 void qbc_initialize_llvm(void);
 
-/* --- find.c: rows of targets.def and formats.def and of extensions, by name or by number */
+/* --- find.c: rows of targets.def and of extensions, by name or by number */
 const struct qbc_target *qbc_find_target(const struct qbc *q, const char *name); /* NULL: no such one */
-const struct qbc_format *qbc_find_format(const struct qbc *q, const char *name);
 const struct qbc_target *qbc_listed_target(const struct qbc *q, size_t i); /* NULL: past the end */
-const struct qbc_format *qbc_listed_format(const struct qbc *q, size_t i);
 
 /* --- arena.c: memory that lives as long as `q`. Zeroed; never NULL: see qbc_out_of_memory. */
 void *qbc_alloc(struct qbc *q, size_t bytes);
@@ -125,6 +124,13 @@ size_t qbc_rank(MlirValue v);               /* 0 for what is no ranked tensor */
 int64_t qbc_dim(MlirValue v, size_t i);     /* QBC_ANY when dynamic */
 MlirType qbc_block_type(struct qbc *q, const char *format);           /* !qb.block<"i4g32"> */
 const struct qbc_format *qbc_block_format(struct qbc *q, MlirValue v); /* NULL: not blocks, or unknown */
+
+/* --- formats.c: block formats by name; equal names give equal pointers, which live as long as `q` */
+const struct qbc_format *qbc_find_format(struct qbc *q, const char *name); /* NULL: no such format */
+/* The same, with an error that says what is wrong with the name, and what is near. `where`: an option. */
+const struct qbc_format *qbc_read_format(struct qbc *q, const char *where, const char *name);
+/* Some that are worth knowing, and those of extensions. NULL: past the end. */
+const struct qbc_format *qbc_listed_format(struct qbc *q, size_t i);
 
 /* --- build.c: making operations. A builder is a place in a block and a location. */
 struct qbc_build {

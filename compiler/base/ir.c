@@ -371,7 +371,6 @@ static void print(MlirStringRef part, void *user)
 /* The C API cannot read a dynamic type's parameters, so: print and cut. Only here. */
 const struct qbc_format *qbc_block_format(struct qbc *q, MlirValue v)
 {
-    (void)q;
     MlirType type = mlirValueGetType(v);
     if (mlirTypeIsARankedTensor(type))
         type = mlirShapedTypeGetElementType(type);

@@ -4,8 +4,6 @@
 
 #include "format.h"
 
-enum { QBC_MAX_GROUP = 1024 };
-
 struct qbc_group {
     const struct qbc_format *format;
     const float *w;   /* [n], n <= QBC_MAX_GROUP; all finite */

@@ -93,6 +93,21 @@ static int panel_rows(const struct qbc_target *t, const struct qbc_tile *tile, c
     return (int)(ceil_div(ceil_div(rows, panels), QBC_PIECE) * QBC_PIECE);
 }
 
+const char *qbc_format_lacks_kernel(const struct qbc_format *f)
+{
+    if (f->codebook == QBC_CODE_FLOAT)
+        return f->brain ? "bf16" : NULL;
+    if (f->codebook != QBC_CODE_AFFINE)
+        return f->codebook < QBC_CODE_SUM ? "tables, planes and vectors" : "composites";
+    if (f->digits)
+        return "codes that share bytes as digits";
+    if (f->scale != QBC_SCALE_F16 || f->outer != QBC_SCALE_NONE || f->group_rows > 1)
+        return "scales other than one f16 a group";
+    if (f->offset == QBC_OFFSET_MIN)
+        return "minima";
+    return f->group % QBC_ACT_GROUP ? "groups that are no multiple of 32 columns" : NULL;
+}
+
 /* Codes are signed bytes only where the dot cannot take unsigned ones. */
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A new block format is one file and one row, and so is a new CPU.
 
-In a copy of the tree: the format i5g32 and the target made-up exactly as docs/ shows them; then build, compile the bundled model with the format
+In a copy of the tree: the format narrow4g32 and the target made-up exactly as docs/ shows them; then build, compile the bundled model with the format
 for this CPU and for the made-up one, and hold the logits against the reference.
 """
 import os
@@ -44,10 +44,10 @@ def add_row(table, row):
 
 
 def add_both(tree):
-    if (tree / "dialects/formats/i5g32.c").exists():
-        raise AssertionError("i5g32 is built in: show another format in docs/ and here")
-    (tree / "dialects/formats/i5g32.c").write_text(documented("qbc_format_i5g32"))
-    add_row(tree / "dialects/formats.def", "FORMAT(i5g32)")
+    if (tree / "dialects/formats/narrow4g32.c").exists():
+        raise AssertionError("narrow4g32 is built in: show another format in docs/ and here")
+    (tree / "dialects/formats/narrow4g32.c").write_text(documented("qbc_format_narrow4g32"))
+    add_row(tree / "dialects/formats.def", "FORMAT(narrow4g32)")
     (tree / "targets/made_up.c").write_text(documented("qbc_target_made_up"))
     # first of its architecture, so that it never becomes `native`
     rows = (tree / "targets/targets.def").read_text()
@@ -88,7 +88,7 @@ def main():
         for test in BUILT[3:]:
             good = subprocess.run([where / "test" / test], cwd=tree).returncode == 0 and good
         for target in ("native", "made-up"):
-            options = [f"-target={target}", "-quant=i5g32"]
+            options = [f"-target={target}", "-quant=narrow4g32"]
             good = oracle.check(*oracle.bundled(), options, work, where) and good
     return 0 if good else 1
 

@@ -16,6 +16,10 @@ OPTIONS = (
     ["-quant=i8g32"],
     ["-quant=i4g32"],
     ["-quant=i4g128z"],
+    ["-quant=i6g32"],
+    ["-quant=i5g32", "-quant-tensor=attn=i7g32"],
+    ["-quant=i3g64", "-fit=range"],
+    ["-quant=i3g128z", "-fit=range", "-quant-tensor=ffn=i2g32z"],
     ["-quant=i4g32", "-fit=range"],
     ["-quant=i4g128z", "-fit=range", "-quant-tensor=ffn_down=f16", "-quant-tensor=^embed$=i8g32"],
 )

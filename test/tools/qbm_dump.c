@@ -68,7 +68,8 @@ static bool write_npy(const char *path, int64_t rows, int64_t cols, const float 
 static const char *dump(const struct qbrt_tensor_facts *t, struct qbc_packing p,
                         const uint8_t *packed, const char *path)
 {
-    const struct qbc_format *f = qbc_format_find(t->format);
+    struct qbc_format format;
+    const struct qbc_format *f = qbc_format_parse(t->format, &format, NULL) ? &format : NULL;
     struct qbc_blocks b;
     int64_t rows = (int64_t)t->rows, cols = (int64_t)t->cols;
     if (!f)

@@ -1,5 +1,6 @@
 /* Fits: error bounds, numeric rules, tails, what is not finite, and range against nearest. */
 #include "check.h"
+#include "named.h"
 #include "format.h"
 #include "half.h"
 
@@ -19,7 +20,7 @@ static struct fitted fit(const char *name, enum qbc_fit how, int64_t rows, int64
                          const float *w)
 {
     struct fitted t = {.decoded = malloc((size_t)(rows * cols) * sizeof *w)};
-    CHECK(t.decoded && qbc_blocks_create(&t.b, qbc_format_find(name), rows, cols), "memory");
+    CHECK(t.decoded && qbc_blocks_create(&t.b, named(name), rows, cols), "memory");
     int64_t bad = qbc_format_fit(how, &t.b, 0, rows, w);
     CHECK(bad == -1, "%s: weight %ld is refused", name, (long)bad);
     qbc_format_decode(&t.b, t.decoded);
@@ -112,7 +113,7 @@ static void faults(const char *name, enum qbc_fit how)
     static const int64_t places[] = {0, 31, 32, 171, 172, 300, ROWS * COLS - 1};
     struct qbc_blocks b;
     float *w = normal(ROWS * COLS, 1, 9);
-    CHECK(qbc_blocks_create(&b, qbc_format_find(name), ROWS, COLS), "memory");
+    CHECK(qbc_blocks_create(&b, named(name), ROWS, COLS), "memory");
     for (int i = 0; i < 7; ++i) {
         float kept = w[places[i]];
         static const float bad[] = {NAN, INFINITY, -INFINITY, -3e38f};

@@ -46,11 +46,11 @@ static MlirOperation weight_of(struct qbc *q, MlirModule module)
     return ops.op[0];
 }
 
-static uint8_t *expected(const char *format, enum qbc_fit how, struct qbc_packing p, const float *w,
-                         int64_t *bytes)
+static uint8_t *expected(struct qbc *q, const char *format, enum qbc_fit how, struct qbc_packing p,
+                         const float *w, int64_t *bytes)
 {
     struct qbc_blocks b;
-    const struct qbc_format *f = qbc_format_find(format);
+    const struct qbc_format *f = qbc_find_format(q, format);
     CHECK(qbc_blocks_create(&b, f, ROWS, COLS), "memory");
     CHECK(qbc_format_fit(how, &b, 0, ROWS, w) == -1, "a good weight is refused");
     *bytes = qbc_layout(f, p, ROWS, COLS).bytes;
@@ -75,7 +75,7 @@ static void compare(struct qbc *q, const char *format, struct qbc_packing p, con
     uint8_t *want[WAYS];
     enum qbc_fit how = strcmp(q->options.fit, "range") ? QBC_FIT_RTN : QBC_FIT_RANGE;
     for (int i = 0; i < WAYS; ++i) {
-        want[i] = expected(format, how, ways[i], w, &sinks[i].size);
+        want[i] = expected(q, format, how, ways[i], w, &sinks[i].size);
         sinks[i].bytes = malloc((size_t)sinks[i].size);
     }
     for (q->options.threads = 1; q->options.threads <= 3; ++q->options.threads) {
@@ -175,7 +175,7 @@ static void refuses(struct qbc *q, const char *format, float *w, int64_t at, flo
     w[at] = bad;
     w[ROWS * COLS - 1] = bad; /* the first one is named, not the last */
     MlirModule module = module_of(q, "", qbc_text(q, "!qb.block<\"%s\">", format), COLS, 1);
-    struct sink sink = {.size = qbc_format_bytes(qbc_format_find(format), ROWS + 8, COLS)};
+    struct sink sink = {.size = qbc_format_bytes(qbc_find_format(q, format), ROWS + 8, COLS)};
     sink.bytes = malloc((size_t)sink.size);
     q->options.threads = 2;
     CHECK(!qbc_fit_and_pack(q, weight_of(q, module), &(struct qbc_packing){8, 4, false}, 1, put, &sink),

@@ -114,10 +114,10 @@ static void test(struct qbc *q, const struct lab_machine *machine)
     uint64_t seed = 3;
     lab_begin(&lab, q, machine);
     add_silu(&lab);
-    lab_fill(lab_table(&lab, "x", qbc_format_find("f32"), VOCABULARY, K), &seed);
-    lab_fill(lab_table(&lab, "r", qbc_format_find("f32"), VOCABULARY, N), &seed);
+    lab_fill(lab_table(&lab, "x", qbc_find_format(q, "f32"), VOCABULARY, K), &seed);
+    lab_fill(lab_table(&lab, "r", qbc_find_format(q, "f32"), VOCABULARY, N), &seed);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i)
-        add_epilogues(&lab, qbc_format_find(formats[i]), &seed);
+        add_epilogues(&lab, qbc_find_format(q, formats[i]), &seed);
     lab_run_counts(&lab, sizeof counts / sizeof *counts, counts, VOCABULARY);
     lab_run(&lab, false, 5, (int32_t[]){9, 8, 7, 6, 5}, 0, 3);
     bool good = lab_build(&lab, "product", WIDE) && lab_execute(&lab);
@@ -127,7 +127,7 @@ static void test(struct qbc *q, const struct lab_machine *machine)
         check_product(&lab);
     }
     for (size_t i = 0; i < sizeof formats / sizeof *formats && good; ++i)
-        check_epilogues(&lab, qbc_format_find(formats[i]));
+        check_epilogues(&lab, qbc_find_format(q, formats[i]));
     lab_end(&lab);
 }
 

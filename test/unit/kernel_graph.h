@@ -46,7 +46,7 @@ static inline struct qbc_blocks *lab_table(struct lab *lab, const char *name, co
 /* The same in f32: its values. */
 static inline float *lab_input(struct lab *lab, const char *name, int64_t rows, int64_t cols)
 {
-    return lab_table(lab, name, qbc_format_find("f32"), rows, cols)->values;
+    return lab_table(lab, name, qbc_find_format(lab->q, "f32"), rows, cols)->values;
 }
 
 /* %NAME = %X times the weight %W [n][k]. */

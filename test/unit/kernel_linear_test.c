@@ -251,8 +251,8 @@ static void all_sizes(struct qbc *q, const struct lab_machine *machine, const st
 
 static void test(struct qbc *q, const struct lab_machine *machine)
 {
-    for (size_t f = 0; qbc_format_at(f); ++f)
-        all_sizes(q, machine, qbc_format_at(f));
+    for (size_t f = 0; lab_format(q, f); ++f)
+        all_sizes(q, machine, lab_format(q, f));
 }
 
 /* kernel_linear_test [TARGET] */

@@ -102,7 +102,7 @@ static bool build(struct lab *lab, struct qbc *q, const struct lab_machine *mach
     uint64_t seed = 77;
     lab_begin(lab, q, machine);
     lab->shares = shares;
-    lab_fill(lab_table(lab, "x", qbc_format_find("f16"), VOCABULARY, C), &seed);
+    lab_fill(lab_table(lab, "x", qbc_find_format(q, "f16"), VOCABULARY, C), &seed);
     const char *x = "x";
     for (int i = 0; i < BLOCKS; ++i)
         x = add_block(lab, i, x, f, &seed);
@@ -167,8 +167,8 @@ static void test_format(struct qbc *q, const struct lab_machine *machine, const 
 
 static void test(struct qbc *q, const struct lab_machine *machine)
 {
-    test_format(q, machine, qbc_format_find("f32"));
-    test_format(q, machine, qbc_format_find("i8g32"));
+    test_format(q, machine, qbc_find_format(q, "f32"));
+    test_format(q, machine, qbc_find_format(q, "i8g32"));
 }
 
 /* kernel_program_test [TARGET] */

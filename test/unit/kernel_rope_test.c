@@ -35,7 +35,7 @@ static void add_rope(struct lab *lab, const struct rope *r, uint64_t *seed)
 {
     const char *x = qbc_text(lab->q, "x_%s", r->name);
     long columns = r->heads * r->head_dim;
-    lab_fill(lab_table(lab, x, qbc_format_find("f32"), VOCABULARY, columns), seed);
+    lab_fill(lab_table(lab, x, qbc_find_format(lab->q, "f32"), VOCABULARY, columns), seed);
     lab_say(lab,
             "%%%s = \"qb.rope\"(%%%s) {head_dim = %d : i64, rotary_dim = %d : i64, pairing = \"%s\", %s} : "
             "(tensor<?x%ldxf32>) -> tensor<?x%ldxf32> loc(\"%s\")\n",

@@ -156,8 +156,8 @@ static void check_norm_quantize(struct lab *lab, const char *name, const char *n
 
 static void add_embeds(struct lab *lab, uint64_t *seed)
 {
-    for (size_t i = 0; qbc_format_at(i); ++i)
-        lab_fill(lab_table(lab, embed_name(lab, qbc_format_at(i)), qbc_format_at(i), VOCABULARY, i % 2 ? ODD : NARROW),
+    for (size_t i = 0; lab_format(lab->q, i); ++i)
+        lab_fill(lab_table(lab, embed_name(lab, lab_format(lab->q, i)), lab_format(lab->q, i), VOCABULARY, i % 2 ? ODD : NARROW),
                  seed);
 }
 
@@ -165,7 +165,7 @@ static void add_product(struct lab *lab, const char *name, const char *x, const 
                         uint64_t *seed)
 {
     const char *w = qbc_text(lab->q, "w%s", name);
-    lab_fill(lab_matrix(lab, w, qbc_format_find(format), 5, columns), seed);
+    lab_fill(lab_matrix(lab, w, qbc_find_format(lab->q, format), 5, columns), seed);
     lab_linear(lab, name, x, w, 5, columns);
 }
 
@@ -187,8 +187,8 @@ static void add_quantizes(struct lab *lab, uint64_t *seed)
 
 static void add_norms(struct lab *lab, uint64_t *seed)
 {
-    lab_fill(lab_table(lab, "wide", qbc_format_find("f32"), VOCABULARY, WIDE), seed);
-    lab_fill(lab_table(lab, "x", qbc_format_find("f32"), VOCABULARY, ODD), seed);
+    lab_fill(lab_table(lab, "wide", qbc_find_format(lab->q, "f32"), VOCABULARY, WIDE), seed);
+    lab_fill(lab_table(lab, "x", qbc_find_format(lab->q, "f32"), VOCABULARY, ODD), seed);
     lab_norm(lab, "n1", "wide", WIDE, WIDE, 1e-5, seed);
     lab_norm(lab, "n2", "x", ODD, ODD, 1e-6, seed);
     lab_norm(lab, "n3", "x", ODD, 43, 0.5, seed);
@@ -198,8 +198,8 @@ static void add_norms(struct lab *lab, uint64_t *seed)
 
 static void check_all(struct lab *lab)
 {
-    for (size_t i = 0; qbc_format_at(i); ++i)
-        check_embed(lab, qbc_format_at(i));
+    for (size_t i = 0; lab_format(lab->q, i); ++i)
+        check_embed(lab, lab_format(lab->q, i));
     check_quantize(lab, "z", "edges", NARROW, 8, 1);
     check_quantize(lab, "b", "edges2", NARROW, 6, 8);
     check_quantize(lab, "m", "edges3", NARROW, 6, 1);

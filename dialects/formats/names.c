@@ -1,0 +1,105 @@
+/* names: the tables of formats.def, and reading a name: a row, or what the grammar says. */
+#include "parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct qbc_format *const formats[] = {
+#define FORMAT(name) &qbc_format_##name,
+#include "formats.def"
+};
+
+static const struct {
+    const char *name, *spelled;
+    bool printed; /* the name, not how it is spelled */
+} names[] = {
+#define NAMED(name, spelled) {name, spelled, true},
+#define SYNONYM(name, spelled) {name, spelled, false},
+#include "formats.def"
+};
+
+static const char *const examples[] = {
+#define FORMAT(name) #name,
+#define NAMED(name, spelled) name,
+#define EXAMPLE(name) name,
+#include "formats.def"
+};
+
+enum {
+    N_FORMATS = sizeof formats / sizeof *formats,
+    N_NAMES = sizeof names / sizeof *names,
+    N_EXAMPLES = sizeof examples / sizeof *examples,
+};
+
+const struct qbc_format *qbc_format_find(const char *name)
+{
+    for (size_t i = 0; i < N_FORMATS; ++i)
+        if (!strcmp(formats[i]->name, name))
+            return formats[i];
+    return NULL;
+}
+
+const struct qbc_format *qbc_format_at(size_t i)
+{
+    return i < N_FORMATS ? formats[i] : NULL;
+}
+
+const char *qbc_format_example(size_t i)
+{
+    return i < N_EXAMPLES ? examples[i] : NULL;
+}
+
+static bool read_leaf(struct qbc_reader *r, struct qbc_format *out)
+{
+    size_t first = r->n_out;
+    const char *start = r->at, *text = r->text;
+    char token[QBC_FORMAT_NAME];
+    int length = (int)(r->end - start);
+    snprintf(token, sizeof token, "%.*s", length, start);
+    const struct qbc_format *row = qbc_format_find(token);
+    if (row) {
+        *out = *row;
+        r->at = r->end;
+        return qbc_reader_put(r, token);
+    }
+    for (size_t i = 0; i < N_NAMES; ++i)
+        if (!strcmp(token, names[i].name)) {
+            r->text = r->at = names[i].spelled;
+            r->end = r->at + strlen(r->at);
+        }
+    *out = (struct qbc_format){.group = 1};
+    if (!qbc_parse_leaf(r, out))
+        return false;
+    r->text = text;
+    r->at = r->end = start + length;
+    for (size_t i = 0; i < N_NAMES; ++i)
+        if (names[i].printed && !strcmp(r->out + first, names[i].spelled)) {
+            r->n_out = first;
+            return qbc_reader_put(r, names[i].name);
+        }
+    return true;
+}
+
+bool qbc_format_parse(const char *name, struct qbc_format *out, char *why)
+{
+    char unused[QBC_FORMAT_WHY];
+    struct qbc_reader r = {.text = name, .at = name, .end = name + strlen(name), .why = why ? why : unused};
+    *out = (struct qbc_format){.name = ""};
+    if (!*name)
+        return qbc_reader_fail(&r, name, "a name is missing");
+    if (!read_leaf(&r, out)) {
+        *out = (struct qbc_format){.name = ""};
+        return false;
+    }
+    memcpy(out->name, r.out, sizeof out->name);
+    return true;
+}
+
+bool qbc_format_part(const struct qbc_format *f, int i, struct qbc_format *out)
+{
+    char name[QBC_FORMAT_NAME];
+    if (i < 0 || i >= f->n_parts)
+        return false;
+    snprintf(name, sizeof name, "%.*s", f->part[i].length, f->name + f->part[i].from);
+    return qbc_format_parse(name, out, NULL);
+}
