@@ -71,7 +71,7 @@ enum {
     QBC_FORMAT_NAME = 64,   /* bytes of the longest name, with its NUL */
     QBC_MOST_LEVELS = 64,   /* of all tables of a format together */
     QBC_MOST_PLANES = 4,
-    QBC_MOST_PARTS = 4,
+    QBC_FORMAT_PARTS = 4,
     QBC_MAX_GROUP = 1024,
 };
 
@@ -107,7 +107,7 @@ struct qbc_format {
     struct {
         uint8_t from, length; /* of its name inside `name` */
         float share;          /* SPLIT: of the columns or rows; the last part has the rest */
-    } part[QBC_MOST_PARTS];
+    } part[QBC_FORMAT_PARTS];
     bool by_rows, permuted; /* SPLIT */
     double sparse;          /* SPARSE: share of a row */
     int rank;               /* LOWRANK */

@@ -1,4 +1,4 @@
-/* names: the tables of formats.def, and reading a name: a row, or what the grammar says. */
+/* names: the tables of formats.def and names.def, and reading a name: a row, or what the grammar says. */
 #include "parse.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 static const struct qbc_format *const formats[] = {
 #define FORMAT(name) &qbc_format_##name,
 #include "formats.def"
+#undef FORMAT
 };
 
 static const struct {
@@ -15,14 +16,24 @@ static const struct {
 } names[] = {
 #define NAMED(name, spelled) {name, spelled, true},
 #define SYNONYM(name, spelled) {name, spelled, false},
-#include "formats.def"
+#define EXAMPLE(name)
+#include "names.def"
+#undef NAMED
+#undef SYNONYM
+#undef EXAMPLE
 };
 
 static const char *const examples[] = {
 #define FORMAT(name) #name,
-#define NAMED(name, spelled) name,
-#define EXAMPLE(name) name,
 #include "formats.def"
+#undef FORMAT
+#define NAMED(name, spelled) name,
+#define SYNONYM(name, spelled)
+#define EXAMPLE(name) name,
+#include "names.def"
+#undef NAMED
+#undef SYNONYM
+#undef EXAMPLE
 };
 
 enum {

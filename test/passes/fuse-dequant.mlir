@@ -1,5 +1,5 @@
 // RUN: qbc-opt -fuse-dequant %s | FileCheck %s
-// RUN: sed 's/i4g32/i4g23/' %s | not qbc-opt -fuse-dequant - 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// RUN: sed 's/i4g32/i4q32/' %s | not qbc-opt -fuse-dequant - 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
 // blocks and quantized activations: the product reads the blocks, the dequant goes away
 // CHECK-LABEL: @blocks

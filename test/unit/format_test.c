@@ -191,6 +191,7 @@ int main(void)
     decode_floats();
 #define FORMAT(row) CHECK(!strcmp(qbc_format_##row.name, #row), "row %s is called %s", #row, qbc_format_##row.name);
 #include "formats.def"
+#undef FORMAT
     for (size_t i = 0; qbc_format_example(i); ++i)
         lint(named(qbc_format_example(i)));
     return check_failures() != 0;
