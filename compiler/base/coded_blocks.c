@@ -32,7 +32,7 @@ static bool lies_across(const struct qbc_view *v)
 
 static bool is_plain(const struct qbc_format *f)
 {
-    return f->codebook == QBC_CODE_AFFINE && f->scale == QBC_SCALE_F16 &&
+    return f->codebook == QBC_CODE_AFFINE && f->scale == QBC_SCALE_F16 && f->outer == QBC_SCALE_NONE && f->group_rows < 2 &&
            (f->offset == QBC_OFFSET_NONE || f->offset == QBC_OFFSET_ZERO);
 }
 
@@ -107,7 +107,7 @@ enum qbc_kept qbc_coded_keeps(const struct qbc_view *v, const struct qbc_format 
 
 const struct qbc_format *qbc_coded_format(struct qbc *q, const struct qbc_view *v, enum qbc_kept *kept)
 {
-    static const int groups[] = {1024, 512, 256, 128, 64, 32, 16};
+    static const int groups[] = {1024, 512, 256, 128, 64, 32};
     const struct qbc_format *best = NULL;
     *kept = QBC_KEPT_NOT;
     if (!v->source->coded)
@@ -118,7 +118,7 @@ const struct qbc_format *qbc_coded_format(struct qbc *q, const struct qbc_view *
                 const char *name = qbc_text(q, "i%dg%d%s", bits, groups[g], zero ? "z" : "");
                 const struct qbc_format *f = qbc_find_format(q, name);
                 enum qbc_kept now = f ? qbc_coded_keeps(v, f) : QBC_KEPT_NOT;
-                bool smaller = best && now == *kept && qbc_format_bits(f) < qbc_format_bits(best);
+                bool smaller = best && now == *kept && qbc_format_bytes(f, v->rows, v->cols) < qbc_format_bytes(best, v->rows, v->cols);
                 if (now == QBC_KEPT_NOT || (now <= *kept && !smaller))
                     continue;
                 best = f;

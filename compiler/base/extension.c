@@ -19,7 +19,7 @@ static void check_name(struct qbc *q, const struct qbc_extension *e, const char 
 
 static void check_format(struct qbc *q, const struct qbc_extension *e, const struct qbc_format *f)
 {
-    check_name(q, e, "format", f->name, f->name && qbc_find_format(q, f->name));
+    check_name(q, e, "format", f->name, qbc_find_format(q, f->name));
     if (f->codebook == QBC_CODE_FLOAT)
         qbc_error_in(q, e->name, "format '%s': float formats cannot come from extensions", f->name);
     else if (f->bits < 1 || f->bits > 8 || f->group < 4 || f->group % 4 || f->group * f->bits % 8)

@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = ("compiler", "dialects", "passes", "targets", "runtime", "test", "CMakeLists.txt", "setup.sh", "examples")
 KINDS = r"(?:c|cc|h|def|md|mlir|py|txt|fbs|sh|onnx|json|npy)"
 # Pages show how to add these; adding_test does it.
-EXAMPLES = ("dialects/formats/i5g32.c", "targets/made_up.c", "passes/my_pass.c", "test/passes/my-pass.mlir")
+EXAMPLES = ("dialects/formats/narrow4g32.c", "targets/made_up.c", "passes/my_pass.c", "test/passes/my-pass.mlir")
 SKIPPED_FOLDERS = ("test/models/docs-4m", "test/unit/inputs")
 
 
