@@ -26,6 +26,13 @@ irdl.dialect @qb {
     irdl.operands(ids: %ids, w: %w)
     irdl.results(y: %y)
   }
+  // w [positions, C] -> [T, C]: row `first` + position of each token, learned positions. {first}
+  irdl.operation @embed_positions {
+    %w = irdl.any
+    %y = irdl.any
+    irdl.operands(w: %w)
+    irdl.results(y: %y)
+  }
   // x [T, K], w [N, K] -> [T, N]: y = x w^T. {block, role}
   irdl.operation @linear {
     %x = irdl.any
@@ -41,6 +48,16 @@ irdl.dialect @qb {
     %w = irdl.any
     %y = irdl.any
     irdl.operands(x: %x, w: %w)
+    irdl.results(y: %y)
+  }
+  // x [T, C], w [G], b [G] or none -> [T, C]: (x - mean) / sqrt(variance + eps) * w + b over each run of
+  // G columns. {eps, block, role}
+  irdl.operation @layer_norm {
+    %x = irdl.any
+    %w = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, w: %w, b: variadic %b)
     irdl.results(y: %y)
   }
   // x [T, heads * head_dim]: rotates pairs of each head by position.
@@ -77,12 +94,27 @@ irdl.dialect @qb {
     irdl.operands(q: %q, k: %k, v: %v)
     irdl.results(y: %y)
   }
-  // act(gate) * up, both [T, C]. {act = "silu"}
+  // act(gate) * up, both [T, C]. {act}: a name of passes/kernels/activation.c
   irdl.operation @glu {
     %gate = irdl.any
     %up = irdl.any
     %y = irdl.any
     irdl.operands(gate: %gate, up: %up)
+    irdl.results(y: %y)
+  }
+  // act(x), elementwise. {act}: a name of passes/kernels/activation.c. Of a scalar in an epilogue.
+  irdl.operation @act {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(y: %y)
+  }
+  // x [T, N], b [N] -> [T, N]: x + b, the bias of a linear. {block, role}
+  irdl.operation @bias {
+    %x = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, b: %b)
     irdl.results(y: %y)
   }
   // The rows of x whose logits are asked for: the last ones.
@@ -119,6 +151,13 @@ irdl.dialect @qb {
     irdl.operands(x: %x, map: %map)
     irdl.results(y: %y)
   }
+  // b [N] -> [T, N], the same row for each token: a vector as an `extra` of fused_linear. Costs nothing.
+  irdl.operation @repeat {
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(b: %b)
+    irdl.results(y: %y)
+  }
   // linear that reads blocks itself. The region is the epilogue, elementwise on f32: its arguments
   // are one output of the product and the same element of each `extra` [T, N]; it ends with
   // llvm.return, as an operation of ours cannot be a terminator.
@@ -131,12 +170,6 @@ irdl.dialect @qb {
     irdl.results(y: %y)
     %body = irdl.region
     irdl.regions(epilogue: %body)
-  }
-  irdl.operation @silu {
-    %x = irdl.any
-    %y = irdl.any
-    irdl.operands(x: %x)
-    irdl.results(y: %y)
   }
 
   // --- L3: a straight program over planned memory. Pointers are !llvm.ptr.

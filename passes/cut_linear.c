@@ -3,10 +3,12 @@
  *   before   %y = "qb.linear"(%x, %w)  [T, 128];  %a, %b = Split of %y's columns
  *   after    %a = "qb.linear"(%x, %w[0:64]);  %b = "qb.linear"(%x, %w[64:128])
  *
+ * A bias between them is cut too:   %z = "qb.bias"(%y, %b);  %a, %b = Split of %z's columns
+ *
  * So exports that pack query, key and value, or gate and up, into one matrix become like the others.
  * The parts are views of the one stored tensor.
  *
- * needs    recognise-linear
+ * needs    recognise-linear, recognise-bias
  * leaves   no Split or Slice of a linear's columns
  * keeps    linears that something uses as a whole, or other than by a run of columns
  */
@@ -73,17 +75,28 @@ static void look(struct qbc *q, struct qbc_evaluation *e, struct qbc_shapes *s, 
     }
 }
 
-static void cut(struct qbc *q, MlirOperation linear, const struct part *part)
+/* Rows part->first .. of a weight. */
+static MlirValue cut_weight(struct qbc_build *b, MlirValue w, const struct part *part)
 {
-    struct qbc_build b = qbc_before(q, linear);
     struct qbc_strided rows;
-    if (!qbc_strided_of(q, NULL, mlirOperationGetOperand(linear, 1), &rows))
-        return;
+    if (!qbc_strided_of(b->q, NULL, w, &rows))
+        return (MlirValue){NULL};
     rows.offset += part->first * rows.strides[0];
     rows.dims[0] = part->width;
-    MlirValue w = qbc_weight(&b, &rows, 2, (size_t[]){0, 1});
-    MlirValue y = qbc_op(&b, "qb.linear", qbc_rows_type(q, part->width), 2,
-                         mlirOperationGetOperand(linear, 0), w);
+    return qbc_weight(b, &rows, rows.rank, (size_t[]){0, 1});
+}
+
+static void cut(struct qbc *q, MlirOperation linear, MlirOperation bias, const struct part *part)
+{
+    struct qbc_build b = qbc_before(q, linear);
+    MlirType type = qbc_rows_type(q, part->width);
+    MlirValue w = cut_weight(&b, mlirOperationGetOperand(linear, 1), part);
+    MlirValue shift = mlirOperationIsNull(bias) ? w : cut_weight(&b, mlirOperationGetOperand(bias, 1), part);
+    if (mlirValueIsNull(w) || mlirValueIsNull(shift))
+        return;
+    MlirValue y = qbc_op(&b, "qb.linear", type, 2, mlirOperationGetOperand(linear, 0), w);
+    if (!mlirOperationIsNull(bias))
+        y = qbc_op(&b, "qb.bias", type, 2, y, shift);
     mlirValueReplaceAllUsesOfWith(part->value, qbc_unrows(&b, y, &part->dims));
 }
 
@@ -91,6 +104,11 @@ static void visit(struct qbc *q, MlirOperation linear)
 {
     MlirOperation func = mlirOperationGetParentOperation(linear);
     MlirValue y = mlirOperationGetResult(linear, 0);
+    MlirOperation bias = qbc_only_user(y);
+    if (!mlirOperationIsNull(bias) && qbc_is(bias, "qb.bias"))
+        y = mlirOperationGetResult(bias, 0);
+    else
+        bias = (MlirOperation){NULL};
     struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
     struct qbc_shapes shapes;
     struct parts *p = qbc_alloc(q, sizeof *p);
@@ -103,7 +121,7 @@ static void visit(struct qbc *q, MlirOperation linear)
     if (!p->good)
         return;
     for (size_t i = 0; i < p->n; ++i)
-        cut(q, linear, &p->part[i]);
+        cut(q, linear, bias, &p->part[i]);
 }
 
 void qbc_pass_cut_linear(struct qbc *q, MlirOperation module)

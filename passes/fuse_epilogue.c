@@ -1,12 +1,15 @@
 /* fuse-epilogue: elementwise work on a product happens while the product is in registers.
  *
  *   before   %p = "qb.fused_linear"(%a, %w) ({ ^bb0(%0: f32): yield %0 })
- *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p)
+ *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p), "qb.bias"(%p, %x), "qb.act"(%p)
  *   after    %y = "qb.fused_linear"(%a, %w, %x) ({ ^bb0(%0: f32, %1: f32): yield %1 + %0 })
+ *
+ * A bias becomes an input of rows that are all the same: "qb.repeat"(%x).
  *
  * needs    fuse-dequant
  * keeps    a product that something else reads too
  */
+#include "kernel.h"
 #include "passes.h"
 
 #include <mlir-c/BuiltinTypes.h>
@@ -22,25 +25,34 @@ static MlirOperation only_user(MlirValue v, int *operand)
     return mlirOpOperandGetOwner(use);
 }
 
-/* What the epilogue does with `product` and the other operand of `user`. */
+static MlirValue act(struct qbc *q, struct qbc_build *b, MlirOperation user, MlirValue x)
+{
+    MlirValue y = qbc_op(b, "qb.act", mlirF32TypeGet(q->mlir), 1, x);
+    qbc_set_string(q, qbc_def_any(y), "act", qbc_string(q, user, "act", ""));
+    return y;
+}
+
+/* What the epilogue does with `product` and the other operand of `user`, if that has one. */
 static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, int operand,
                        MlirValue product, MlirValue other)
 {
     MlirType f32 = mlirF32TypeGet(q->mlir);
-    if (qbc_is(user, "arith.addf"))
-        return qbc_op(b, "arith.addf", f32, 2, other, product);
+    if (qbc_is(user, "qb.act"))
+        return act(q, b, user, product);
+    if (!qbc_is(user, "qb.glu"))
+        return qbc_op(b, qbc_is(user, "arith.mulf") ? "arith.mulf" : "arith.addf", f32, 2, other, product);
     MlirValue gate = operand == 0 ? product : other, up = operand == 0 ? other : product;
-    return qbc_op(b, "arith.mulf", f32, 2, qbc_op(b, "qb.silu", f32, 1, gate), up);
+    return qbc_op(b, "arith.mulf", f32, 2, act(q, b, user, gate), up);
 }
 
-static bool can_take(struct qbc *q, MlirOperation user)
+static bool can_take(struct qbc *q, MlirOperation user, int operand)
 {
-    if (qbc_is(user, "qb.glu"))
-        return !strcmp(qbc_string(q, user, "act", ""), "silu");
-    return qbc_is(user, "arith.addf");
+    if (qbc_is(user, "qb.glu") || qbc_is(user, "qb.act"))
+        return qbc_knows_activation(qbc_string(q, user, "act", ""));
+    return qbc_is(user, "arith.addf") || (qbc_is(user, "qb.bias") && operand == 0);
 }
 
-/* A fused_linear with one more input, its epilogue followed by what `user` does. */
+/* A fused_linear with what else `user` reads as one more input, its epilogue followed by what `user` does. */
 static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation user, int operand)
 {
     struct qbc_build b = qbc_before(q, user);
@@ -48,16 +60,20 @@ static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation u
     MlirValue operands[16];
     for (intptr_t i = 0; i < n; ++i)
         operands[i] = mlirOperationGetOperand(linear, i);
-    operands[n] = mlirOperationGetOperand(user, 1 - operand);
+    size_t more = (size_t)mlirOperationGetNumOperands(user) - 1;
     MlirType type = mlirValueGetType(mlirOperationGetResult(linear, 0));
-    MlirOperation fused = qbc_make_regions(&b, "qb.fused_linear", 1, &type, NULL, (size_t)n + 1, operands,
-                                           1, &(struct qbc_region){0, NULL});
+    if (more)
+        operands[n] = mlirOperationGetOperand(user, 1 - operand);
+    if (qbc_is(user, "qb.bias"))
+        operands[n] = qbc_op(&b, "qb.repeat", type, 1, operands[n]);
+    MlirOperation fused = qbc_make_regions(&b, "qb.fused_linear", 1, &type, NULL, (size_t)n + more,
+                                           operands, 1, &(struct qbc_region){0, NULL});
     for (intptr_t i = 0; i < mlirOperationGetNumAttributes(linear); ++i) {
         MlirNamedAttribute a = mlirOperationGetAttribute(linear, i);
         mlirOperationSetAttributeByName(fused, mlirIdentifierStr(a.name), a.attribute);
     }
     MlirBlock body = qbc_move_body(linear, fused); /* and it grows an argument */
-    MlirValue other = mlirBlockAddArgument(body, mlirF32TypeGet(q->mlir), b.loc);
+    MlirValue other = more ? mlirBlockAddArgument(body, mlirF32TypeGet(q->mlir), b.loc) : (MlirValue){NULL};
     MlirOperation yield = mlirBlockGetTerminator(body);
     struct qbc_build in_body = qbc_before(q, yield);
     mlirOperationSetOperand(yield, 0,
@@ -77,7 +93,7 @@ void qbc_pass_fuse_epilogue(struct qbc *q, MlirOperation module)
         MlirOperation linear = ops.op[i], user;
         int operand = 0;
         while (user = only_user(mlirOperationGetResult(linear, 0), &operand),
-               !mlirOperationIsNull(user) && can_take(q, user) &&
+               !mlirOperationIsNull(user) && can_take(q, user, operand) &&
                    mlirOperationGetNumOperands(linear) < MOST_OPERANDS)
             linear = absorb(q, linear, user, operand);
     }

@@ -14,8 +14,9 @@
  * that hold the same numbers twice.
  *
  * needs    check-graph
- * leaves   embed, N.attn_norm, N.attn_q, N.attn_k, N.attn_v, N.attn_q_norm, N.attn_k_norm, N.attn_o,
- *          N.ffn_norm, N.ffn_gate, N.ffn_up, N.ffn_down, final_norm, output
+ * leaves   embed, positions, N.attn_norm, N.attn_q, N.attn_k, N.attn_v, N.attn_q_norm, N.attn_k_norm, N.attn_o,
+ *          N.ffn_norm, N.ffn_gate, N.ffn_up, N.ffn_down, final_norm, output; biases have their linear's or norm's name
+ *          with _bias
  */
 #include "pattern.h"
 
@@ -132,15 +133,33 @@ static bool marked(MlirOperation op)
     return qbc_has(op, "block");
 }
 
-/* Gives the block to what v is computed from, back to the stream. True if attention is among it. */
-static bool has_attention(const struct stream *s, MlirValue v, bool mark)
+static bool is_norm(MlirOperation op)
+{
+    return qbc_is(op, "qb.rms_norm") || qbc_is(op, "qb.layer_norm");
+}
+
+/* The norm, or the linear, that v comes from, with or without a bias in between; null: another operation. */
+static MlirOperation norm_of(MlirValue v)
+{
+    MlirOperation op = qbc_def_any(v);
+    return mlirOperationIsNull(op) || is_norm(op) ? op : (MlirOperation){NULL};
+}
+
+static MlirOperation linear_of(MlirValue v)
+{
+    MlirOperation bias = qbc_def(v, "qb.bias");
+    return qbc_def(mlirOperationIsNull(bias) ? v : mlirOperationGetOperand(bias, 0), "qb.linear");
+}
+
+/* Gives the block to what v is computed from, back to the stream. True if a `kind` is among it. */
+static bool has(const struct stream *s, MlirValue v, const char *kind, bool mark)
 {
     MlirOperation op = qbc_def_any(v);
     if (mlirOperationIsNull(op) || is_stream(s, v) || !qbc_is_level1(v) || marked(op))
         return false;
-    bool found = qbc_is(op, "qb.attention");
+    bool found = qbc_is(op, kind);
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i)
-        found |= has_attention(s, mlirOperationGetOperand(op, i), mark);
+        found |= has(s, mlirOperationGetOperand(op, i), kind, mark);
     if (mark)
         qbc_set_int(s->q, op, "block", s->block);
     return found;
@@ -152,7 +171,7 @@ static void follow(struct stream *s, MlirValue v)
         s->at[s->n++] = v;
         MlirOperation sum = next_sum(s->q, v), user = qbc_only_user(v);
         if (mlirOperationIsNull(sum) && !mlirOperationIsNull(user) &&
-            qbc_is(user, "qb.rms_norm") && !mlirOperationIsNull(next_sum(s->q, result(user)))) {
+            is_norm(user) && !mlirOperationIsNull(next_sum(s->q, result(user)))) {
             v = result(user); /* a norm of the stream itself */
             continue;
         }
@@ -160,12 +179,13 @@ static void follow(struct stream *s, MlirValue v)
             return;
         MlirValue a = mlirOperationGetOperand(sum, 0);
         MlirValue branch = qbc_same(a, v) ? mlirOperationGetOperand(sum, 1) : a;
-        bool attention = has_attention(s, branch, false);
-        s->block = s->block < 0 ? 0 : s->block + attention;
-        has_attention(s, branch, true);
-        qbc_set_int(s->q, sum, "block", s->block);
-        give_role(s->q, qbc_def(branch, "qb.rms_norm"),
-                  attention ? "attn_post_norm" : "ffn_post_norm");
+        bool attention = has(s, branch, "qb.attention", false);
+        if (attention || has(s, branch, "qb.linear", false)) { /* else positions */
+            s->block = s->block < 0 ? 0 : s->block + attention;
+            has(s, branch, "qb.linear", true);
+            qbc_set_int(s->q, sum, "block", s->block);
+            give_role(s->q, norm_of(branch), attention ? "attn_post_norm" : "ffn_post_norm");
+        }
         v = result(sum);
     }
 }
@@ -179,14 +199,14 @@ static void name_operand(struct qbc *q, MlirValue v, const char *role)
         MlirOperation op = qbc_def_any(v);
         if (mlirOperationIsNull(op))
             return;
-        if (qbc_is(op, "qb.rms_norm"))
+        if (is_norm(op))
             give_role(q, op, qbc_text(q, "%s_norm", role));
         if (qbc_is(op, "qb.linear")) {
             give_role(q, op, role);
-            give_role(q, qbc_def(mlirOperationGetOperand(op, 0), "qb.rms_norm"), "attn_norm");
+            give_role(q, norm_of(mlirOperationGetOperand(op, 0)), "attn_norm");
             return;
         }
-        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.rms_norm"))
+        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.bias") && !is_norm(op))
             return;
         v = mlirOperationGetOperand(op, qbc_is(op, "qb.append"));
     }
@@ -208,22 +228,31 @@ static void name_attention(struct qbc *q, MlirOperation op)
     name_users(q, op, "attn_o");
 }
 
+static void name_ffn(struct qbc *q, MlirValue v, const char *role)
+{
+    MlirOperation linear = linear_of(v);
+    if (mlirOperationIsNull(linear))
+        return;
+    give_role(q, linear, role);
+    give_role(q, norm_of(mlirOperationGetOperand(linear, 0)), "ffn_norm");
+}
+
 static void name_glu(struct qbc *q, MlirOperation op)
 {
-    static const char *const roles[] = {"ffn_gate", "ffn_up"};
-    for (intptr_t i = 0; i < 2; ++i) {
-        MlirOperation linear = qbc_def(mlirOperationGetOperand(op, i), "qb.linear");
-        if (mlirOperationIsNull(linear))
-            continue;
-        give_role(q, linear, roles[i]);
-        give_role(q, qbc_def(mlirOperationGetOperand(linear, 0), "qb.rms_norm"), "ffn_norm");
-    }
+    name_ffn(q, mlirOperationGetOperand(op, 0), "ffn_gate");
+    name_ffn(q, mlirOperationGetOperand(op, 1), "ffn_up");
+    name_users(q, op, "ffn_down");
+}
+
+static void name_act(struct qbc *q, MlirOperation op)
+{
+    name_ffn(q, mlirOperationGetOperand(op, 0), "ffn_up");
     name_users(q, op, "ffn_down");
 }
 
 static MlirOperation output_linear(MlirOperation func)
 {
-    return qbc_def(qbc_strip(mlirOperationGetOperand(qbc_return_of(func), 0)), "qb.linear");
+    return linear_of(qbc_strip(mlirOperationGetOperand(qbc_return_of(func), 0)));
 }
 
 static void name_ends(struct qbc *q, MlirOperation func)
@@ -235,7 +264,7 @@ static void name_ends(struct qbc *q, MlirOperation func)
     if (mlirOperationIsNull(output))
         return;
     give_role(q, output, "output");
-    give_role(q, qbc_def(mlirOperationGetOperand(output, 0), "qb.rms_norm"), "final_norm");
+    give_role(q, norm_of(mlirOperationGetOperand(output, 0)), "final_norm");
     if (embeds.n)
         tie(q, embeds.op[0], output);
 }
@@ -251,20 +280,30 @@ static bool taken(struct qbc *q, const struct qbc_ops *weights, const char *name
     return false;
 }
 
-/* A weight is named by the first operation that has a role for it. */
-static void name_weight(struct qbc *q, const struct qbc_ops *weights, MlirOperation op)
+/* The role of operand i of op: a vector that is added has that of what it is added to. */
+static const char *operand_role(struct qbc *q, MlirOperation op, intptr_t i)
 {
-    MlirOperation weight = mlirOperationGetNumOperands(op) == 2
-                               ? qbc_def(mlirOperationGetOperand(op, 1), "qb.weight")
-                               : (MlirOperation){NULL};
+    MlirOperation linear = qbc_is(op, "qb.bias") ? linear_of(mlirOperationGetResult(op, 0)) : op;
+    const char *role = mlirOperationIsNull(linear) ? NULL : role_of(q, linear);
+    bool added = qbc_is(op, "qb.bias") || i == 2;
+    if (!role)
+        role = qbc_is(op, "qb.embed_positions") ? "positions" : is_norm(op) ? "norm" : "linear";
+    return added ? qbc_text(q, "%s_bias", role) : role;
+}
+
+/* A weight is named by the first operation that has a role for it. */
+static void name_weight(struct qbc *q, const struct qbc_ops *weights, MlirOperation op, intptr_t i)
+{
+    MlirOperation weight = qbc_def(mlirOperationGetOperand(op, i), "qb.weight");
     if (mlirOperationIsNull(weight) || qbc_has(weight, "role"))
         return;
-    give_role(q, op, qbc_is(op, "qb.linear") ? "linear" : "norm");
     int64_t block = qbc_int(op, "block", -1);
-    const char *role = role_of(q, op);
+    const char *role = operand_role(q, op, i);
     const char *name = block < 0 ? role : qbc_text(q, "%ld.%s", block, role), *plain = name;
-    for (int i = 2; taken(q, weights, name); ++i)
-        name = qbc_text(q, "%s.%d", plain, i);
+    if (i < 2)
+        give_role(q, op, role);
+    for (int k = 2; taken(q, weights, name); ++k)
+        name = qbc_text(q, "%s.%d", plain, k);
     qbc_set_string(q, weight, "name", name);
     qbc_set_string(q, weight, "role", role);
     if (block >= 0)
@@ -285,8 +324,10 @@ void qbc_pass_name_blocks(struct qbc *q, MlirOperation module)
     name_ends(q, func);
     qbc_each(q, func, "qb.attention", name_attention);
     qbc_each(q, func, "qb.glu", name_glu);
+    qbc_each(q, func, "qb.act", name_act);
     struct qbc_ops weights = qbc_collect(q, func, "qb.weight"), ops = qbc_collect(q, func, NULL);
     for (size_t i = 0; i < ops.n; ++i)
-        name_weight(q, &weights, ops.op[i]);
+        for (intptr_t k = 0; k < mlirOperationGetNumOperands(ops.op[i]); ++k)
+            name_weight(q, &weights, ops.op[i], k);
     qbc_tidy(q, module);
 }

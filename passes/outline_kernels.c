@@ -184,14 +184,27 @@ static void outline_embed(struct outline *o, MlirOperation op)
         qbc_set_string(o->q, qbc_def_any(w), "role", "embed");
 }
 
+static void outline_positions(struct outline *o, MlirOperation op)
+{
+    MlirValue w = mlirOperationGetOperand(op, 0);
+    MlirValue operands[] = {output(o, op, "all"), place_of(o, w)};
+    MlirOperation l = launch(o, "embed_positions", "all", 2, operands);
+    set_matrix(o, l, w);
+    qbc_set_int(o->q, l, "first", qbc_int(op, "first", 0));
+    qbc_set_bool(o->q, qbc_def_any(w), "lookup", true);
+}
+
 static void outline_norm(struct outline *o, MlirOperation op)
 {
-    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0));
-    MlirValue gain = mlirOperationGetOperand(op, 1);
-    MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, gain)};
-    MlirOperation l = launch(o, "rms_norm", rows_of(o, x), 3, operands);
+    bool centred = qbc_is(op, "qb.layer_norm");
+    size_t n = (size_t)mlirOperationGetNumOperands(op);
+    MlirValue operands[4], x = place_of(o, mlirOperationGetOperand(op, 0));
+    for (size_t i = 0; i < n; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
+    operands[0] = output(o, op, rows_of(o, x));
+    MlirOperation l = launch(o, centred ? "layer_norm" : "rms_norm", rows_of(o, x), n + 1, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
-    qbc_set_int(o->q, l, "run", qbc_dim(gain, 0));
+    qbc_set_int(o->q, l, "run", qbc_dim(mlirOperationGetOperand(op, 1), 0));
     qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
 }
 
@@ -400,29 +413,47 @@ static MlirValue tail_of(struct outline *o, MlirValue x)
     return value_of(tail);
 }
 
+/* Rows without a distance: the vector itself. */
+static void outline_repeat(struct outline *o, MlirOperation op)
+{
+    remember(o, value_of(op), place_of(o, mlirOperationGetOperand(op, 0)));
+}
+
 static void outline_tail(struct outline *o, MlirOperation op)
 {
     remember(o, value_of(op), tail_of(o, place_of(o, mlirOperationGetOperand(op, 0))));
 }
 
+/* What an elementwise operation does with one element of each operand. */
+static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op, const MlirValue *x)
+{
+    MlirType f32 = mlirF32TypeGet(o->q->mlir);
+    bool gated = qbc_is(op, "qb.glu");
+    if (!gated && !qbc_is(op, "qb.act"))
+        return qbc_op(b, qbc_is(op, "qb.bias") ? "arith.addf" : qbc_op_name(op), f32, 2, x[0], x[1]);
+    MlirValue y = qbc_op(b, "qb.act", f32, 1, x[0]);
+    qbc_set_string(o->q, qbc_def_any(y), "act", qbc_string(o->q, op, "act", ""));
+    return gated ? qbc_op(b, "arith.mulf", f32, 2, y, x[1]) : y;
+}
+
+/* A vector of weights, which has no rows, is the same for each. */
 static void outline_elementwise(struct outline *o, MlirOperation op)
 {
-    MlirValue operands[3];
-    for (int i = 0; i < 2; ++i)
-        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, i));
+    size_t n = (size_t)mlirOperationGetNumOperands(op);
+    MlirValue operands[3], x[2];
+    for (size_t i = 0; i < n; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
     const char *rows = rows_of(o, operands[1]);
     operands[0] = output(o, op, rows);
-    MlirOperation l = launch(o, "elementwise", rows, 3, operands);
+    MlirOperation l = launch(o, "elementwise", rows, n + 1, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
     MlirType f32 = mlirF32TypeGet(o->q->mlir);
-    MlirBlock body = mlirBlockCreate(2, (MlirType[]){f32, f32}, (MlirLocation[]){o->b.loc, o->b.loc});
+    MlirBlock body = mlirBlockCreate((intptr_t)n, (MlirType[]){f32, f32}, (MlirLocation[]){o->b.loc, o->b.loc});
     mlirRegionAppendOwnedBlock(mlirOperationGetRegion(l, 0), body);
-    MlirValue a = mlirBlockGetArgument(body, 0), b = mlirBlockGetArgument(body, 1);
+    for (size_t i = 0; i < n; ++i)
+        x[i] = mlirBlockGetArgument(body, (intptr_t)i);
     struct qbc_build in_body = qbc_at_end(o->q, body, o->b.loc);
-    MlirValue y = qbc_is(op, "qb.glu") ? qbc_op(&in_body, "arith.mulf", f32, 2,
-                                                qbc_op(&in_body, "qb.silu", f32, 1, a), b)
-                                       : qbc_op(&in_body, qbc_op_name(op), f32, 2, a, b);
-    qbc_do(&in_body, "llvm.return", 1, y);
+    qbc_do(&in_body, "llvm.return", 1, scalar(o, &in_body, op, x));
 }
 
 /* A result that has more rows than asked for, or that something else reads too, is copied. */
@@ -448,6 +479,9 @@ static const struct {
     {"qb.attention", outline_attention}, {"qb.tail", outline_tail},
     {"arith.addf", outline_elementwise}, {"arith.mulf", outline_elementwise},
     {"qb.glu", outline_elementwise},     {"func.return", outline_return},
+    {"qb.repeat", outline_repeat},
+    {"qb.bias", outline_elementwise},    {"qb.act", outline_elementwise},
+    {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
 };
 
 static void outline(struct outline *o, MlirOperation op)

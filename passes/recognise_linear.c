@@ -2,11 +2,13 @@
  *
  *   before   %y = "onnx.MatMul"(%x, %w)        or Gemm, FusedMatMul; %w a weight, maybe transposed
  *            %e = "onnx.Gather"(%w, %tokens)
+ *            %p = "onnx.Gather"(%w, %positions)
  *   after    %y = "qb.linear"(%x, %v)          %v a view [N, K] of the stored tensor, by strides
  *            %e = "qb.embed"(%tokens, %v)      %v [V, C]
+ *            %p = "qb.embed_positions"(%v) {first}   if for several T and P the indices are first + P, first + P + 1, ...
  *
  * needs    level 0
- * leaves   each such product of rows as one qb.linear; a Gemm's bias as an onnx.Add after it
+ * leaves   each such product of rows as one qb.linear; a Gemm's bias as an onnx.Add after it (recognise-bias)
  * keeps    products of two activations (attention), of positions (rotary angles), and others, which
  *          it notes
  */
@@ -20,7 +22,8 @@ struct product {
     size_t rows, cols; /* which dims of `weight` are N and K */
     struct qbc_dims dims; /* of the result */
     int64_t width;
-    bool embedding;
+    bool embedding, by_position;
+    int64_t first; /* row for position 0 */
 };
 
 static bool is_product(MlirOperation op)
@@ -85,6 +88,24 @@ static bool linear(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct
     return plain(q, op);
 }
 
+/* Are the indices those of positions P .. P + T - 1, from row `first` on? The table is as long as the context then. */
+static bool by_position(struct qbc *q, struct qbc_shapes *s, MlirOperation op, MlirValue ids, struct product *p)
+{
+    for (int i = 0; i < 2; ++i) {
+        const struct qbc_array *a = qbc_evaluate(s->at[i], ids);
+        if (!a || !a->known || !a->i || (int64_t)a->n != s->tokens[i])
+            return false;
+        p->first = i ? p->first : a->i[0] - s->past[0];
+        for (size_t t = 0; t < a->n; ++t)
+            if (a->i[t] != p->first + s->past[i] + (int64_t)t)
+                return false;
+    }
+    p->by_position = p->first >= 0 && p->first < p->weight.dims[0];
+    if (p->by_position)
+        qbc_limit_context(q, op, p->weight.dims[0] - p->first);
+    return p->by_position;
+}
+
 static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op,
                       struct product *p)
 {
@@ -94,16 +115,23 @@ static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, M
         p->weight.rank != 2 || qbc_int(op, "axis", 0) != 0)
         return false;
     const char *input = qbc_input(q, func, ids);
-    if (!input || strcmp(input, "tokens")) {
+    if ((!input || strcmp(input, "tokens")) && !by_position(q, s, op, ids, p)) {
         const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], ids);
         if (numbers && !numbers->known)
             qbc_miss(q, op, "rows of a table by something else than the tokens");
         else
-            qbc_miss(q, op, "a table by position: learned positions are not supported");
+            qbc_miss(q, op, "rows of a table by other positions than those of the tokens");
         return false;
     }
     p->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), &p->dims);
     return p->width == p->weight.dims[1];
+}
+
+static MlirValue emit_positions(struct qbc_build *b, const struct product *p, MlirValue w)
+{
+    MlirValue y = qbc_op(b, "qb.embed_positions", qbc_rows_type(b->q, p->width), 1, w);
+    qbc_set_int(b->q, qbc_def_any(y), "first", p->first);
+    return y;
 }
 
 static void apply(struct qbc *q, struct product *p)
@@ -112,7 +140,9 @@ static void apply(struct qbc *q, struct product *p)
     MlirValue x = mlirOperationGetOperand(p->op, p->embedding), y;
     MlirValue w = qbc_weight(&b, &p->weight, 2, (size_t[]){p->rows, p->cols});
     MlirType type = qbc_rows_type(q, p->width);
-    if (p->embedding)
+    if (p->by_position)
+        y = emit_positions(&b, p, w);
+    else if (p->embedding)
         y = qbc_op(&b, "qb.embed", type, 2, qbc_strip(x), w);
     else
         y = qbc_op(&b, "qb.linear", type, 2, qbc_rows(&b, x, p->weight.dims[p->cols]), w);

@@ -1,12 +1,16 @@
-/* recognise-norm: find RMS norms, whatever they are written as.
+/* recognise-norm: find RMS norms and layer norms, whatever they are written as.
  *
  *   before   ReduceMean of squares, Add, Sqrt, Reciprocal or Div, Mul, Mul; RMSNormalization;
  *            SimplifiedLayerNormalization; SkipSimplifiedLayerNormalization
  *   after    %y = "qb.rms_norm"(%x, %w) {eps}           rows [T, C], %w a vector of weights
  *            a fused residual becomes an onnx.Add before it
  *
+ *   before   ReduceMean, Sub, ReduceMean of squares, ...; LayerNormalization; SkipLayerNormalization
+ *   after    %y = "qb.layer_norm"(%x, %w, %b) {eps}     or without %b
+ *
  * A decomposed norm is found from its reduction: what lies after it is a norm of what lies before it
- * if, for random x and w, it gives x / sqrt(mean(x^2) + eps) * w. Rows of tiny numbers tell eps.
+ * if, for random x, w and b, it gives x / sqrt(mean(x^2) + eps) * w, or (x - mean(x)) / sqrt(variance(x) + eps) * w + b.
+ * Rows of tiny numbers tell eps.
  *
  * needs    level 0
  * leaves   norms over the last dimensions of rows
@@ -17,17 +21,35 @@
 #include <math.h>
 #include <string.h>
 
-enum { LONGEST_CHAIN = 16, ROWS = 4 };
+enum { LONGEST_CHAIN = 16, MOST_ENDS = 32, ROWS = 4 };
 
-/* y = norm(x) * w over runs of the last `width` columns of rows that are `columns` wide. */
+/* y = norm(x) * w + b over runs of the last `width` columns of rows that are `columns` wide. */
 struct norm {
-    MlirOperation op; /* of y */
-    MlirValue x, w, y;
+    MlirOperation op;   /* of y */
+    MlirValue x, w, b, y; /* b null: none */
+    bool centred;       /* a layer norm */
     int64_t width, columns;
     double eps;
     struct qbc_dims dims; /* of y */
-    struct qbc_strided gain;
+    struct qbc_strided gain, shift;
 };
+
+/* One number for each of the last `width` columns. */
+static bool is_vector(struct qbc *q, struct qbc_shapes *s, const struct norm *n, MlirValue v, const char *what,
+                      struct qbc_strided *out)
+{
+    if (!qbc_strided_of(q, s->at[0], v, out) || !out->rank) {
+        qbc_miss(q, n->op, "a norm whose %s is no stored vector", what);
+        return false;
+    }
+    size_t last = out->rank - 1;
+    for (size_t d = 0; d < out->rank; ++d)
+        if (out->dims[d] != (d == last ? n->width : 1)) {
+            qbc_miss(q, n->op, "a norm over %ld columns with a %s for another number of them", n->width, what);
+            return false;
+        }
+    return true;
+}
 
 static bool describe(struct qbc *q, struct qbc_shapes *s, struct norm *n)
 {
@@ -38,27 +60,22 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, struct norm *n)
         return false;
     }
     n->width = dims.at[dims.rank - 1];
-    if (!qbc_strided_of(q, s->at[0], n->w, &n->gain)) {
-        qbc_miss(q, n->op, "a norm whose gain is no stored vector");
-        return false;
-    }
-    size_t last = n->gain.rank - 1;
-    for (size_t d = 0; d < n->gain.rank; ++d)
-        if (n->gain.dims[d] != (d == last ? n->width : 1)) {
-            qbc_miss(q, n->op, "a norm over %ld columns with another number of gains", n->width);
-            return false;
-        }
-    return true;
+    return is_vector(q, s, n, n->w, "gain", &n->gain) &&
+           (mlirValueIsNull(n->b) || is_vector(q, s, n, n->b, "bias", &n->shift));
 }
 
 static void apply(struct qbc *q, struct norm *n)
 {
     struct qbc_build b = qbc_before(q, n->op);
-    size_t last = n->gain.rank - 1;
-    MlirValue x = qbc_rows(&b, n->x, n->columns), w = qbc_weight(&b, &n->gain, 1, &last);
-    MlirValue y = qbc_op(&b, "qb.rms_norm", qbc_rows_type(q, n->columns), 2, x, w);
-    qbc_set_float(q, qbc_def_any(y), "eps", (float)n->eps);
-    mlirValueReplaceAllUsesOfWith(n->y, qbc_unrows(&b, y, &n->dims));
+    size_t last = n->gain.rank - 1, last_of_shift = n->shift.rank - 1;
+    MlirValue operands[3] = {qbc_rows(&b, n->x, n->columns), qbc_weight(&b, &n->gain, 1, &last)};
+    size_t count = 2;
+    if (!mlirValueIsNull(n->b))
+        operands[count++] = qbc_weight(&b, &n->shift, 1, &last_of_shift);
+    MlirOperation y = qbc_make(&b, n->centred ? "qb.layer_norm" : "qb.rms_norm", qbc_rows_type(q, n->columns), NULL,
+                               count, operands);
+    qbc_set_float(q, y, "eps", (float)n->eps);
+    mlirValueReplaceAllUsesOfWith(n->y, qbc_unrows(&b, mlirOperationGetResult(y, 0), &n->dims));
 }
 
 /* --- one operation that is a norm */
@@ -66,7 +83,14 @@ static void apply(struct qbc *q, struct norm *n)
 static bool is_fused(MlirOperation op)
 {
     return qbc_is(op, "onnx.RMSNormalization") || qbc_is(op, "onnx.SimplifiedLayerNormalization") ||
-           qbc_is(op, "onnx.com.microsoft.SimplifiedLayerNormalization");
+           qbc_is(op, "onnx.com.microsoft.SimplifiedLayerNormalization") || qbc_is(op, "onnx.LayerNormalization");
+}
+
+static MlirValue operand(MlirOperation op, intptr_t i)
+{
+    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
+        return (MlirValue){NULL};
+    return mlirOperationGetOperand(op, i);
 }
 
 static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct norm *n)
@@ -74,7 +98,9 @@ static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct 
     *n = (struct norm){.op = op,
                        .x = mlirOperationGetOperand(op, 0),
                        .w = mlirOperationGetOperand(op, 1),
+                       .b = operand(op, 2),
                        .y = mlirOperationGetResult(op, 0),
+                       .centred = qbc_is(op, "onnx.LayerNormalization"),
                        .eps = qbc_float(op, "epsilon", 1e-5)};
     const struct qbc_array *x = qbc_evaluate_small(s->at[0], n->x);
     int64_t axis = qbc_int(op, "axis", -1);
@@ -85,22 +111,23 @@ static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct 
     return describe(q, s, n);
 }
 
-/* Skip...(x, skip, w): the sum is the 4th result. Becomes an Add and the norm without the skip. */
+/* Skip...(x, skip, w, ...): x + skip + bias is the 4th result. Becomes Adds and the norm without the skip. The bias goes
+ * to x, which is a product. */
 static void unfold_skip(struct qbc *q, MlirOperation op)
 {
-    for (intptr_t i = 3; i < mlirOperationGetNumOperands(op); ++i)
-        if (!qbc_is_none(mlirOperationGetOperand(op, i))) {
-            qbc_miss(q, op, "a bias in the residual is not supported");
-            return;
-        }
+    bool centred = qbc_is(op, "onnx.com.microsoft.SkipLayerNormalization");
     struct qbc_build b = qbc_before(q, op);
     MlirValue x = mlirOperationGetOperand(op, 0), skip = mlirOperationGetOperand(op, 1);
+    MlirValue bias = operand(op, centred ? 4 : 3);
     MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0));
+    if (!mlirValueIsNull(bias))
+        x = qbc_op(&b, "onnx.Add", type, 2, x, bias);
     MlirValue sum = qbc_op(&b, "onnx.Add", type, 2, x, skip);
-    MlirValue y = qbc_op(&b, "onnx.SimplifiedLayerNormalization", type, 2, sum,
-                         mlirOperationGetOperand(op, 2));
-    qbc_set_float(q, qbc_def_any(y), "epsilon", (float)qbc_float(op, "epsilon", 1e-5));
-    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0), y);
+    MlirValue operands[3] = {sum, mlirOperationGetOperand(op, 2), centred ? operand(op, 3) : (MlirValue){NULL}};
+    MlirOperation norm = qbc_make(&b, centred ? "onnx.LayerNormalization" : "onnx.SimplifiedLayerNormalization", type,
+                                  NULL, mlirValueIsNull(operands[2]) ? 2 : 3, operands);
+    qbc_set_float(q, norm, "epsilon", (float)qbc_float(op, "epsilon", centred ? 1e-12 : 1e-5));
+    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0), mlirOperationGetResult(norm, 0));
     if (mlirOperationGetNumResults(op) > 3)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 3), sum);
     qbc_sweep(q, op);
@@ -151,25 +178,35 @@ static size_t sources(MlirOperation reduction, MlirValue *out)
     return n;
 }
 
-/* What may be y: elementwise operations in a row, each the only one to use the one before. */
-static size_t ends(MlirOperation reduction, MlirValue *out)
+static bool is_listed(MlirOperation op, const MlirValue *list, size_t n)
 {
-    MlirValue v = mlirOperationGetResult(reduction, 0);
-    size_t n = 0;
-    for (;;) {
-        MlirOperation user = qbc_only_user(v);
-        if (n == LONGEST_CHAIN || mlirOperationIsNull(user) || !qbc_is_elementwise(user))
-            return n;
-        out[n++] = v = mlirOperationGetResult(user, 0);
-    }
+    for (size_t i = 0; i < n; ++i)
+        if (mlirOperationEqual(qbc_def_any(list[i]), op))
+            return true;
+    return false;
 }
 
-/* Is y made of x and constants only? The largest of these is the gain. */
-static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n, size_t *gains)
+/* What may be y: all that elementwise operations and reductions make of the reduction, nearest first. */
+static size_t ends(struct qbc *q, MlirOperation reduction, MlirValue *out)
+{
+    size_t n = 0;
+    out[n++] = mlirOperationGetResult(reduction, 0);
+    for (size_t i = 0; i < n; ++i) {
+        struct qbc_ops users = qbc_users(q, out[i]);
+        for (size_t j = 0; j < users.n && n < MOST_ENDS; ++j)
+            if ((qbc_is_elementwise(users.op[j]) || is_reduction(users.op[j])) && !is_listed(users.op[j], out, n))
+                out[n++] = mlirOperationGetResult(users.op[j], 0);
+    }
+    return n;
+}
+
+/* Is y made of x, numbers, and one or two vectors: gain and bias? */
+static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n)
 {
     struct qbc_values leaves = qbc_leaves(q, n->y, 1, &n->x);
+    MlirValue vector[2] = {{NULL}, {NULL}};
     bool reaches = false;
-    *gains = 0;
+    size_t vectors = 0;
     for (size_t i = 0; i < leaves.n; ++i) {
         MlirValue v = leaves.v[i];
         const struct qbc_array *a = qbc_evaluate_small(s->at[0], v);
@@ -178,12 +215,12 @@ static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n, size_t *
             continue;
         if (!qbc_is_constant(v) || !a)
             return false;
-        if (a->n > 1 && qbc_is_float(a->element)) {
-            n->w = v;
-            ++*gains;
-        }
+        if (a->n > 1 && qbc_is_float(a->element) && vectors++ < 2)
+            vector[vectors - 1] = v;
     }
-    return reaches;
+    n->w = vector[0];
+    n->b = vector[1];
+    return reaches && vectors >= 1 && vectors <= 2;
 }
 
 /* Rows of usual size, and the last two so small that eps decides. */
@@ -194,42 +231,75 @@ static void shrink_rows(struct qbc_array *x, size_t width)
             x->f[i] *= i / width % ROWS == 2 ? 1e-4f : 1e-6f;
 }
 
-static double mean_square(const float *x, size_t width)
+/* Mean, or 0 where the norm does not take it off. */
+static double mean_of(const float *x, size_t width, bool centred)
 {
     double sum = 0;
-    for (size_t i = 0; i < width; ++i)
-        sum += (double)x[i] * (double)x[i];
+    for (size_t i = 0; i < width && centred; ++i)
+        sum += (double)x[i];
     return sum / (double)width;
 }
 
-/* eps = (x w / y)^2 - mean(x^2), of the column of a tiny row where y is largest. */
-static double measured_eps(const float *x, const float *y, const float *w, size_t width)
+static double mean_square(const float *x, size_t width, double mean)
 {
+    double sum = 0;
+    for (size_t i = 0; i < width; ++i)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return sum / (double)width;
+}
+
+/* A row of numbers, of the norm of it, and the vectors; b NULL: zeros. */
+struct tried {
+    const float *x, *y, *w, *b;
+    size_t width;
+    bool centred;
+};
+
+static double shift_at(const struct tried *t, size_t i)
+{
+    return t->b ? (double)t->b[i] : 0;
+}
+
+/* eps = ((x - mean) w / (y - b))^2 - mean((x - mean)^2), of the column of a tiny row where x w is largest. */
+static double measured_eps(const struct tried *t)
+{
+    double mean = mean_of(t->x, t->width, t->centred);
     size_t best = 0;
-    for (size_t i = 1; i < width; ++i)
-        if (fabsf(y[i]) > fabsf(y[best]))
+    for (size_t i = 1; i < t->width; ++i)
+        if (fabs(((double)t->x[i] - mean) * (double)t->w[i]) > fabs(((double)t->x[best] - mean) * (double)t->w[best]))
             best = i;
-    double root = (double)x[best] * (double)w[best] / (double)y[best];
-    double eps = root * root - mean_square(x, width);
+    double root = ((double)t->x[best] - mean) * (double)t->w[best] / ((double)t->y[best] - shift_at(t, best));
+    double eps = root * root - mean_square(t->x, t->width, mean);
     return fabs(eps) < 1e-16 ? 0 : eps;
 }
 
-static bool is_norm(const struct qbc_array *x, const struct qbc_array *y, const float *w,
-                    size_t width, double *eps)
+static bool row_agrees(const struct tried *t, double eps)
 {
-    size_t rows = x->n / width;
-    *eps = measured_eps(x->f + (rows - 1) * width, y->f + (rows - 1) * width, w, width);
-    if (!(*eps >= 0 && *eps < 1))
-        return false;
-    for (size_t r = 0; r < rows; ++r) {
-        const float *row = x->f + r * width;
-        double root = sqrt(mean_square(row, width) + *eps);
-        for (size_t i = 0; i < width; ++i)
-            if (!qbc_near((double)row[i] / root * (double)w[i], (double)y->f[r * width + i], 1e-4,
-                          1e-6))
-                return false;
-    }
+    double mean = mean_of(t->x, t->width, t->centred), root = sqrt(mean_square(t->x, t->width, mean) + eps);
+    for (size_t i = 0; i < t->width; ++i)
+        if (!qbc_near(((double)t->x[i] - mean) / root * (double)t->w[i] + shift_at(t, i), (double)t->y[i], 1e-4, 1e-6))
+            return false;
     return true;
+}
+
+/* Is y the norm of x, row by row? Of the last row, which is tiny, eps is measured; where a bias hides it, of the one before. */
+static bool is_norm(const struct qbc_array *x, const struct qbc_array *y, struct tried t, double *eps)
+{
+    size_t rows = x->n / t.width;
+    for (size_t tiny = 1; tiny <= 2; ++tiny) {
+        t.x = x->f + (rows - tiny) * t.width;
+        t.y = y->f + (rows - tiny) * t.width;
+        *eps = measured_eps(&t);
+        bool good = *eps >= 0 && *eps < 1;
+        for (size_t r = 0; r < rows && good; ++r) {
+            t.x = x->f + r * t.width;
+            t.y = y->f + r * t.width;
+            good = row_agrees(&t, *eps);
+        }
+        if (good)
+            return true;
+    }
+    return false;
 }
 
 /* eps as the graph's constants have it. */
@@ -245,19 +315,39 @@ static double exact_eps(struct qbc *q, struct qbc_shapes *s, const struct norm *
     return qbc_shortest(n->eps, 1e-3);
 }
 
+/* Which of the norms it is, and which vector is the gain. */
+static bool choose(const struct qbc_array *x, const struct qbc_array *y, const struct qbc_array *w,
+                   const struct qbc_array *b, struct norm *n)
+{
+    for (int way = 0; way < 4; ++way) {
+        bool swapped = way & 1;
+        struct tried t = {.w = swapped && b ? b->f : w->f,
+                          .b = !b ? NULL : swapped ? w->f : b->f,
+                          .width = w->n,
+                          .centred = way & 2};
+        if ((swapped && !b) || (!t.centred && b) || !is_norm(x, y, t, &n->eps))
+            continue;
+        MlirValue gain = n->w;
+        n->centred = t.centred;
+        n->w = swapped ? n->b : gain;
+        n->b = swapped ? gain : n->b;
+        return true;
+    }
+    return false;
+}
+
 static bool computes_norm(struct qbc *q, MlirOperation func, struct norm *n)
 {
     struct qbc_evaluation *e = qbc_probe(q, func, ROWS, 0);
     struct qbc_array *x = qbc_bind_zero(q, e, n->x);
-    const struct qbc_array *w = qbc_bind_random(q, e, n->w, 2);
-    bool good = false;
-    if (x && w && x->rank > 0) {
+    bool two = !mlirValueIsNull(n->b), good = false;
+    const struct qbc_array *w = qbc_bind_random(q, e, n->w, 2), *b = two ? qbc_bind_random(q, e, n->b, 3) : NULL;
+    if (x && w && (b || !two) && x->rank > 0) {
         size_t width = (size_t)x->dims[x->rank - 1];
         qbc_fill_random(x, 1);
         shrink_rows(x, width);
         const struct qbc_array *y = qbc_floats_of(e, n->y);
-        good = y && y->n == x->n && w->n == width && width > 1 &&
-               is_norm(x, y, w->f, width, &n->eps);
+        good = y && y->n == x->n && w->n == width && (!b || b->n == width) && width > 1 && choose(x, y, w, b, n);
     }
     qbc_evaluation_destroy(e);
     return good;
@@ -266,13 +356,13 @@ static bool computes_norm(struct qbc *q, MlirOperation func, struct norm *n)
 static bool decomposed(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op,
                        struct norm *n)
 {
-    MlirValue x[LONGEST_CHAIN], y[LONGEST_CHAIN];
-    size_t n_x = sources(op, x), n_y = ends(op, y), gains;
+    MlirValue x[LONGEST_CHAIN], y[MOST_ENDS];
+    size_t n_x = sources(op, x), n_y = ends(q, op, y);
     bool tried = false;
     for (size_t j = n_y; j-- > 0;)
         for (size_t i = 0; i < n_x; ++i) {
             *n = (struct norm){.op = qbc_def_any(y[j]), .x = x[i], .y = y[j]};
-            if (!closed(q, s, n, &gains) || gains != 1)
+            if (!closed(q, s, n))
                 continue;
             tried = true;
             if (!computes_norm(q, func, n))
@@ -280,8 +370,8 @@ static bool decomposed(struct qbc *q, MlirOperation func, struct qbc_shapes *s, 
             n->eps = exact_eps(q, s, n);
             return describe(q, s, n);
         }
-    qbc_miss(q, op, tried ? "no norm: what follows is not x / sqrt(mean(x^2) + eps) * w"
-                          : "no norm: what follows is no function of one input and one gain");
+    qbc_miss(q, op, tried ? "no norm: what follows is neither x / sqrt(mean(x^2) + eps) * w nor a layer norm"
+                          : "no norm: what follows is no function of one input, one gain and perhaps a bias");
     return false;
 }
 
@@ -291,6 +381,7 @@ void qbc_pass_recognise_norm(struct qbc *q, MlirOperation module)
     if (mlirOperationIsNull(func))
         return;
     qbc_each(q, module, "onnx.com.microsoft.SkipSimplifiedLayerNormalization", unfold_skip);
+    qbc_each(q, module, "onnx.com.microsoft.SkipLayerNormalization", unfold_skip);
     struct qbc_ops ops = qbc_collect(q, func, NULL);
     struct norm *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;

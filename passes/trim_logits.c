@@ -12,7 +12,11 @@
 /* A row of the result depends on the same row of operand 0 only. */
 static bool is_by_row(MlirOperation op)
 {
-    return qbc_is(op, "qb.linear") || qbc_is(op, "qb.rms_norm");
+    static const char *const kinds[] = {"qb.linear", "qb.rms_norm", "qb.layer_norm", "qb.bias", "qb.act"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i)
+        if (qbc_is(op, kinds[i]))
+            return true;
+    return false;
 }
 
 void qbc_pass_trim_logits(struct qbc *q, MlirOperation module)

@@ -150,12 +150,31 @@ bool qbc_ev_gelu(struct qbc_ev *c)
     return map_same(c, strcmp(how, "tanh") ? gelu_erf : gelu_tanh);
 }
 
-/* x, [bias]; the numbers with a bias are left to those who want them. */
+/* x [.., C], bias [C] or none: gelu(x + bias) */
+static bool biased(struct qbc_ev *c, qbc_ev_of_float *function)
+{
+    if (!qbc_ev_has(c, 1))
+        return map_same(c, function);
+    const struct qbc_array *x = c->in[0], *b = c->in[1];
+    if (!x->rank || b->n != (size_t)x->dims[x->rank - 1])
+        return qbc_ev_fail(c, "a bias of %zu numbers for %s", b->n, qbc_ev_dims_text(c->e, x));
+    if (!qbc_ev_shape_like(c, 0, x->element, x))
+        return false;
+    if (!qbc_ev_all_known(c) || !qbc_ev_numbers(c, 0))
+        return true;
+    for (size_t i = 0; i < x->n; ++i)
+        c->out->f[i] = (float)function(c, (double)x->f[i] + (double)b->f[i % b->n]);
+    return true;
+}
+
 bool qbc_ev_fast_gelu(struct qbc_ev *c)
 {
-    if (qbc_ev_has(c, 1))
-        return qbc_ev_same_shape(c);
-    return map_same(c, gelu_tanh);
+    return qbc_ev_wants(c, 1) && biased(c, gelu_tanh);
+}
+
+bool qbc_ev_bias_gelu(struct qbc_ev *c)
+{
+    return qbc_ev_wants(c, 2) && biased(c, gelu_erf);
 }
 
 bool qbc_ev_quick_gelu(struct qbc_ev *c)

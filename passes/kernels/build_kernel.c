@@ -340,6 +340,16 @@ void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirVal
              (MlirValue[]){vector, at, mask});
 }
 
+MlirValue k_load_upto(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue n)
+{
+    int64_t lanes = mlirShapedTypeGetDimSize(type, 0);
+    MlirValue limit = k_splat(k, k_cast(k, "arith.trunci", n, k->i32), lanes);
+    MlirValue mask = k_cmp(k, QBC_LT, k_iota(k, lanes, k->i32), limit);
+    struct qbc_attr attrs[] = {{"alignment", mlirIntegerAttrGet(k->i32, 4)}, {0}};
+    MlirValue operands[] = {at, mask, k_float_of(k, type, 0)};
+    return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.load", type, attrs, 3, operands), 0);
+}
+
 static MlirValue first_lanes(struct qbc_kernel *k, int64_t lanes, int64_t n)
 {
     MlirType type = k_vec(k, lanes, k->i1);

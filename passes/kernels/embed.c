@@ -1,7 +1,8 @@
 /* embed: y[t] = row tokens[t] of w, decoded from the packed form that the head reads too.
+ * embed_positions: y[t] = row `first` + position of token t.
  *
  *   operands   y, w
- *   attributes n (vocabulary), k (columns), format, panel
+ *   attributes n (vocabulary, or positions), k (columns), format, panel; first
  */
 #include "linear.h"
 #include "step.h"
@@ -76,7 +77,7 @@ static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
     }
 }
 
-void qbc_kernel_embed(struct qbc_kernel *k)
+static void embed(struct qbc_kernel *k, bool by_position)
 {
     int64_t vocabulary = qbc_int(k->launch, "n", 0), columns = qbc_int(k->launch, "k", 0);
     struct row r = {.format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""))};
@@ -84,7 +85,8 @@ void qbc_kernel_embed(struct qbc_kernel *k)
     r.layout = qbc_layout(r.format, r.packing, vocabulary, columns);
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
-    MlirValue id = token(k, rows.i), height = k_i64(k, r.packing.rows);
+    MlirValue id = by_position ? k_add_i(k, k_add(k, k->pos, rows.i), qbc_int(k->launch, "first", 0)) : token(k, rows.i);
+    MlirValue height = k_i64(k, r.packing.rows);
     r.panel = k_at(k, k->operand[W],
                    k_mul_i(k, k_op2(k, "arith.divui", id, height), r.layout.panel_bytes));
     r.lane = k_op2(k, "arith.remui", id, height);
@@ -97,4 +99,14 @@ void qbc_kernel_embed(struct qbc_kernel *k)
         k_end(k, &groups, NULL);
     }
     k_end(k, &rows, NULL);
+}
+
+void qbc_kernel_embed(struct qbc_kernel *k)
+{
+    embed(k, false);
+}
+
+void qbc_kernel_embed_positions(struct qbc_kernel *k)
+{
+    embed(k, true);
 }

@@ -21,8 +21,8 @@ static MlirValue look_up(const struct mapping *m, MlirValue v)
 static MlirValue build(struct qbc_kernel *k, MlirOperation op, const struct mapping *m)
 {
     MlirValue a = look_up(m, mlirOperationGetOperand(op, 0));
-    if (qbc_is(op, "qb.silu"))
-        return k_silu(k, a);
+    if (qbc_is(op, "qb.act"))
+        return k_activation(k, qbc_string(k->q, op, "act", ""), a);
     if (mlirOperationGetNumOperands(op) == 2)
         return k_op2(k, qbc_op_name(op), a, look_up(m, mlirOperationGetOperand(op, 1)));
     return k_op1(k, qbc_op_name(op), a);

@@ -120,6 +120,7 @@ MlirType k_half(struct qbc_kernel *k);                                /* what f1
 MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and then become f32 */
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
 void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
+MlirValue k_load_upto(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue n); /* n lanes, others 0 */
 MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes); /* on the stack, 64-byte aligned */
 
 struct k_loop {
@@ -187,10 +188,17 @@ MlirValue k_inverse_rms(struct qbc_kernel *k, MlirValue x, int64_t n, float eps)
 /* --- math.c: on f32, scalar or vector */
 MlirValue k_exp(struct qbc_kernel *k, MlirValue x);  /* relative error < 2^-22; tiny, not 0, below -87 */
 MlirValue k_silu(struct qbc_kernel *k, MlirValue x); /* x / (1 + exp(-x)): < 2^-22 from -87 up */
+/* erfc(|x| / sqrt 2): relative error < (3 + x^2 / 2) 2^-23; tiny, not 0, beyond 13 */
+MlirValue k_erfc_of(struct qbc_kernel *k, MlirValue x);
+MlirValue k_tanh(struct qbc_kernel *k, MlirValue x); /* relative error < 2^-21 */
 struct k_sincos {
     MlirValue sin, cos;
 };
 struct k_sincos k_sincos(struct qbc_kernel *k, MlirValue angle); /* f64 vector -> f32; |angle| < 2^30 */
+
+/* --- activation.c: by name; the error of each is in test/unit/kernel_activation_test.c */
+bool qbc_knows_activation(const char *name);
+MlirValue k_activation(struct qbc_kernel *k, const char *name, MlirValue x);
 
 /* --- epilogue.c: the launch's region on vectors */
 MlirValue k_epilogue(struct qbc_kernel *k, MlirValue product, size_t n_extra, const MlirValue *extra);

@@ -15,9 +15,15 @@
 
 enum { Y = 0, X = 1, W = 2, EXTRA = 3 };
 
-static MlirValue extra_at(struct qbc_kernel *k, size_t i, MlirValue row, MlirValue column, MlirType type)
+/* Input i of the epilogue from `column` on. A vector, which has no rows (the bias), ends where it ends, while rows of
+ * the arena are padded. */
+static MlirValue extra_at(struct qbc_linear *l, size_t i, MlirValue row, MlirValue column, MlirType type)
 {
+    struct qbc_kernel *k = l->k;
     MlirValue at = k_at(k, k_row(k, EXTRA + i, row), k_mul_i(k, column, 4));
+    int64_t n = qbc_int(k->launch, "n", 0);
+    if (!k->row_bytes[EXTRA + i] && n % l->packing.rows)
+        return k_load_upto(k, type, at, k_sub(k, k_i64(k, n), column));
     return k_load(k, type, at, 4);
 }
 
@@ -32,7 +38,7 @@ static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m
     for (int j = 0; j < m; ++j) {
         MlirValue row = k_add_i(k, token, j);
         for (size_t i = 0; i < n_extra; ++i)
-            extra[i] = extra_at(k, i, row, column, type);
+            extra[i] = extra_at(l, i, row, column, type);
         MlirValue result = k_epilogue(k, sums[j], n_extra, extra);
         MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
         /* rows of the arena are padded; only what the host sees must end exactly */

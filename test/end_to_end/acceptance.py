@@ -9,9 +9,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QBC_BUILD", ROOT / "build"))
 SHARED = pathlib.Path(os.environ.get("QBC_SHARED", ROOT.parent / "shared"))
 SKIPPED = 77
-LLAMA = ("optimum-past", "optimum-nopast", "dynamo-op18", "dynamo-op23", "hf-past", "hf-past-ort", "genai-fp32", "genai-fp16")
+LLAMA = ("optimum-past", "optimum-nopast", "dynamo-op18", "dynamo-op23", "hf-past", "hf-past-ort", "genai-fp32", "genai-fp16", "genai-int4")
 EXPORTS = (
     *(f"models/llama/{export}" for export in LLAMA),
+    "models/qwen3/genai-int4",
+    "models/gpt2/dynamo-op18",
+    "models/gpt2/optimum-past",
     "models/docs-4m/optimum-past",
     "models/docs-4m/genai-fp16",
     "data/stories260K",

@@ -20,6 +20,7 @@ FAMILIES = {
     "qwen3": ["optimum-past", "dynamo-op18", "hf-past"],
     "mistral": ["optimum-past", "dynamo-op23", "genai-fp32"],
     "llama-scaled-rope": ["optimum-past", "dynamo-op23"],
+    "gpt2": ["optimum-past", "dynamo-op18"],
 }
 # What a family's graph must hold, from its config.json.
 FACTS = {
@@ -28,6 +29,7 @@ FACTS = {
     "qwen3": [("attn_q_norm", 6), ("theta = 1.000000e+06", 4), ("head_dim = 32", 6)],
     "mistral": [("window = 8 ", 2), ('"qb.state"', 4)],
     "llama-scaled-rope": [("frequencies = array<f32: 1.0", 4), ('name = "output"', 1)],
+    "gpt2": [('"qb.embed_positions"', 1), ('"qb.layer_norm"', 5), ('act = "gelu_tanh"', 2), ('"qb.bias"', 12)],
 }
 
 

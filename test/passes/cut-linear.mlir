@@ -1,5 +1,5 @@
 // RUN: qbc-opt -cut-linear %s | FileCheck %s
-// RUN: sed 's/"onnx.Relu"/"qb.silu"/' %s | qbc-opt -cut-linear - | FileCheck %s
+// RUN: sed 's/"onnx.Relu"/"qb.act"/' %s | qbc-opt -cut-linear - | FileCheck %s
 
 // Query, key and value in one matrix, behind a reshape; the parts are views of it.
 // CHECK-LABEL: @main
@@ -32,4 +32,24 @@ func.func @main(%x: tensor<?x8xf32>) -> (tensor<1x?x2x4xf32>, tensor<1x?x4xf32>,
   %part = "onnx.Slice"(%yb, %from, %to, %axis) : (tensor<?x6xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<?x3xf32>
   %whole = "onnx.Relu"(%yb) : (tensor<?x6xf32>) -> tensor<?x6xf32>
   return %q4, %k, %v, %whole, %part : tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<?x6xf32>, tensor<?x3xf32>
+}
+
+// A bias is cut with its product.
+// CHECK: %[[W0:.*]] = "qb.weight"() {name = "w", offset = 0 : i64, source = "w", strides = array<i64: 8, 1>} : () -> tensor<4x8xf32>
+// CHECK: %[[B0:.*]] = "qb.weight"() {name = "b", offset = 0 : i64, source = "b", strides = array<i64: 1>} : () -> tensor<4xf32>
+// CHECK: %[[Y0:.*]] = "qb.linear"(%arg0, %[[W0]])
+// CHECK: "qb.bias"(%[[Y0]], %[[B0]])
+// CHECK: %[[W1:.*]] = "qb.weight"() {name = "w", offset = 32 : i64, source = "w", strides = array<i64: 8, 1>} : () -> tensor<2x8xf32>
+// CHECK: %[[B1:.*]] = "qb.weight"() {name = "b", offset = 4 : i64, source = "b", strides = array<i64: 1>} : () -> tensor<2xf32>
+// CHECK: %[[Y1:.*]] = "qb.linear"(%arg0, %[[W1]])
+// CHECK: "qb.bias"(%[[Y1]], %[[B1]])
+// CHECK-NOT: "onnx.Split"
+func.func @biased(%x: tensor<?x8xf32>) -> (tensor<?x4xf32>, tensor<?x2xf32>) {
+  %w = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 8, 1>} : () -> tensor<6x8xf32>
+  %b = "qb.weight"() {name = "b", source = "b", offset = 0 : i64, strides = array<i64: 1>} : () -> tensor<6xf32>
+  %sizes = "onnx.Constant"() {value = dense<[4, 2]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %y = "qb.linear"(%x, %w) : (tensor<?x8xf32>, tensor<6x8xf32>) -> tensor<?x6xf32>
+  %z = "qb.bias"(%y, %b) : (tensor<?x6xf32>, tensor<6xf32>) -> tensor<?x6xf32>
+  %p, %r = "onnx.Split"(%z, %sizes) {axis = 1 : i64} : (tensor<?x6xf32>, tensor<2xi64>) -> (tensor<?x4xf32>, tensor<?x2xf32>)
+  return %p, %r : tensor<?x4xf32>, tensor<?x2xf32>
 }

@@ -20,7 +20,7 @@ func.func @residual(%x: tensor<?x32xf32>, %r: tensor<?x8xf32>, %w: tensor<8x32xf
 // CHECK: %[[G:.*]] = "qb.fused_linear"(%arg0, %arg2) ({
 // CHECK: "qb.fused_linear"(%arg0, %arg3, %[[G]], %arg1) ({
 // CHECK-NEXT: ^bb0(%[[P:.*]]: f32, %[[E:.*]]: f32, %[[R:.*]]: f32):
-// CHECK-NEXT:   %[[S:.*]] = "qb.silu"(%[[E]]) : (f32) -> f32
+// CHECK-NEXT:   %[[S:.*]] = "qb.act"(%[[E]]) {act = "silu"} : (f32) -> f32
 // CHECK-NEXT:   %[[M:.*]] = arith.mulf %[[S]], %[[P]] : f32
 // CHECK-NEXT:   %[[A:.*]] = arith.addf %[[R]], %[[M]] : f32
 // CHECK-NEXT:   llvm.return %[[A]] : f32
@@ -35,7 +35,7 @@ func.func @gated(%x: tensor<?x32xf32>, %r: tensor<?x8xf32>, %wg: tensor<8x32xf32
 
 // CHECK-LABEL: @gate_last
 // CHECK: ^bb0(%[[P:.*]]: f32, %[[E:.*]]: f32):
-// CHECK-NEXT:   %[[S:.*]] = "qb.silu"(%[[P]]) : (f32) -> f32
+// CHECK-NEXT:   %[[S:.*]] = "qb.act"(%[[P]]) {act = "silu"} : (f32) -> f32
 // CHECK-NEXT:   %[[M:.*]] = arith.mulf %[[S]], %[[E]] : f32
 func.func @gate_last(%x: tensor<?x32xf32>, %up: tensor<?x8xf32>, %wg: tensor<8x32xf32>) -> tensor<?x8xf32> {
   %gate = "qb.linear"(%x, %wg) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
@@ -55,6 +55,22 @@ func.func @left_alone(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %r: tensor<?x8
   %s = "qb.linear"(%x, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
   %1 = arith.addf %p, %r : tensor<?x8xf32>
   %2 = arith.addf %q, %q : tensor<?x8xf32>
-  %3 = "qb.glu"(%s, %r) {act = "relu"} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %3 = "qb.glu"(%s, %r) {act = "unheard_of"} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
   return %1, %2, %3, %p : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
+}
+
+// a bias, which is the same for all rows, then an activation
+// CHECK-LABEL: @biased
+// CHECK: %[[B:.*]] = "qb.repeat"(%arg2) : (tensor<8xf32>) -> tensor<?x8xf32>
+// CHECK: "qb.fused_linear"(%arg0, %arg1, %[[B]]) ({
+// CHECK-NEXT: ^bb0(%[[P:.*]]: f32, %[[E:.*]]: f32):
+// CHECK-NEXT:   %[[S:.*]] = arith.addf %[[E]], %[[P]] : f32
+// CHECK-NEXT:   %[[A:.*]] = "qb.act"(%[[S]]) {act = "gelu"} : (f32) -> f32
+// CHECK-NEXT:   llvm.return %[[A]] : f32
+// CHECK-NOT: "qb.bias"
+func.func @biased(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %b: tensor<8xf32>) -> tensor<?x8xf32> {
+  %p = "qb.linear"(%x, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  %s = "qb.bias"(%p, %b) : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+  %y = "qb.act"(%s) {act = "gelu"} : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
 }

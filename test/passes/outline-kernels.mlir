@@ -2,6 +2,7 @@
 // RUN: qbc-opt -outline-kernels -target=cascadelake -ctx=48 %t/block.mlir | FileCheck %t/block.mlir
 // RUN: qbc-opt -outline-kernels -target=armv8 %t/block.mlir | FileCheck %t/block.mlir --check-prefix=ARM
 // RUN: qbc-opt -outline-kernels %t/head.mlir | FileCheck %t/head.mlir
+// RUN: qbc-opt -outline-kernels %t/gpt.mlir | FileCheck %t/gpt.mlir
 // RUN: not qbc-opt -outline-kernels %t/unknown.mlir 2>&1 | FileCheck %t/unknown.mlir
 // RUN: not qbc-opt -outline-kernels %t/no_main.mlir 2>&1 | FileCheck %t/no_main.mlir
 
@@ -96,6 +97,36 @@ func.func @main(%ids: tensor<?xi32>) -> tensor<?x7xf32> {
     llvm.return %s : f32
   }) : (tensor<?x40x!qb.block<"i8g32">>, tensor<7x40x!qb.block<"i4g32">>, tensor<?x7xf32>) -> tensor<?x7xf32>
   return %y : tensor<?x7xf32>
+}
+
+//--- gpt.mlir
+// Rows of a table by position; a norm with a bias; a vector has no rows, in an epilogue or alone.
+// CHECK: "qb.launch"(%[[P:.*]], %{{.*}}) ({
+// CHECK-NEXT: }) {first = 2 : i64, format = "f32", k = 40 : i64, kernel = "embed_positions", n = 64 : i64, {{.*}}row_bytes = array<i64: 512, 0>
+// CHECK: "qb.launch"(%{{.*}}, %[[P]], %{{.*}}, %{{.*}}) ({
+// CHECK-NEXT: }) {c = 40 : i64, eps = 5.000000e-01 : f32, kernel = "layer_norm", row_bytes = array<i64: 512, 512, 0, 0>, rows = "all", run = 40 : i64}
+// CHECK: kernel = "linear", n = 40 : i64, {{.*}}row_bytes = array<i64: 512, 512, 0, 0>
+// CHECK: ^bb0(%[[X:.*]]: f32, %[[Y:.*]]: f32):
+// CHECK-NEXT: arith.addf %[[X]], %[[Y]]
+// CHECK: kernel = "elementwise", row_bytes = array<i64: 512, 512, 0>
+// CHECK: "qb.act"(%{{.*}}) {act = "gelu"} : (f32) -> f32
+// CHECK: kernel = "elementwise", row_bytes = array<i64: 512, 512>
+func.func @main(%ids: tensor<?xi32>) -> tensor<?x40xf32> {
+  %e = "qb.weight"() {name = "table"} : () -> tensor<64x40xf32>
+  %g = "qb.weight"() {name = "gain"} : () -> tensor<40xf32>
+  %b = "qb.weight"() {name = "bias"} : () -> tensor<40xf32>
+  %w = "qb.weight"() {name = "w"} : () -> tensor<40x40xf32>
+  %x = "qb.embed_positions"(%e) {first = 2 : i64} : (tensor<64x40xf32>) -> tensor<?x40xf32>
+  %n = "qb.layer_norm"(%x, %g, %b) {eps = 0.5 : f32} : (tensor<?x40xf32>, tensor<40xf32>, tensor<40xf32>) -> tensor<?x40xf32>
+  %r = "qb.repeat"(%b) : (tensor<40xf32>) -> tensor<?x40xf32>
+  %y = "qb.fused_linear"(%n, %w, %r) ({
+  ^bb0(%p: f32, %o: f32):
+    %s = arith.addf %p, %o : f32
+    llvm.return %s : f32
+  }) : (tensor<?x40xf32>, tensor<40x40xf32>, tensor<?x40xf32>) -> tensor<?x40xf32>
+  %z = "qb.bias"(%y, %b) : (tensor<?x40xf32>, tensor<40xf32>) -> tensor<?x40xf32>
+  %a = "qb.act"(%z) {act = "gelu"} : (tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %a : tensor<?x40xf32>
 }
 
 //--- unknown.mlir

@@ -3,10 +3,11 @@
 // RUN: not qbc-opt -recognise-linear -check-graph %t/complains.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
 //--- does.mlir
+// CHECK: module attributes {qb.context = 98 : i64}
 // CHECK-LABEL: @main
 func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]},
                 %positions: tensor<1x?xi64> {qb.input = "positions", qb.dims = ["1", "T"]})
-    -> (tensor<1x?x40xf32>, tensor<1x?x40xf32>, tensor<?x20xf32>, tensor<1x?x100xf32>, tensor<1x?x?xf32>, tensor<1x?x3xf32>) {
+    -> (tensor<1x?x40xf32>, tensor<1x?x40xf32>, tensor<?x20xf32>, tensor<1x?x100xf32>, tensor<1x?x?xf32>, tensor<1x?x3xf32>, tensor<1x?x30xf32>) {
   %table = "qb.weight"() {name = "t", source = "t", offset = 0 : i64, strides = array<i64: 30, 1>} : () -> tensor<100x30xf32>
   %w = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 40, 1>} : () -> tensor<30x40xf32>
   %half = "qb.weight"() {name = "h", source = "h", offset = 0 : i64, strides = array<i64: 30, 1>} : () -> tensor<40x30xf16>
@@ -43,6 +44,12 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
   // CHECK: "qb.linear"(%[[E]], %[[T2]])
   %y3 = "onnx.com.microsoft.FusedMatMul"(%e, %table) {transB = 1 : i64} : (tensor<1x?x30xf32>, tensor<100x30xf32>) -> tensor<1x?x100xf32>
 
+  // learned positions: rows of a table, here from its third one on; it limits the context
+  // CHECK: "qb.embed_positions"(%{{.*}}) {first = 2 : i64} : (tensor<100x30xf32>) -> tensor<?x30xf32>
+  %two = "onnx.Constant"() {value = dense<2> : tensor<i64>} : () -> tensor<i64>
+  %after = "onnx.Add"(%positions, %two) : (tensor<1x?xi64>, tensor<i64>) -> tensor<1x?xi64>
+  %y6 = "onnx.Gather"(%table, %after) {axis = 0 : i64} : (tensor<100x30xf32>, tensor<1x?xi64>) -> tensor<1x?x30xf32>
+
   // left alone: a product of two activations, and arithmetic on positions
   // CHECK: "onnx.MatMul"
   %et = "onnx.Transpose"(%e) {perm = array<i64: 0, 2, 1>} : (tensor<1x?x30xf32>) -> tensor<*xf32>
@@ -53,18 +60,19 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
   %pf = "onnx.Cast"(%positions) {to = 1 : i64} : (tensor<1x?xi64>) -> tensor<1x?xf32>
   %pc = "onnx.Reshape"(%pf, %column) : (tensor<1x?xf32>, tensor<3xi64>) -> tensor<1x?x1xf32>
   %y5 = "onnx.MatMul"(%pc, %f) : (tensor<1x?x1xf32>, tensor<1x3xf32>) -> tensor<1x?x3xf32>
-  return %y0, %y1, %y2, %y3, %y4, %y5 : tensor<1x?x40xf32>, tensor<1x?x40xf32>, tensor<?x20xf32>, tensor<1x?x100xf32>, tensor<1x?x?xf32>, tensor<1x?x3xf32>
+  return %y0, %y1, %y2, %y3, %y4, %y5, %y6 : tensor<1x?x40xf32>, tensor<1x?x40xf32>, tensor<?x20xf32>, tensor<1x?x100xf32>, tensor<1x?x?xf32>, tensor<1x?x3xf32>, tensor<1x?x30xf32>
 }
 
 //--- complains.mlir
-// COMPLAINS: error: Gather is not understood: a table by position: learned positions are not supported
+// COMPLAINS: error: Gather is not understood: rows of a table by other positions than those of the tokens
 // COMPLAINS: error: MatMul is not understood: a product with weights that are no view of one stored matrix
 // COMPLAINS: error: Gemm is not understood: a product times a number (alpha or beta is not 1)
 func.func @main(%x: tensor<1x?x30xf32> {qb.input = "past", qb.dims = ["1", "T", "30"]},
                 %positions: tensor<1x?xi64> {qb.input = "positions", qb.dims = ["1", "T"]})
     -> (tensor<1x?x30xf32>, tensor<1x?x30xf32>, tensor<?x30xf32>) {
   %table = "qb.weight"() {name = "t", source = "t", offset = 0 : i64, strides = array<i64: 30, 1>} : () -> tensor<30x30xf32>
-  %y0 = "onnx.Gather"(%table, %positions) : (tensor<30x30xf32>, tensor<1x?xi64>) -> tensor<1x?x30xf32>
+  %back = "onnx.Neg"(%positions) : (tensor<1x?xi64>) -> tensor<1x?xi64>
+  %y0 = "onnx.Gather"(%table, %back) : (tensor<30x30xf32>, tensor<1x?xi64>) -> tensor<1x?x30xf32>
   %twice = "onnx.Add"(%table, %table) : (tensor<30x30xf32>, tensor<30x30xf32>) -> tensor<*xf32>
   %y1 = "onnx.MatMul"(%x, %twice) : (tensor<1x?x30xf32>, tensor<*xf32>) -> tensor<1x?x30xf32>
   %flat = "onnx.Constant"() {value = dense<[-1, 30]> : tensor<2xi64>} : () -> tensor<2xi64>

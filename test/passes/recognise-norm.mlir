@@ -1,5 +1,6 @@
 // RUN: split-file %s %t
 // RUN: qbc-opt -recognise-norm %t/does.mlir | FileCheck %s
+// RUN: qbc-opt -recognise-norm %t/layer.mlir | FileCheck %s --check-prefix=LAYER
 // RUN: qbc-opt -recognise-norm %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
 // RUN: not qbc-opt -recognise-norm -check-graph %t/keeps.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
@@ -49,11 +50,55 @@ func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "
   return %y0, %y1, %y2, %y3#0, %y3#3 : tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x2x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>
 }
 
+//--- layer.mlir
+// LAYER-LABEL: @main
+func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]}, %skip: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]})
+    -> (tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>) {
+  %two = "onnx.Constant"() {value = dense<2.0> : tensor<f32>} : () -> tensor<f32>
+  %eps = "onnx.Constant"() {value = dense<1.0e-12> : tensor<f32>} : () -> tensor<f32>
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %none = "onnx.None"() : () -> none
+  %w = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 1>} : () -> tensor<4xf32>
+  %b = "qb.weight"() {name = "b", source = "b", offset = 0 : i64, strides = array<i64: 1>} : () -> tensor<4xf32>
+
+  // one operation, with a bias and without
+  // LAYER: %[[X:.*]] = "onnx.Reshape"(%arg0
+  // LAYER: %[[W:.*]] = "qb.weight"() {name = "w"
+  // LAYER: %[[B:.*]] = "qb.weight"() {name = "b"
+  // LAYER: "qb.layer_norm"(%[[X]], %[[W]], %[[B]]) {eps = 1.000000e-03 : f32} : (tensor<?x4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+  // LAYER: "qb.layer_norm"(%{{.*}}, %{{.*}}) {eps = 9.99999974E-6 : f32} : (tensor<?x4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+  %y0 = "onnx.LayerNormalization"(%x, %w, %b) {axis = -1 : i64, epsilon = 1.0e-3 : f32} : (tensor<1x?x4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+  %y1 = "onnx.LayerNormalization"(%x, %w) : (tensor<1x?x4xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+
+  // a residual and a bias first; their sum is a result too
+  // LAYER: %[[BIASED:.*]] = "onnx.Add"(%arg0, %{{.*}})
+  // LAYER: %[[SUM:.*]] = "onnx.Add"(%[[BIASED]], %arg1)
+  // LAYER: %[[ROWS:.*]] = "onnx.Reshape"(%[[SUM]]
+  // LAYER: "qb.layer_norm"(%[[ROWS]], {{.*}}) {eps = 9.99999996E-13 : f32}
+  %y2, %m, %i, %y3 = "onnx.com.microsoft.SkipLayerNormalization"(%x, %skip, %w, %b, %b) : (tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> (tensor<1x?x4xf32>, none, none, tensor<1x?x4xf32>)
+
+  // written out: b + w * ((x - mean) / sqrt(mean((x - mean)^2) + eps))
+  // LAYER: %[[W4:.*]] = "qb.weight"() {name = "w"
+  // LAYER: %[[B4:.*]] = "qb.weight"() {name = "b"
+  // LAYER: "qb.layer_norm"(%{{.*}}, %[[W4]], %[[B4]]) {eps = 9.99999996E-13 : f32}
+  // LAYER-NOT: onnx.ReduceMean
+  %mean = "onnx.ReduceMean"(%x, %last) {keepdims = 1 : i64} : (tensor<1x?x4xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %d = "onnx.Sub"(%x, %mean) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %d2 = "onnx.Pow"(%d, %two) : (tensor<*xf32>, tensor<f32>) -> tensor<*xf32>
+  %v = "onnx.ReduceMean"(%d2, %last) {keepdims = 1 : i64} : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %ve = "onnx.Add"(%v, %eps) : (tensor<*xf32>, tensor<f32>) -> tensor<*xf32>
+  %s = "onnx.Sqrt"(%ve) : (tensor<*xf32>) -> tensor<*xf32>
+  %n = "onnx.Div"(%d, %s) : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %wn = "onnx.Mul"(%w, %n) : (tensor<4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %y4 = "onnx.Add"(%b, %wn) : (tensor<4xf32>, tensor<*xf32>) -> tensor<1x?x4xf32>
+  return %y0, %y1, %y2, %y3, %y4 : tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>
+}
+
 //--- keeps.mlir
 // a norm without its root, and one that takes the mean off: other functions
 // KEEPS-NOT: qb.rms_norm
-// COMPLAINS: error: ReduceMean is not understood: no norm: what follows is not x / sqrt(mean(x^2) + eps) * w
-// COMPLAINS: error: ReduceSum is not understood: no norm: what follows is no function of one input and one gain
+// COMPLAINS: error: ReduceMean is not understood: no norm: what follows is neither x / sqrt(mean(x^2) + eps) * w nor a layer norm
+// COMPLAINS: error: ReduceSum is not understood: no norm: what follows is no function of one input, one gain and perhaps a bias
 func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]}) -> (tensor<1x?x4xf32>, tensor<1x?x1xf32>) {
   %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
   %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>} : () -> tensor<4xf32>
