@@ -3,7 +3,7 @@
  *   operands   y, q, keys, values
  *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
  *
- * A unit of work is a block of up to four query rows that share a kv head: heads of one group, and
+ * A unit of work is a block of four to eight query rows that share a kv head: heads of one group, and
  * tokens when there are several. It walks the positions in blocks of 16, which lie side by side in
  * the key state, so a score vector is a sum of broadcasts; the softmax streams (Milakov and
  * Gimelshein, arXiv 1805.02867): with a new maximum, what was summed so far is scaled down.
@@ -13,7 +13,7 @@
 #include <mlir-c/BuiltinTypes.h>
 
 enum { Y = 0, Q = 1, KEYS = 2, VALUES = 3 };
-enum { BLOCK = QBC_POSITIONS, MOST_ROWS = 4, MOST_CHANNEL_BLOCKS = 4 };
+enum { BLOCK = QBC_POSITIONS, FEW_ROWS = 4, MOST_ROWS = 8, MOST_CHANNEL_BLOCKS = 4 };
 
 struct attention {
     struct qbc_kernel *k;
@@ -153,11 +153,16 @@ static void accumulate(struct attention *a, const struct rows *r, MlirValue posi
             k_store(k, j.carried[i * n + c], k_at_i(k, at[i], c * 4 * BLOCK), 64);
 }
 
+/* Registers, counted as vectors of 16. */
+static int wide_registers(const struct qbc_kernel *k)
+{
+    return k->q->target->vector_regs * k->lanes / BLOCK;
+}
+
 /* How many vectors of 16 channels fit in registers beside the rest, for every row. */
 static int channel_blocks(struct attention *a)
 {
-    const struct qbc_target *t = a->k->q->target;
-    int registers = t->vector_regs * a->k->lanes / BLOCK, free = (registers - registers / 4) / a->rows;
+    int registers = wide_registers(a->k), free = (registers - registers / 4) / a->rows;
     int most = free < 1 ? 1 : free > MOST_CHANNEL_BLOCKS ? MOST_CHANNEL_BLOCKS : free;
     return largest_divisor(a->padded / BLOCK, most);
 }
@@ -234,8 +239,10 @@ void qbc_kernel_attention(struct qbc_kernel *k)
     a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
     a.key_bytes = qbc_head_bytes(true, context, a.head_dim);
     a.value_bytes = qbc_head_bytes(false, context, a.head_dim);
-    a.head_rows = largest_divisor(a.group, MOST_ROWS);
-    a.token_rows = k->one ? 1 : MOST_ROWS / a.head_rows;
+    /* a row is a chain of sums: eight of them hide the latency of two products a cycle */
+    int rows = wide_registers(k) >= 4 * MOST_ROWS ? MOST_ROWS : FEW_ROWS;
+    a.head_rows = largest_divisor(a.group, FEW_ROWS);
+    a.token_rows = k->one ? 1 : rows / a.head_rows;
     a.rows = a.head_rows * a.token_rows;
     a.sums = k_scratch(k, a.rows * a.padded * 4);
     a.weights = k_scratch(k, a.rows * BLOCK * 4);
