@@ -9,10 +9,10 @@ OUT.txt, OUT.json and OUT.svg: read bandwidth and integer peak; for each format 
 prompt with their share of the roof, for whole models and kernel by kernel; the cost of 2, 4 and 8 tokens a call; what
 a busy loop on one core leaves of decoding; time to the first token; memory.
 
-Measurements take turns, each in a process of its own, and medians count. They run at high priority where the system
-allows it; the share of the cores that others had meanwhile is in the report.
+Measurements take turns, each in a process of its own, and medians count. They wait for quiet moments; the share of the
+cores that others had meanwhile is in the report. On a machine that is never quiet and all yours, --priority helps.
 """
-import argparse, json, os, pathlib, platform, re, statistics
+import argparse, json, os, pathlib, platform, re, statistics, sys
 
 import measure
 import ours
@@ -36,6 +36,8 @@ def arguments():
     parser.add_argument("--prompt", type=int, default=512, help="tokens of a prompt")
     parser.add_argument("--patience", type=float, default=2, help="seconds to wait for a quiet machine, each time")
     parser.add_argument("--tries", type=int, default=3, help="how often a disturbed measurement is repeated")
+    parser.add_argument("--priority", choices=measure.PRIORITIES, default="normal", help="of what is measured; "
+                        "the others take the cores from everyone else for minutes (%(default)s)")
     parser.add_argument("--build", default="build", type=pathlib.Path)
     parser.add_argument("--work", type=pathlib.Path, help="where models are kept (BUILD/bench)")
     parser.add_argument("--out", type=pathlib.Path, help="the report without its ending (WORK/report)")
@@ -61,13 +63,13 @@ class Series:
             wanted = [f"1@{AT}:20"]
             if t == most:
                 wanted += [f"{o.prompt}@0:1"] + [f"{c}@{AT}:8" for c in CALLS[1:]]
-            result = measure.plans(self.command(t), wanted, o.patience, o.tries)
+            result = measure.plans(o, self.command(t), wanted)
             for one in result["runs"]:
                 self.note(one, t, most)
             if "first_ms" in result and t == most:
                 self.first.add(result["first_ms"])
                 self.resident.add(result["resident"])
-        one = measure.plans(self.command(most), [f"1@{AT}:20"], o.patience, tries=1, busy=True)["runs"][0]
+        one = measure.plans(o, self.command(most), [f"1@{AT}:20"], tries=1, busy=True)["runs"][0]
         self.busy.add(len(one["ms"]) * 1e3 / sum(one["ms"]))  # all the time: what was lost is what is asked for
 
     def note(self, one, threads, most):
@@ -104,7 +106,7 @@ class Ours(Series):
 
     def turn(self, o):
         super().turn(o)
-        ms, resident = self.artifact.first_token(o.threads[-1])
+        ms, resident = self.artifact.first_token(o, o.threads[-1])
         self.first.add(ms)
         self.resident.add(resident)
 
@@ -149,9 +151,9 @@ class Roofs:
     def turn(self):
         for t in self.o.threads:
             measure.wait_for_quiet(self.o.patience)
-            out = measure.run(self.o.build / "test/bandwidth", t, priority=measure.become_realtime).out
+            out = measure.run(self.o.build / "test/bandwidth", t, priority=measure.priority(self.o)).out
             self.bandwidth[t].add(float(re.search(r"([\d.]+) GB/s", out)[1]))
-            out = measure.run(self.o.build / "test/peak", t, priority=measure.become_realtime).out
+            out = measure.run(self.o.build / "test/peak", t, priority=measure.priority(self.o)).out
             best = max(re.findall(r"([\d.]+) GOP/s (.*)", out), key=lambda row: float(row[0]))
             self.peak[t].add(float(best[0]))
             self.instruction = best[1]
@@ -170,7 +172,7 @@ def where(o, series, roofs):
     """Kernel by kernel: a prompt, and decoding behind as many tokens."""
     t = str(o.threads[-1])
     bandwidth, peak = roofs["bandwidth"][t]["median"], roofs["peak"][t]["median"]
-    return [series.artifact.where(o.threads[-1], plan, 4000, bandwidth, peak, o.patience, o.tries)
+    return [series.artifact.where(o, o.threads[-1], plan, 4000, bandwidth, peak)
             for plan in (f"{o.prompt}@0:2", f"1@{o.prompt}:32")]
 
 
@@ -181,9 +183,10 @@ def main():
     mine = [Ours(ours.Artifact(o.build, o.work, o.model, name)) for name in names]
     theirs, peer = peer_series(o, sizes)
     load, roofs = [os.getloadavg()[0]], Roofs(o)
-    for _ in range(o.runs):
+    for turn in range(o.runs):
         roofs.turn()
         for series in mine + theirs:
+            print(f"turn {turn + 1} of {o.runs}: {series.engine} {series.name}", file=sys.stderr)
             series.turn(o)
     roofs.turn()
     summary = roofs.summary()

@@ -1,5 +1,5 @@
-"""Running programs so that what they print can be compared: at high priority, when the machine is quiet, several
-times; medians with their spread."""
+"""Running programs so that what they print can be compared: when the machine is quiet, several times; medians with
+their spread. At a higher priority only when asked for: real-time threads on all cores keep everyone else waiting."""
 import json, os, pathlib, statistics, subprocess, sys, time
 
 DISTURBED = 0.12  # share of the cores that others had: a run above is done again
@@ -28,9 +28,12 @@ class Finished:
         self.out, self.seconds, self.resident = out, seconds, resident
 
 
+PRIORITIES = {"normal": None, "nice": become_nice, "realtime": become_realtime}
+
+
 def run(*command, priority=None):
     """Standard output, seconds from exec to exit and peak resident bytes of a command; ends this one when it fails.
-    priority: become_realtime, or become_nice when what runs must share a core; None: like everything else."""
+    priority: one of PRIORITIES' functions, for the child."""
     start = time.monotonic()
     p = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True, start_new_session=bool(priority), preexec_fn=priority)
@@ -58,13 +61,19 @@ def wait_for_quiet(patience):
             return
 
 
-def plans(command, wanted, patience, tries, busy=False):
+def priority(o, shares=False):
+    """As the option says; who must share a core with a busy loop is never real-time."""
+    wanted = PRIORITIES[o.priority]
+    return become_nice if shares and wanted else wanted
+
+
+def plans(o, command, wanted, tries=None, busy=False):
     """The JSON that speed.c or peer.py prints; a disturbed run is repeated, and the least disturbed one counts."""
     best = None
-    for _ in range(tries):
-        wait_for_quiet(patience)
+    for _ in range(tries or o.tries):
+        wait_for_quiet(o.patience)
         result = json.loads(run(*command, *wanted, *(["--busy"] if busy else []),
-                                priority=become_nice if busy else become_realtime).out)
+                                priority=priority(o, busy)).out)
         others = max(r["others"] for r in result["runs"])
         if best is None or others < best[0]:
             best = (others, result)

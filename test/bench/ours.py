@@ -49,25 +49,25 @@ class Artifact:
     def command(self, threads):
         return [self.build / "test/speed", self.path, threads]
 
-    def where(self, threads, plan, hz, bandwidth, peak, patience, tries):
+    def where(self, o, threads, plan, hz, bandwidth, peak):
         """Kernel by kernel: the rows of kernels.table for calls as `plan` says."""
         obj = self.path.with_suffix(".o")
         self.emit("obj", obj)
         names = kernels.symbols(measure.run("nm", "-S", obj).out)
         obj.unlink()
-        result = measure.plans(self.command(threads), [plan, "--where", str(hz)], patience, tries)
+        result = measure.plans(o, self.command(threads), [plan, "--where", str(hz)])
         one = result["runs"][0]
         counts = kernels.attribute(result["where"], names, self.kernels)
         mean = sum(one["ms"]) / len(one["ms"])
         return {"call": one["call"], "at": one["at"], "ms": mean, "others": one["others"],
                 "rows": kernels.table(counts, self.kernels, mean, one["call"], bandwidth, peak)}
 
-    def first_token(self, threads):
+    def first_token(self, o, threads):
         """ms from exec to exit for a one-token prompt and one new token; peak resident bytes."""
         token, out = self.path.with_suffix(".in.npy"), self.path.with_suffix(".out.npy")
         header = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }".ljust(117) + "\n"
         token.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + struct.pack("<q", 5))
         done = measure.run(self.build / "bin/qbrun", self.path, "--tokens", token, "-n", "1", "--temp", "0", "-t", threads,
-                           "-o", out, priority=measure.become_realtime)
+                           "-o", out, priority=measure.priority(o))
         os.unlink(token), os.unlink(out)
         return 1e3 * done.seconds, done.resident
