@@ -109,6 +109,13 @@ irdl.dialect @qb {
     irdl.operands(x: %x)
     irdl.results(y: %y)
   }
+  // x * by, elementwise. {by}. Of a scalar in an epilogue.
+  irdl.operation @times {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(y: %y)
+  }
   // x [T, N], b [N] -> [T, N]: x + b, the bias of a linear. {block, role}
   irdl.operation @bias {
     %x = irdl.any

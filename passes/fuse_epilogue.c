@@ -1,7 +1,7 @@
 /* fuse-epilogue: elementwise work on a product happens while the product is in registers.
  *
  *   before   %p = "qb.fused_linear"(%a, %w) ({ ^bb0(%0: f32): yield %0 })
- *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p), "qb.bias"(%p, %x), "qb.act"(%p)
+ *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p), "qb.bias"(%p, %x), "qb.act"(%p), "qb.times"(%p)
  *   after    %y = "qb.fused_linear"(%a, %w, %x) ({ ^bb0(%0: f32, %1: f32): yield %1 + %0 })
  *
  * A bias becomes an input of rows that are all the same: "qb.repeat"(%x).
@@ -39,6 +39,11 @@ static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, i
     MlirType f32 = mlirF32TypeGet(q->mlir);
     if (qbc_is(user, "qb.act"))
         return act(q, b, user, product);
+    if (qbc_is(user, "qb.times")) {
+        MlirValue y = qbc_op(b, "qb.times", f32, 1, product);
+        qbc_set_float(q, qbc_def_any(y), "by", (float)qbc_float(user, "by", 1));
+        return y;
+    }
     if (!qbc_is(user, "qb.glu"))
         return qbc_op(b, qbc_is(user, "arith.mulf") ? "arith.mulf" : "arith.addf", f32, 2, other, product);
     MlirValue gate = operand == 0 ? product : other, up = operand == 0 ? other : product;
@@ -49,7 +54,7 @@ static bool can_take(struct qbc *q, MlirOperation user, int operand)
 {
     if (qbc_is(user, "qb.glu") || qbc_is(user, "qb.act"))
         return qbc_knows_activation(qbc_string(q, user, "act", ""));
-    return qbc_is(user, "arith.addf") || (qbc_is(user, "qb.bias") && operand == 0);
+    return qbc_is(user, "arith.addf") || qbc_is(user, "qb.times") || (qbc_is(user, "qb.bias") && operand == 0);
 }
 
 /* A fused_linear with what else `user` reads as one more input, its epilogue followed by what `user` does. */

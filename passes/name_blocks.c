@@ -138,15 +138,25 @@ static bool is_norm(MlirOperation op)
     return qbc_is(op, "qb.rms_norm") || qbc_is(op, "qb.layer_norm");
 }
 
-/* The norm, or the linear, that v comes from, with or without a bias in between; null: another operation. */
+/* What v is a multiple of. */
+static MlirValue without_times(MlirValue v)
+{
+    for (MlirOperation times = qbc_def(v, "qb.times"); !mlirOperationIsNull(times); times = qbc_def(v, "qb.times"))
+        v = mlirOperationGetOperand(times, 0);
+    return v;
+}
+
+/* The norm, or the linear, that v comes from, with or without a bias or a number in between; null: another operation. */
 static MlirOperation norm_of(MlirValue v)
 {
+    v = without_times(v);
     MlirOperation op = qbc_def_any(v);
     return mlirOperationIsNull(op) || is_norm(op) ? op : (MlirOperation){NULL};
 }
 
 static MlirOperation linear_of(MlirValue v)
 {
+    v = without_times(v);
     MlirOperation bias = qbc_def(v, "qb.bias");
     return qbc_def(mlirOperationIsNull(bias) ? v : mlirOperationGetOperand(bias, 0), "qb.linear");
 }
@@ -171,7 +181,7 @@ static void follow(struct stream *s, MlirValue v)
         s->at[s->n++] = v;
         MlirOperation sum = next_sum(s->q, v), user = qbc_only_user(v);
         if (mlirOperationIsNull(sum) && !mlirOperationIsNull(user) &&
-            is_norm(user) && !mlirOperationIsNull(next_sum(s->q, result(user)))) {
+            (is_norm(user) || qbc_is(user, "qb.times")) && !mlirOperationIsNull(next_sum(s->q, result(user)))) {
             v = result(user); /* a norm of the stream itself */
             continue;
         }
@@ -206,7 +216,7 @@ static void name_operand(struct qbc *q, MlirValue v, const char *role)
             give_role(q, norm_of(mlirOperationGetOperand(op, 0)), "attn_norm");
             return;
         }
-        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.bias") && !is_norm(op))
+        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.bias") && !qbc_is(op, "qb.times") && !is_norm(op))
             return;
         v = mlirOperationGetOperand(op, qbc_is(op, "qb.append"));
     }

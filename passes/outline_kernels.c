@@ -429,6 +429,11 @@ static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op
 {
     MlirType f32 = mlirF32TypeGet(o->q->mlir);
     bool gated = qbc_is(op, "qb.glu");
+    if (qbc_is(op, "qb.times")) {
+        MlirValue y = qbc_op(b, "qb.times", f32, 1, x[0]);
+        qbc_set_float(o->q, qbc_def_any(y), "by", (float)qbc_float(op, "by", 1));
+        return y;
+    }
     if (!gated && !qbc_is(op, "qb.act"))
         return qbc_op(b, qbc_is(op, "qb.bias") ? "arith.addf" : qbc_op_name(op), f32, 2, x[0], x[1]);
     MlirValue y = qbc_op(b, "qb.act", f32, 1, x[0]);
@@ -479,7 +484,7 @@ static const struct {
     {"qb.attention", outline_attention}, {"qb.tail", outline_tail},
     {"arith.addf", outline_elementwise}, {"arith.mulf", outline_elementwise},
     {"qb.glu", outline_elementwise},     {"func.return", outline_return},
-    {"qb.repeat", outline_repeat},
+    {"qb.repeat", outline_repeat},       {"qb.times", outline_elementwise},
     {"qb.bias", outline_elementwise},    {"qb.act", outline_elementwise},
     {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
 };

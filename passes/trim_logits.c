@@ -12,7 +12,7 @@
 /* A row of the result depends on the same row of operand 0 only. */
 static bool is_by_row(MlirOperation op)
 {
-    static const char *const kinds[] = {"qb.linear", "qb.rms_norm", "qb.layer_norm", "qb.bias", "qb.act"};
+    static const char *const kinds[] = {"qb.linear", "qb.rms_norm", "qb.layer_norm", "qb.bias", "qb.act", "qb.times"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i)
         if (qbc_is(op, kinds[i]))
             return true;

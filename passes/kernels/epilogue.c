@@ -23,6 +23,8 @@ static MlirValue build(struct qbc_kernel *k, MlirOperation op, const struct mapp
     MlirValue a = look_up(m, mlirOperationGetOperand(op, 0));
     if (qbc_is(op, "qb.act"))
         return k_activation(k, qbc_string(k->q, op, "act", ""), a);
+    if (qbc_is(op, "qb.times"))
+        return k_fmul(k, a, k_float_of(k, mlirValueGetType(a), qbc_float(op, "by", 1)));
     if (mlirOperationGetNumOperands(op) == 2)
         return k_op2(k, qbc_op_name(op), a, look_up(m, mlirOperationGetOperand(op, 1)));
     return k_op1(k, qbc_op_name(op), a);

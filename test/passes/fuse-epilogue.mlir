@@ -59,18 +59,20 @@ func.func @left_alone(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %r: tensor<?x8
   return %1, %2, %3, %p : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
 }
 
-// a bias, which is the same for all rows, then an activation
+// a bias, which is the same for all rows, then an activation, then a number
 // CHECK-LABEL: @biased
 // CHECK: %[[B:.*]] = "qb.repeat"(%arg2) : (tensor<8xf32>) -> tensor<?x8xf32>
 // CHECK: "qb.fused_linear"(%arg0, %arg1, %[[B]]) ({
 // CHECK-NEXT: ^bb0(%[[P:.*]]: f32, %[[E:.*]]: f32):
 // CHECK-NEXT:   %[[S:.*]] = arith.addf %[[E]], %[[P]] : f32
 // CHECK-NEXT:   %[[A:.*]] = "qb.act"(%[[S]]) {act = "gelu"} : (f32) -> f32
-// CHECK-NEXT:   llvm.return %[[A]] : f32
+// CHECK-NEXT:   %[[T:.*]] = "qb.times"(%[[A]]) {by = 5.000000e-01 : f32} : (f32) -> f32
+// CHECK-NEXT:   llvm.return %[[T]] : f32
 // CHECK-NOT: "qb.bias"
 func.func @biased(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %b: tensor<8xf32>) -> tensor<?x8xf32> {
   %p = "qb.linear"(%x, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
   %s = "qb.bias"(%p, %b) : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
-  %y = "qb.act"(%s) {act = "gelu"} : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %a = "qb.act"(%s) {act = "gelu"} : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %y = "qb.times"(%a) {by = 0.5 : f32} : (tensor<?x8xf32>) -> tensor<?x8xf32>
   return %y : tensor<?x8xf32>
 }

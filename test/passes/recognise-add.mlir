@@ -3,7 +3,7 @@
 
 // CHECK-LABEL: @main
 func.func @main(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>, %positions: tensor<1x?xi64> {qb.input = "positions", qb.dims = ["1", "T"]})
-    -> (tensor<1x?x8xf32>, tensor<?x8xf32>, tensor<1x?xi64>) {
+    -> (tensor<1x?x8xf32>, tensor<?x8xf32>, tensor<1x?xi64>, tensor<1x?x8xf32>, tensor<?x8xf32>) {
   // CHECK: %[[A:.*]] = "qb.linear"
   // CHECK: %[[B:.*]] = "qb.linear"
   // CHECK: %[[S:.*]] = arith.addf %[[A]], %[[B]] : tensor<?x8xf32>
@@ -16,12 +16,22 @@ func.func @main(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>, %positions: tensor<1x?
   %s = "onnx.Add"(%a3, %b3) : (tensor<1x?x8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
   %t = "onnx.Add"(%s, %b3) : (tensor<1x?x8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
 
-  // left alone: a bias, and arithmetic on positions
+  // rows times a number, or divided by one; the other way round is no multiple
+  // CHECK: %[[M:.*]] = "qb.times"(%[[A]]) {by = 2.200000e-01 : f32} : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  // CHECK: "qb.times"(%[[M]]) {by = 1.250000e-01 : f32}
+  // CHECK: "onnx.Div"(%{{[^,]*}}, %[[A]])
+  %part = "onnx.Constant"() {value = dense<0.22> : tensor<1xf32>} : () -> tensor<1xf32>
+  %eight = "onnx.Constant"() {value = dense<8.0> : tensor<f32>} : () -> tensor<f32>
+  %m = "onnx.Mul"(%part, %a3) : (tensor<1xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
+  %d = "onnx.Div"(%m, %eight) : (tensor<1x?x8xf32>, tensor<f32>) -> tensor<1x?x8xf32>
+  %r = "onnx.Div"(%eight, %a) : (tensor<f32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+
+  // left alone: a vector that no linear takes, and arithmetic on positions
   // CHECK: "onnx.Add"(%[[A]]
-  // COMPLAINS: error: Add is not understood: a stored vector is added to rows: linear layers with a bias are not supported yet
+  // COMPLAINS: error: Add is not understood: a stored vector is added to rows that no linear layer gave
   %bias = "onnx.Constant"() {value = dense<1.0> : tensor<8xf32>} : () -> tensor<8xf32>
   %u = "onnx.Add"(%a, %bias) : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
   // CHECK: "onnx.Add"(%arg2, %arg2)
   %p = "onnx.Add"(%positions, %positions) : (tensor<1x?xi64>, tensor<1x?xi64>) -> tensor<1x?xi64>
-  return %t, %u, %p : tensor<1x?x8xf32>, tensor<?x8xf32>, tensor<1x?xi64>
+  return %t, %u, %p, %d, %r : tensor<1x?x8xf32>, tensor<?x8xf32>, tensor<1x?xi64>, tensor<1x?x8xf32>, tensor<?x8xf32>
 }
