@@ -170,3 +170,19 @@ bool qbc_ev_multi_head_attention(struct qbc_ev *c)
            present(c, 1, q->dims[0], heads, tokens, head) &&
            present(c, 2, q->dims[0], heads, tokens, head);
 }
+
+/* x [B, T, C], weights [C, 3 heads D], ... -> y [B, T, heads D], present [2, B, heads, T, D] */
+bool qbc_ev_fused_attention(struct qbc_ev *c)
+{
+    int64_t heads = qbc_ev_int(c, "num_heads", 0), sizes[QBC_EV_MOST_OPERANDS];
+    if (!qbc_ev_wants(c, 2))
+        return false;
+    const struct qbc_array *x = c->in[0], *w = c->in[1];
+    if (x->rank != 3 || w->rank != 2 || heads < 1)
+        return qbc_ev_fail(c, "%s and %s are no rows and a matrix", qbc_ev_dims_text(c->e, x), qbc_ev_dims_text(c->e, w));
+    int64_t width = qbc_ev_int_list(c, "qkv_hidden_sizes", sizes) == 3 ? sizes[2] : w->dims[1] / 3;
+    if (!qbc_ev_shape(c, 0, x->element, 3, (int64_t[]){x->dims[0], x->dims[1], width}))
+        return false;
+    return c->n_out < 2 ||
+           qbc_ev_shape(c, 1, x->element, 5, (int64_t[]){2, x->dims[0], heads, x->dims[1], width / heads});
+}

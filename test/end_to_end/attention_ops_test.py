@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Attention as one operation, in the forms that tools of ONNX Runtime write: models of an embedding, the operation and an output matrix, run whole and token
+by token (so that keys and values are kept), and compared with numpy."""
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import tools
+from imported_codes_test import WRITE, weight
+
+VOCABULARY, WIDTH, HEADS, TOKENS = 40, 32, 4, 11
+HEAD = WIDTH // HEADS
+FORMS = {
+    "MultiHeadAttention": ["node MatMul x,wq -> q", "node MatMul x,wk -> k", "node MatMul x,wv -> v",
+                           f"node MultiHeadAttention@com.microsoft q,k,v,b -> y num_heads={HEADS} unidirectional=1"],
+    "with a mask of keys": ["node MatMul x,wq -> q", "node MatMul x,wk -> k", "node MatMul x,wv -> v", "node Cast attention_mask -> m to=6",
+                            f"node MultiHeadAttention@com.microsoft q,k,v,b,m -> y num_heads={HEADS} unidirectional=1 scale={HEAD**-0.5}"],
+    "Attention with its product": [f"node Attention@com.microsoft x,w,b -> y num_heads={HEADS} unidirectional=1"],
+    "ONNX Attention": ["node MatMul x,wq -> q0", "node MatMul x,wk -> k0", "node MatMul x,wv -> v0", "node Add q0,bq -> q", "node Add k0,bk -> k",
+                       "node Add v0,bv -> v", f"node Attention q,k,v -> y q_num_heads={HEADS} kv_num_heads={HEADS} is_causal=1"],
+}
+
+
+def attention(x, w, b):
+    q, k, v = (part.reshape(len(x), HEADS, HEAD).transpose(1, 0, 2) for part in np.split(x @ w + b, 3, -1))
+    scores = q @ k.transpose(0, 2, 1) * HEAD**-0.5 + np.triu(np.full((len(x), len(x)), -np.inf), 1)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    return (p / p.sum(-1, keepdims=True) @ v).transpose(1, 0, 2).reshape(len(x), WIDTH)
+
+
+def check(name, nodes):
+    random = np.random.default_rng(1)
+    embed, w, b, head = (random.standard_normal(shape).astype(np.float32) for shape in ((VOCABULARY, WIDTH), (WIDTH, 3 * WIDTH), (3 * WIDTH,), (WIDTH, VOCABULARY)))
+    w, text = w / 4, " ".join(nodes)
+    tensors = {"embed": embed, "w": w, "b": b, "head": head, **{f"w{p}": w[:, i * WIDTH : (i + 1) * WIDTH] for i, p in enumerate("qkv")},
+               **{f"b{p}": b[i * WIDTH : (i + 1) * WIDTH] for i, p in enumerate("qkv")}}
+    lines = ["opset 23", "opset com.microsoft 1", "input input_ids i64 1 T", f"output logits f32 1 T {VOCABULARY}", "node Gather embed,input_ids -> x",
+             *["input attention_mask i64 1 T"] * ("attention_mask" in text), *(weight(n, "f32", t) for n, t in tensors.items()), *nodes, "node MatMul y,head -> logits"]
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        (folder / "model.txt").write_text("\n".join(lines) + "\n")
+        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.compile_model(folder / "m.qbm", "-tokenizer=none", model=folder / "model.onnx")
+        ids = random.integers(0, VOCABULARY, TOKENS)
+        want = attention(embed[ids].astype(np.float64), w, b) @ head
+        for options in ((), ("--chunk", "1"), ("--chunk", "4")):
+            error = np.abs(tools.logits(folder / "m.qbm", ids, *options) - want).max() / np.abs(want).max()
+            assert error < 2e-6, f"{name}, {options}: {error}"
+    print("ok", name)
+
+
+def main():
+    if not tools.QBC.exists() or not tools.QBRUN.exists():
+        print("skipped: qbc and qbrun are not built")
+        return tools.SKIPPED
+    for name, nodes in FORMS.items():
+        check(name, nodes)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
