@@ -176,6 +176,21 @@ def where(o, series, roofs):
             for plan in (f"{o.prompt}@0:2", f"1@{o.prompt}:32")]
 
 
+def take_turns(o, roofs, series):
+    """How many turns there were; an interrupt ends them, and what was measured by then counts."""
+    for turn in range(o.runs):
+        try:
+            roofs.turn()
+            for one in series:
+                print(f"turn {turn + 1} of {o.runs}: {one.engine} {one.name}", file=sys.stderr)
+                one.turn(o)
+        except KeyboardInterrupt:
+            if not turn:
+                raise
+            return turn
+    return o.runs
+
+
 def main():
     o = arguments()
     sizes = ours.sizes(o.build, o.model)
@@ -183,17 +198,13 @@ def main():
     mine = [Ours(ours.Artifact(o.build, o.work, o.model, name)) for name in names]
     theirs, peer = peer_series(o, sizes)
     load, roofs = [os.getloadavg()[0]], Roofs(o)
-    for turn in range(o.runs):
-        roofs.turn()
-        for series in mine + theirs:
-            print(f"turn {turn + 1} of {o.runs}: {series.engine} {series.name}", file=sys.stderr)
-            series.turn(o)
+    turns = take_turns(o, roofs, mine + theirs)
     roofs.turn()
     summary = roofs.summary()
     artifact = mine[0].artifact
     operations = 2 * (artifact.products * o.prompt + sizes["vocab"] * sizes["hidden"])
     result = {
-        "cpu": cpu_name(), "cores": os.cpu_count(), "threads": o.threads, "runs": o.runs, "prompt": o.prompt,
+        "cpu": cpu_name(), "cores": os.cpu_count(), "threads": o.threads, "runs": turns, "prompt": o.prompt,
         "instruction": roofs.instruction, "sizes": sizes, "prompt_operations": operations, "peer": peer, **summary,
         "series": [s.summary(summary, operations, o.prompt) for s in mine + theirs],
     }

@@ -37,8 +37,11 @@ def run(*command, priority=None):
     start = time.monotonic()
     p = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          text=True, start_new_session=bool(priority), preexec_fn=priority)
-    out = p.stdout.read()
-    err = p.stderr.read()
+    try:
+        out, err = p.stdout.read(), p.stderr.read()
+    except KeyboardInterrupt:
+        p.kill()
+        raise
     _, status, usage = os.wait4(p.pid, 0)
     seconds = time.monotonic() - start
     if status:
