@@ -8,10 +8,10 @@
 
 static const struct qbc_tile tiles[] = {
     /* act code  m   n  kind */
-    {32, 32, 1, 8, QBC_KIND_FMA}, /* the reference */
-    {32, 32, 4, 8, QBC_KIND_FMA},
+    {32, 32, 1, 32, QBC_KIND_FMA}, /* the reference */
+    {32, 32, 4, 16, QBC_KIND_FMA},
     {8, 8, 1, 8, QBC_KIND_MULL, MULL}, /* one token: bound by memory */
-    {8, 8, 4, 8, QBC_KIND_MULL, MULL}, /* a prompt: bound by arithmetic */
+    {8, 8, 4, 4, QBC_KIND_MULL, MULL}, /* a prompt: bound by arithmetic */
     {0},
 };
 
@@ -33,6 +33,7 @@ const struct qbc_target qbc_target_cortex_a53 = {
     .name = "cortex-a53",
     .about = "NEON, scheduled for Cortex-A53",
     .tune = "cortex-a53",
+    .in_order = true,
     .l1_bytes = 32 << 10,
     .l2_bytes = 512 << 10,
 };

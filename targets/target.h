@@ -2,8 +2,8 @@
  *
  * A tile is one way to multiply: M tokens x N rows of weights x K columns in one step of the inner
  * loop. In a table the plainest comes first and the last row that fits wins; row 0 is f32 `fma`
- * and works everywhere. All tiles that serve the same codes have the same N and kind, so
- * that one packing serves every number of tokens.
+ * and works everywhere. All tiles that serve the same codes have the same kind, and their N divides that
+ * of the tile for one token, which is the height of the panels: one packing serves every number of tokens.
  */
 #ifndef QBC_TARGET_H
 #define QBC_TARGET_H
@@ -55,6 +55,7 @@ struct qbc_target {
     bool scalable;   /* vectors may be longer than that, and code finds out how long */
     int vector_regs;
     bool no_fma;  /* no fused multiply-add: a product is rounded before it is added */
+    bool in_order; /* instructions wait for those before them: work must be put where it waits for nothing */
     bool no_half; /* no instruction for f16: converted by integer arithmetic */
     int l1_bytes, l2_bytes;
     const struct qbc_tile *tiles; /* ends with {0} */

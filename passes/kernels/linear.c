@@ -27,14 +27,14 @@ static MlirValue extra_at(struct qbc_linear *l, size_t i, MlirValue row, MlirVal
     return k_load(k, type, at, 4);
 }
 
-/* Results of one block: row `token + j`, columns panel * height .. */
+/* Results of one block: row `token + j`, columns of the panel from l->row on. */
 static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m, const MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
     MlirType type = mlirValueGetType(sums[0]);
-    int64_t n = qbc_int(k->launch, "n", 0), height = l->packing.rows;
+    int64_t n = qbc_int(k->launch, "n", 0);
     size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
-    MlirValue column = k_mul_i(k, panel, height), extra[8];
+    MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row), extra[8];
     for (int j = 0; j < m; ++j) {
         MlirValue row = k_add_i(k, token, j);
         for (size_t i = 0; i < n_extra; ++i)
@@ -42,14 +42,14 @@ static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m
         MlirValue result = k_epilogue(k, sums[j], n_extra, extra);
         MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
         /* rows of the arena are padded; only what the host sees must end exactly */
-        if (qbc_bool(k->launch, "exact", false) && n % height)
+        if (qbc_bool(k->launch, "exact", false) && n % l->packing.rows)
             k_store_first(k, result, at, k_sub(k, k_i64(k, n), column));
         else
             k_store(k, result, at, 4);
     }
 }
 
-static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
+static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
 {
     struct qbc_kernel *k = l->k;
     MlirValue sums[QBC_MOST_TOKENS], w, x[QBC_MOST_TOKENS];
@@ -61,6 +61,23 @@ static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     else
         qbc_linear_groups(l, m, x, w, sums);
     finish(l, token, panel, m, sums);
+}
+
+/* A panel is as high as one token likes it; the sums of several tokens leave registers for fewer rows. */
+static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
+{
+    struct qbc_kernel *k = l->k;
+    l->tile = qbc_tile_for(k->q->target, l->format, m);
+    l->rows = l->tile->n;
+    l->row = k_i64(k, 0);
+    if (l->rows == l->packing.rows) {
+        slice(l, panel, token, m);
+        return;
+    }
+    struct k_loop slices = k_for(k, l->row, k_i64(k, l->packing.rows), l->rows, 0, NULL);
+    l->row = slices.i;
+    slice(l, panel, token, m);
+    k_end(k, &slices, NULL);
 }
 
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block)

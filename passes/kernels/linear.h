@@ -20,6 +20,8 @@ struct qbc_linear {
     MlirValue from, to; /* the tokens to work on, in a step for several */
     int64_t lanes; /* where vectors are of any length: of which type, */
     MlirValue vl;  /* and how many rows a strip has */
+    int rows;           /* of the panel, that are worked on at once: the tile's n */
+    MlirValue row;      /* the first of them in the panel, i64 */
 };
 
 /* m tokens from `token` on, with one panel's weights. */
@@ -29,12 +31,12 @@ void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block b
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
 
-/* For m tokens with rows x[m] and one panel w: sums[m], f32 vectors of the panel's height. */
+/* For m tokens with rows x[m] and l->rows rows of the panel w: sums[m], f32 vectors of these. */
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
 void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
 
 /* Sum over one run of QBC_ACT_GROUP columns (or fewer, of a smaller group), from chunk `first` of
- * the group at `group`: out[m] = f32 vectors of exact integers, sum of (code - bias) * activation
+ * the group's codes at `group`, where those of row l->row are: out[m] = vectors of exact integers (i32, or f32 from linear_fma.c), sum of (code - bias) * activation
  * code; for zero-point formats sum of code * activation code. act[m]: the activations' records. */
 void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
                      const MlirValue *act, MlirValue *out);

@@ -12,19 +12,19 @@
 struct sums {
     MlirValue wide[QBC_MOST_PARTS];   /* i32 */
     MlirValue narrow[QBC_MOST_PARTS]; /* i16, tile.widen only */
-    int pending;                  /* chunks in `narrow` */
+    int pending;                      /* chunks in `narrow` */
 };
 
 /* Bytes of a register, or all there are of a chunk. */
 static int part_bytes(const struct qbc_linear *l)
 {
     int bytes = l->k->q->target->vector_bits / 8;
-    return l->layout.vector_bytes < bytes ? l->layout.vector_bytes : bytes;
+    return 4 * l->rows < bytes ? 4 * l->rows : bytes;
 }
 
 static int parts(const struct qbc_linear *l)
 {
-    return l->layout.vector_bytes / part_bytes(l);
+    return 4 * l->rows / part_bytes(l);
 }
 
 /* The 4 codes of a chunk in all lanes: broadcast from memory, or one lane of the register that four chunks share. */
@@ -123,6 +123,6 @@ void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirVal
     for (int j = 0; j < m; ++j) {
         if (sums[j].pending)
             widen(l, &sums[j]);
-        out[j] = k_cast(k, "arith.sitofp", k_join(k, (size_t)parts(l), sums[j].wide), k->f32);
+        out[j] = k_join(k, (size_t)parts(l), sums[j].wide);
     }
 }

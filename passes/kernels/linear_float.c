@@ -5,8 +5,8 @@ static MlirValue weights(struct qbc_linear *l, MlirValue at)
 {
     struct qbc_kernel *k = l->k;
     if (l->format->bits == 32)
-        return k_load(k, k_vec(k, l->packing.rows, k->f32), at, 4);
-    return k_load_half(k, l->packing.rows, at);
+        return k_load(k, k_vec(k, l->rows, k->f32), at, 4);
+    return k_load_half(k, l->rows, at);
 }
 
 /* `count` consecutive k, the first at byte offsets `xk` of x and `wk` of w. */
@@ -19,7 +19,7 @@ static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, 
         MlirValue row = weights(l, k_at_i(k, wk, (int64_t)i * l->layout.group_bytes));
         for (int j = 0; j < m; ++j) {
             MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
-            sums[j] = k_fma(k, row, k_splat(k, xv, l->packing.rows), sums[j]);
+            sums[j] = k_fma(k, row, k_splat(k, xv, l->rows), sums[j]);
         }
     }
 }
@@ -28,12 +28,14 @@ void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
 {
     enum { UNROLL = 4 };
     struct qbc_kernel *k = l->k;
-    MlirValue zero = k_float_of(k, k_vec(k, l->packing.rows, k->f32), 0);
+    MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0);
     for (int j = 0; j < m; ++j)
         sums[j] = zero;
+    w = k_at(k, w, k_mul_i(k, l->row, l->format->bits / 8));
     int64_t whole = l->depth / UNROLL * UNROLL;
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
     MlirValue next[QBC_MOST_TOKENS];
+    k_not_unrolled(k, &loop);
     for (int j = 0; j < m; ++j)
         next[j] = loop.carried[j];
     steps(l, m, x, w, loop.i, UNROLL, next);

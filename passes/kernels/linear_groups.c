@@ -5,42 +5,49 @@
  *
  * With a zero point the integer is sum(code * x) - zero * sum(x): exact in f32, as both are below
  * 2^24 (128 columns of 15 * 127). Where a group has several runs, its scale is applied once.
+ *
+ * A CPU that starts instructions in order waits at the end of a group for the integers, one step after the other. There a
+ * turn of the loop adds what the turn before it left (target.in_order).
  */
 #include "linear.h"
+
+#include <mlir-c/BuiltinTypes.h>
+
+/* The sum or the scale of a record. In order, both come by one load and are lanes of it. */
+static MlirValue record_word(struct qbc_kernel *k, MlirValue record, int64_t offset, MlirType type)
+{
+    if (!k->q->target->in_order)
+        return k_load(k, type, k_at_i(k, record, offset), 4);
+    return k_extract(k, k_load(k, k_vec(k, 2, type), record, 4), offset / 4);
+}
 
 MlirValue qbc_linear_start(struct qbc_linear *l, MlirValue record)
 {
     struct qbc_kernel *k = l->k;
     if (l->format->offset != QBC_OFFSET_NONE || l->packing.is_signed)
         return k_i32(k, 0);
-    MlirValue minus = k_load(k, k->i32, k_at_i(k, record, QBC_ACT_MINUS), 4);
+    MlirValue minus = record_word(k, record, QBC_ACT_MINUS, k->i32);
     return l->multiplier == l->format->bias ? minus : k_mul_i(k, minus, l->format->bias);
 }
 
-static MlirValue scales(struct qbc_linear *l, MlirValue group)
-{
-    struct qbc_kernel *k = l->k;
-    MlirValue at = k_at_i(k, group, l->layout.scales_offset);
-    return k_load_half(k, l->packing.rows, at);
-}
+/* Where the rows' part of a group is. */
+struct group {
+    MlirValue codes, scales, zeros; /* the last two from the start of the group: add the layout's offsets */
+    MlirValue act[QBC_MOST_TOKENS];
+    int runs, chunks; /* chunks of a run */
+};
 
-static MlirValue zeros(struct qbc_linear *l, MlirValue group)
+static MlirValue zeros(struct qbc_linear *l, const struct group *g)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue at = k_at_i(k, group, l->layout.zeros_offset);
-    return k_cast(k, "arith.uitofp", k_load(k, k_vec(k, l->packing.rows, k->i8), at, 1), k->f32);
+    MlirValue at = k_at_i(k, g->zeros, l->layout.zeros_offset);
+    return k_cast(k, "arith.uitofp", k_load(k, k_vec(k, l->rows, k->i8), at, 1), k->f32);
 }
 
 static MlirValue broadcast(struct qbc_linear *l, MlirValue record, int64_t offset, MlirType type)
 {
-    return k_splat(l->k, k_load(l->k, type, k_at_i(l->k, record, offset), 4), l->packing.rows);
+    return k_splat(l->k, record_word(l->k, record, offset, type), l->rows);
 }
-
-/* Where a group's codes, scales and activations are. */
-struct group {
-    MlirValue w, act[QBC_MOST_TOKENS];
-    int runs, chunks; /* chunks of a run */
-};
 
 typedef void (*multiply_run)(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
                              const MlirValue *act, MlirValue *out);
@@ -59,6 +66,12 @@ static multiply_run multiply(const struct qbc_linear *l)
     }
 }
 
+static MlirValue as_float(struct qbc_kernel *k, MlirValue sums)
+{
+    bool is_float = mlirTypeIsAFloat(mlirShapedTypeGetElementType(mlirValueGetType(sums)));
+    return is_float ? sums : k_cast(k, "arith.sitofp", sums, k->f32);
+}
+
 /* One run: integers of all tokens, zero point taken off. Its codes begin at chunk `first` of `codes`. */
 static void run(struct qbc_linear *l, int m, const struct group *g, MlirValue codes, int first,
                 const MlirValue *act, MlirValue *out)
@@ -67,11 +80,10 @@ static void run(struct qbc_linear *l, int m, const struct group *g, MlirValue co
     multiply(l)(l, m, first, g->chunks, codes, act, out);
     if (l->format->offset != QBC_OFFSET_ZERO)
         return;
-    MlirValue zero = zeros(l, g->w);
+    MlirValue zero = zeros(l, g);
     for (int j = 0; j < m; ++j) {
-        MlirValue minus = k_load(k, k->i32, k_at_i(k, act[j], QBC_ACT_MINUS), 4);
-        minus = k_splat(k, k_cast(k, "arith.sitofp", minus, k->f32), l->packing.rows);
-        out[j] = k_fma(k, zero, minus, out[j]);
+        MlirValue minus = k_splat(k, record_word(k, act[j], QBC_ACT_MINUS, k->i32), l->rows);
+        out[j] = k_fma(k, zero, as_float(k, minus), as_float(k, out[j]));
     }
 }
 
@@ -85,7 +97,7 @@ static void add_run(struct qbc_linear *l, int m, const struct group *g, MlirValu
         act[j] = k_at_i(k, k_at(k, g->act[j], at), (int64_t)r * QBC_ACT_RECORD);
     run(l, m, g, codes, first, act, integers);
     for (int j = 0; j < m; ++j)
-        partial[j] = k_fma(k, integers[j], broadcast(l, act[j], QBC_ACT_SCALE, k->f32), partial[j]);
+        partial[j] = k_fma(k, as_float(k, integers[j]), broadcast(l, act[j], QBC_ACT_SCALE, k->f32), partial[j]);
 }
 
 /* Several runs, with one scale. A vector of narrow codes serves several of them, one after the other in a turn,
@@ -95,16 +107,16 @@ static void runs(struct qbc_linear *l, int m, const struct group *g, MlirValue *
     struct qbc_kernel *k = l->k;
     int vectors = l->layout.field[0].vectors, turns = vectors / g->chunks;
     bool even = l->layout.n_fields == 1 && vectors % g->chunks == 0;
-    MlirValue zero = k_float_of(k, k_vec(k, l->packing.rows, k->f32), 0), next[QBC_MOST_TOKENS];
+    MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0), next[QBC_MOST_TOKENS];
     for (int j = 0; j < m; ++j)
         partial[j] = zero;
     if (!even) {
         for (int r = 0; r < g->runs; ++r)
-            add_run(l, m, g, k_i64(k, 0), r, g->w, r * g->chunks, partial);
+            add_run(l, m, g, k_i64(k, 0), r, g->codes, r * g->chunks, partial);
         return;
     }
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, turns), 1, (size_t)m, partial);
-    MlirValue codes = k_at(k, g->w, k_mul_i(k, loop.i, (int64_t)g->chunks * l->layout.vector_bytes));
+    MlirValue codes = k_at(k, g->codes, k_mul_i(k, loop.i, (int64_t)g->chunks * l->layout.vector_bytes));
     for (int j = 0; j < m; ++j)
         next[j] = loop.carried[j];
     for (int r = 0; r < g->runs; r += turns)
@@ -114,38 +126,101 @@ static void runs(struct qbc_linear *l, int m, const struct group *g, MlirValue *
         partial[j] = loop.carried[j];
 }
 
-static void group_sum(struct qbc_linear *l, int m, MlirValue index, const MlirValue *x, MlirValue w, MlirValue *sums)
+/* What a group adds to the sums of a token, before it is multiplied. */
+struct term {
+    MlirValue partial; /* i32, or f32 where products are float or were multiplied by the activations' scales */
+    MlirValue scale;   /* of the weights, as stored */
+    MlirValue act;     /* scale of the activations, f32; null where `partial` has it */
+};
+
+static void terms(struct qbc_linear *l, int m, const struct group *g, struct term *t)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue partial[QBC_MOST_TOKENS], scale;
+    scale = k_load(k, k_vec(k, l->rows, k_half(k)), k_at_i(k, g->scales, l->layout.scales_offset), 2);
+    if (g->runs > 1)
+        runs(l, m, g, partial);
+    else
+        run(l, m, g, g->codes, 0, g->act, partial);
+    for (int j = 0; j < m; ++j) {
+        MlirValue act = g->runs > 1 ? (MlirValue){NULL} : record_word(k, g->act[j], QBC_ACT_SCALE, k->f32);
+        t[j] = (struct term){partial[j], scale, act};
+    }
+}
+
+static MlirValue add_term(struct qbc_linear *l, const struct term *t, MlirValue sum)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue by = k_half_to_float(k, t->scale);
+    if (!mlirValueIsNull(t->act))
+        by = k_fmul(k, by, k_splat(k, t->act, l->rows));
+    return k_fma(k, as_float(k, t->partial), by, sum);
+}
+
+/* The groups of a row, one a turn, from pointers that go on. */
+struct walk {
+    struct k_loop loop;
+    struct group g;
+};
+
+static void begin(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, size_t n, const MlirValue *init,
+                  struct walk *walk)
 {
     struct qbc_kernel *k = l->k;
     int columns = l->format->group, length = columns < QBC_ACT_GROUP ? columns : QBC_ACT_GROUP;
-    struct group g = {.runs = columns / length, .chunks = length / l->packing.depth};
-    MlirValue partial[QBC_MOST_TOKENS], at = k_mul_i(k, index, columns / QBC_ACT_GROUP * QBC_ACT_RECORD);
-    g.w = k_at(k, w, k_mul_i(k, index, l->layout.group_bytes));
-    MlirValue scale = scales(l, g.w);
+    walk->g = (struct group){.runs = columns / length, .chunks = length / l->packing.depth};
+    walk->loop = k_for(k, k_i64(k, 0), k_i64(k, l->layout.groups), 1, n, init);
+    k_not_unrolled(k, &walk->loop);
+    MlirValue at = k_at(k, w, k_mul_i(k, walk->loop.i, l->layout.group_bytes));
+    MlirValue act = k_mul_i(k, walk->loop.i, columns / QBC_ACT_GROUP * QBC_ACT_RECORD);
+    walk->g.codes = k_at(k, at, k_mul_i(k, l->row, l->packing.depth));
+    walk->g.scales = k_at(k, at, k_mul_i(k, l->row, 2)), walk->g.zeros = k_at(k, at, l->row);
     for (int j = 0; j < m; ++j)
-        g.act[j] = k_at(k, x[j], at);
-    if (g.runs > 1)
-        runs(l, m, &g, partial);
-    else
-        run(l, m, &g, g.w, 0, g.act, partial);
-    for (int j = 0; j < m; ++j) {
-        MlirValue by = g.runs > 1 ? scale : k_fmul(k, scale, broadcast(l, g.act[j], QBC_ACT_SCALE, k->f32));
-        sums[j] = k_fma(k, partial[j], by, sums[j]);
-    }
+        walk->g.act[j] = k_at(k, x[j], act);
+}
+
+static void all_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
+{
+    struct walk walk;
+    struct term t[QBC_MOST_TOKENS];
+    begin(l, m, x, w, (size_t)m, sums, &walk);
+    terms(l, m, &walk.g, t);
+    for (int j = 0; j < m; ++j)
+        sums[j] = add_term(l, &t[j], walk.loop.carried[j]);
+    k_end(l->k, &walk.loop, sums);
+    for (int j = 0; j < m; ++j)
+        sums[j] = walk.loop.carried[j];
+}
+
+/* One token; each turn adds the term of the turn before, the first one nothing. */
+static void groups_in_turn(struct qbc_linear *l, const MlirValue *x, MlirValue w, MlirValue *sum)
+{
+    struct qbc_kernel *k = l->k;
+    bool one_run = l->format->group <= QBC_ACT_GROUP;
+    bool whole = one_run && l->tile->kind != QBC_KIND_FMA && l->format->offset == QBC_OFFSET_NONE;
+    MlirType partial = k_vec(k, l->rows, whole ? k->i32 : k->f32);
+    MlirValue none = whole ? k_int_of(k, partial, 0) : k_float_of(k, partial, 0);
+    MlirValue next[] = {*sum, none, k_float_of(k, k_vec(k, l->rows, k_half(k)), 0), k_f32(k, 0)};
+    size_t n = one_run ? 4 : 3; /* else no scale of activations */
+    struct walk walk;
+    begin(l, 1, x, w, n, next, &walk);
+    MlirValue *carried = walk.loop.carried;
+    struct term before = {carried[1], carried[2], one_run ? carried[3] : (MlirValue){NULL}}, t;
+    next[0] = add_term(l, &before, carried[0]);
+    terms(l, 1, &walk.g, &t);
+    next[1] = t.partial, next[2] = t.scale, next[3] = t.act;
+    k_end(k, &walk.loop, next);
+    t = (struct term){carried[1], carried[2], one_run ? carried[3] : (MlirValue){NULL}};
+    *sum = add_term(l, &t, carried[0]);
 }
 
 void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue zero = k_float_of(k, k_vec(k, l->packing.rows, k->f32), 0), next[QBC_MOST_TOKENS];
     for (int j = 0; j < m; ++j)
-        sums[j] = zero;
-    struct k_loop loop =
-        k_for(k, k_i64(k, 0), k_i64(k, l->layout.groups), 1, (size_t)m, sums);
-    for (int j = 0; j < m; ++j)
-        next[j] = loop.carried[j];
-    group_sum(l, m, loop.i, x, w, next);
-    k_end(k, &loop, next);
-    for (int j = 0; j < m; ++j)
-        sums[j] = loop.carried[j];
+        sums[j] = k_float_of(k, k_vec(k, l->rows, k->f32), 0);
+    if (m == 1 && k->q->target->in_order)
+        groups_in_turn(l, x, w, sums);
+    else
+        all_groups(l, m, x, w, sums);
 }

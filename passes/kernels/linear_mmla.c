@@ -48,17 +48,11 @@ static MlirValue start_one(struct qbc_linear *l, MlirValue record)
     return k_bitcast(k, k_splat(k, wide, 2), k_vec(k, SUMS, k->i32));
 }
 
-static void finish(struct qbc_linear *l, const MlirValue *fours, MlirValue *out)
-{
-    struct qbc_kernel *k = l->k;
-    *out = k_cast(k, "arith.sitofp", k_join(k, (size_t)l->packing.rows / SUMS, fours), k->f32);
-}
-
 static void one(struct qbc_linear *l, int first, int chunks, MlirValue group, MlirValue act, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
     MlirType type = k_vec(k, SUMS, k->i32);
-    int parts = l->packing.rows / HEIGHT;
+    int parts = l->rows / HEIGHT;
     MlirValue sums[QBC_MOST_PARTS];
     for (int p = 0; p < parts; ++p)
         sums[p] = start_one(l, act);
@@ -71,7 +65,7 @@ static void one(struct qbc_linear *l, int first, int chunks, MlirValue group, Ml
     }
     for (int p = 0; p < parts / 2; ++p)
         sums[p] = k_intrinsic(k, l->tile->fold, type, 2, &sums[2 * p]);
-    finish(l, sums, out);
+    *out = k_join(k, (size_t)l->rows / SUMS, sums);
 }
 
 /* Halves `half` of all sums, side by side: one token's rows. */
@@ -79,9 +73,9 @@ static void take(struct qbc_linear *l, const MlirValue *sums, int64_t half, Mlir
 {
     int64_t lanes[] = {2 * half, 2 * half + 1, SUMS + 2 * half, SUMS + 2 * half + 1};
     MlirValue fours[QBC_MOST_PARTS / 2];
-    for (int p = 0; p < l->packing.rows / SUMS; ++p)
+    for (int p = 0; p < l->rows / SUMS; ++p)
         fours[p] = k_shuffle(l->k, sums[2 * p], sums[2 * p + 1], SUMS, lanes);
-    finish(l, fours, out);
+    *out = k_join(l->k, (size_t)l->rows / SUMS, fours);
 }
 
 static void add_chunk(struct qbc_linear *l, int m, int chunk, const MlirValue *codes, const MlirValue *act,
@@ -90,7 +84,7 @@ static void add_chunk(struct qbc_linear *l, int m, int chunk, const MlirValue *c
     struct qbc_kernel *k = l->k;
     for (int j = 0; j < m; j += 2) {
         MlirValue x = activations(l, act[j], act[j + 1 < m ? j + 1 : j], chunk);
-        for (int p = 0; p < l->packing.rows / HEIGHT; ++p) {
+        for (int p = 0; p < l->rows / HEIGHT; ++p) {
             MlirValue operands[] = {sums[j / 2][p], x, codes[p]};
             sums[j / 2][p] = k_intrinsic(k, l->tile->mmla, mlirValueGetType(sums[0][0]), 3, operands);
         }
@@ -101,7 +95,7 @@ void qbc_linear_mmla(struct qbc_linear *l, int m, int first, int chunks, MlirVal
                      const MlirValue *act, MlirValue *out)
 {
     MlirValue sums[QBC_MOST_TOKENS / 2][QBC_MOST_PARTS], codes[QBC_MOST_PARTS];
-    int parts = l->packing.rows / HEIGHT;
+    int parts = l->rows / HEIGHT;
     if (m == 1) {
         one(l, first, chunks, group, act[0], out);
         return;

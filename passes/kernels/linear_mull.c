@@ -93,7 +93,7 @@ void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirVal
     struct qbc_kernel *k = l->k;
     struct run r = {l, m, first, chunks, group, act};
     MlirValue sums[QBC_MOST_TOKENS][QBC_MOST_PARTS], four[QBC_MOST_TOKENS];
-    for (int row = 0; row < l->packing.rows; row += FOLDED) {
+    for (int row = 0; row < l->rows; row += FOLDED) {
         rows_sums(&r, row, FOLDED, four);
         for (int j = 0; j < m; ++j) {
             MlirValue sum = is_narrow(four[j]) ? widen(l, four[j]) : four[j];
@@ -101,5 +101,5 @@ void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirVal
         }
     }
     for (int j = 0; j < m; ++j)
-        out[j] = k_cast(k, "arith.sitofp", k_join(k, (size_t)l->packing.rows / FOLDED, sums[j]), k->f32);
+        out[j] = k_join(k, (size_t)l->rows / FOLDED, sums[j]);
 }

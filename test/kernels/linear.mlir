@@ -58,7 +58,7 @@
 // NIBBLES: per vpdpbusd: 0.5000 vmovdqu64
 //
 // With a zero point, a group is four runs of sums, its scales and its zeros: 32 dots.
-// ZERO: per vp{{.*}}: 0.1562 vcvtdq2ps
+// ZERO: per vp{{.*}}: 0.2812 vcvtdq2ps
 // ZERO: per vp{{.*}}: 0.0312 vcvtph2ps
 // ZERO: per vp{{.*}}: 0.0312 vpmovzxbd
 //

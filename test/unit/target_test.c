@@ -49,7 +49,7 @@ static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
         return;
     CHECK(above->m <= below->m, "%s: a tile of %d tokens hides one of %d", t->name, below->m,
           above->m);
-    CHECK(above->n == below->n && above->kind == below->kind, "%s: %d-bit codes need two packings",
+    CHECK(above->n % below->n == 0 && above->kind == below->kind, "%s: %d-bit codes need two packings",
           t->name, above->code_bits);
 }
 
