@@ -35,17 +35,20 @@ void qbc_linear_axpy(struct qbc_linear *l);
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
 void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
 
-/* Sum over one run of QBC_ACT_GROUP columns (or fewer, of a smaller group), from chunk `first` of
- * the group's codes at `group`, where those of row l->row are: out[m] = vectors of exact integers (i32, or f32 from linear_fma.c), sum of (code - bias) * activation
- * code; for zero-point formats sum of code * activation code. act[m]: the activations' records. */
-void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out);
-void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out);
-void qbc_linear_mmla(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out);
-void qbc_linear_fma(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                    const MlirValue *act, MlirValue *out);
+/* Runs of QBC_ACT_GROUP columns (or fewer, of a smaller group) whose codes come from the same vectors. */
+enum { QBC_MOST_RUNS = 2, QBC_MOST_SUMS = QBC_MOST_RUNS * QBC_MOST_TOKENS };
+struct qbc_runs {
+    MlirValue codes;              /* those of row l->row */
+    int n, first[QBC_MOST_RUNS];  /* chunk that a run begins with */
+    int chunks;                   /* of a run */
+    MlirValue act[QBC_MOST_RUNS][QBC_MOST_TOKENS]; /* the activations' records */
+};
+/* out[run * m + token] = vectors of exact integers (i32, or f32 from linear_fma.c): sum of (code - bias) * activation
+ * code; for zero-point formats sum of code * activation code. */
+void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
+void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
+void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
+void qbc_linear_fma(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
 
 /* Where a sum of unsigned codes begins: -bias * sum(activation codes), which the quantizer left in the record, maybe
  * not multiplied; i32. 0 where the codes are signed, or the format has zero points. */

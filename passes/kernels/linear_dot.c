@@ -103,26 +103,32 @@ static void add_chunk(struct qbc_linear *l, int m, const MlirValue *act, int chu
     }
 }
 
-void qbc_linear_dot4(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out)
+static void begin(struct qbc_linear *l, MlirValue record, struct sums *s)
+{
+    MlirValue start = k_splat(l->k, qbc_linear_start(l, record), part_bytes(l) / 4);
+    *s = (struct sums){.pending = 0};
+    for (int p = 0; p < parts(l); ++p)
+        s->wide[p] = start;
+}
+
+void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    struct sums sums[QBC_MOST_TOKENS] = {{{{0}}}};
+    struct sums sums[QBC_MOST_SUMS];
     int bytes = part_bytes(l);
-    for (int j = 0; j < m; ++j) {
-        MlirValue start = k_splat(k, qbc_linear_start(l, act[j]), bytes / 4);
-        for (int p = 0; p < parts(l); ++p)
-            sums[j].wide[p] = start;
-    }
-    for (int c = 0; c < chunks; ++c) {
+    for (int r = 0; r < runs->n; ++r)
+        for (int j = 0; j < m; ++j)
+            begin(l, runs->act[r][j], &sums[r * m + j]);
+    for (int i = 0; i < runs->chunks * runs->n; ++i) {
+        int c = i / runs->n, r = i % runs->n;
         MlirValue codes[QBC_MOST_PARTS];
         for (int p = 0; p < parts(l); ++p)
-            codes[p] = qbc_unpack_chunk(k, &l->layout, k_at_i(k, group, (int64_t)p * bytes), bytes, first + c);
-        add_chunk(l, m, act, c, codes, sums);
+            codes[p] = qbc_unpack_chunk(k, &l->layout, k_at_i(k, runs->codes, (int64_t)p * bytes), bytes, runs->first[r] + c);
+        add_chunk(l, m, runs->act[r], c, codes, &sums[r * m]);
     }
-    for (int j = 0; j < m; ++j) {
-        if (sums[j].pending)
-            widen(l, &sums[j]);
-        out[j] = k_join(k, (size_t)parts(l), sums[j].wide);
+    for (int i = 0; i < runs->n * m; ++i) {
+        if (sums[i].pending)
+            widen(l, &sums[i]);
+        out[i] = k_join(k, (size_t)parts(l), sums[i].wide);
     }
 }

@@ -19,18 +19,22 @@ static MlirValue start(struct qbc_linear *l, MlirValue record)
     return k_splat(k, k_cast(k, "arith.sitofp", minus, k->f32), l->rows);
 }
 
-void qbc_linear_fma(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                    const MlirValue *act, MlirValue *out)
+static void add_chunk(struct qbc_linear *l, int m, const MlirValue *act, int chunk, MlirValue codes, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    for (int j = 0; j < m; ++j)
-        out[j] = start(l, act[j]);
-    for (int c = 0; c < chunks; ++c) {
-        MlirValue codes = codes_as_float(l, group, first + c);
-        for (int j = 0; j < m; ++j) {
-            MlirValue x = k_load(k, k->i8, k_at_i(k, act[j], QBC_ACT_CODES + c), 1);
-            x = k_splat(k, k_cast(k, "arith.sitofp", x, k->f32), l->rows);
-            out[j] = k_fma(k, codes, x, out[j]);
-        }
+    for (int j = 0; j < m; ++j) {
+        MlirValue x = k_load(k, k->i8, k_at_i(k, act[j], QBC_ACT_CODES + chunk), 1);
+        x = k_splat(k, k_cast(k, "arith.sitofp", x, k->f32), l->rows);
+        out[j] = k_fma(k, codes, x, out[j]);
     }
+}
+
+void qbc_linear_fma(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
+{
+    for (int r = 0; r < runs->n; ++r)
+        for (int j = 0; j < m; ++j)
+            out[r * m + j] = start(l, runs->act[r][j]);
+    for (int c = 0; c < runs->chunks; ++c)
+        for (int r = 0; r < runs->n; ++r)
+            add_chunk(l, m, runs->act[r], c, codes_as_float(l, runs->codes, runs->first[r] + c), &out[r * m]);
 }

@@ -12,6 +12,7 @@
 #include "linear.h"
 
 #include <mlir-c/BuiltinTypes.h>
+#include <string.h>
 
 /* The sum or the scale of a record. In order, both come by one load and are lanes of it. */
 static MlirValue record_word(struct qbc_kernel *k, MlirValue record, int64_t offset, MlirType type)
@@ -49,20 +50,20 @@ static MlirValue broadcast(struct qbc_linear *l, MlirValue record, int64_t offse
     return k_splat(l->k, record_word(l->k, record, offset, type), l->rows);
 }
 
-typedef void (*multiply_run)(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                             const MlirValue *act, MlirValue *out);
-
-static multiply_run multiply(const struct qbc_linear *l)
+static void multiply(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
 {
     switch (l->tile->kind) {
     case QBC_KIND_DOT4:
-        return qbc_linear_dot4;
+        qbc_linear_dot4(l, m, runs, out);
+        break;
     case QBC_KIND_MULL:
-        return qbc_linear_mull;
+        qbc_linear_mull(l, m, runs, out);
+        break;
     case QBC_KIND_MMLA:
-        return qbc_linear_mmla;
+        qbc_linear_mmla(l, m, runs, out);
+        break;
     default:
-        return qbc_linear_fma;
+        qbc_linear_fma(l, m, runs, out);
     }
 }
 
@@ -72,58 +73,76 @@ static MlirValue as_float(struct qbc_kernel *k, MlirValue sums)
     return is_float ? sums : k_cast(k, "arith.sitofp", sums, k->f32);
 }
 
-/* One run: integers of all tokens, zero point taken off. Its codes begin at chunk `first` of `codes`. */
-static void run(struct qbc_linear *l, int m, const struct group *g, MlirValue codes, int first,
-                const MlirValue *act, MlirValue *out)
+/* Integers of all runs and tokens, zero point taken off. */
+static void integers(struct qbc_linear *l, int m, const struct group *g, const struct qbc_runs *runs, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    multiply(l)(l, m, first, g->chunks, codes, act, out);
+    multiply(l, m, runs, out);
     if (l->format->offset != QBC_OFFSET_ZERO)
         return;
     MlirValue zero = zeros(l, g);
-    for (int j = 0; j < m; ++j) {
-        MlirValue minus = k_splat(k, record_word(k, act[j], QBC_ACT_MINUS, k->i32), l->rows);
-        out[j] = k_fma(k, zero, as_float(k, minus), as_float(k, out[j]));
+    for (int i = 0; i < runs->n * m; ++i) {
+        MlirValue minus = k_splat(k, record_word(k, runs->act[i / m][i % m], QBC_ACT_MINUS, k->i32), l->rows);
+        out[i] = k_fma(k, zero, as_float(k, minus), as_float(k, out[i]));
     }
 }
 
-/* Adds run number `r` + `turn` (i64), whose codes begin at chunk `first` of `codes`. */
-static void add_run(struct qbc_linear *l, int m, const struct group *g, MlirValue turn, int r, MlirValue codes,
-                    int first, MlirValue *partial)
+/* Adds `n` runs, number `first`, `first + step` .. of the group, where `g->act` and `codes` are moved to those of a turn. */
+static void add_runs(struct qbc_linear *l, int m, const struct group *g, MlirValue codes, const MlirValue *act, int first,
+                     int step, int n, MlirValue *partial)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue act[QBC_MOST_TOKENS], integers[QBC_MOST_TOKENS], at = k_mul_i(k, turn, QBC_ACT_RECORD);
-    for (int j = 0; j < m; ++j)
-        act[j] = k_at_i(k, k_at(k, g->act[j], at), (int64_t)r * QBC_ACT_RECORD);
-    run(l, m, g, codes, first, act, integers);
-    for (int j = 0; j < m; ++j)
-        partial[j] = k_fma(k, as_float(k, integers[j]), broadcast(l, act[j], QBC_ACT_SCALE, k->f32), partial[j]);
+    struct qbc_runs runs = {.codes = codes, .n = n, .chunks = g->chunks};
+    MlirValue sums[QBC_MOST_SUMS];
+    for (int i = 0; i < n; ++i) {
+        int number = first + i * step;
+        runs.first[i] = number * g->chunks;
+        for (int j = 0; j < m; ++j)
+            runs.act[i][j] = k_at_i(k, act[j], (int64_t)number * QBC_ACT_RECORD);
+    }
+    integers(l, m, g, &runs, sums);
+    for (int i = 0; i < n * m; ++i) {
+        MlirValue by = broadcast(l, runs.act[i / m][i % m], QBC_ACT_SCALE, k->f32);
+        partial[i % m] = k_fma(k, as_float(k, sums[i]), by, partial[i % m]);
+    }
 }
 
-/* Several runs, with one scale. A vector of narrow codes serves several of them, one after the other in a turn,
- * so that it need not stay in a register, or be loaded twice. Codes in several fields have no such turns. */
-static void runs(struct qbc_linear *l, int m, const struct group *g, MlirValue *partial)
+/* Several runs, with one scale. A vector of narrow codes has those of several runs, which are multiplied together, so that it
+ * need not stay in a register, or be loaded twice. Codes in several fields are not shared so evenly. */
+static void several_runs(struct qbc_linear *l, int m, const struct group *g, MlirValue *partial)
 {
     struct qbc_kernel *k = l->k;
-    int vectors = l->layout.field[0].vectors, turns = vectors / g->chunks;
+    int vectors = l->layout.field[0].vectors;
     bool even = l->layout.n_fields == 1 && vectors % g->chunks == 0;
-    MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0), next[QBC_MOST_TOKENS];
+    int turns = even ? vectors / g->chunks : g->runs;
+    MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0), next[QBC_MOST_TOKENS], act[QBC_MOST_TOKENS];
     for (int j = 0; j < m; ++j)
         partial[j] = zero;
-    if (!even) {
-        for (int r = 0; r < g->runs; ++r)
-            add_run(l, m, g, k_i64(k, 0), r, g->codes, r * g->chunks, partial);
+    for (int r = 0; r < g->runs && !even; ++r)
+        add_runs(l, m, g, g->codes, g->act, r, 0, 1, partial);
+    if (!even)
         return;
-    }
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, turns), 1, (size_t)m, partial);
+    k_not_unrolled(k, &loop);
     MlirValue codes = k_at(k, g->codes, k_mul_i(k, loop.i, (int64_t)g->chunks * l->layout.vector_bytes));
-    for (int j = 0; j < m; ++j)
+    for (int j = 0; j < m; ++j) {
         next[j] = loop.carried[j];
-    for (int r = 0; r < g->runs; r += turns)
-        add_run(l, m, g, loop.i, r, codes, r * g->chunks, next);
+        act[j] = k_at(k, g->act[j], k_mul_i(k, loop.i, QBC_ACT_RECORD));
+    }
+    for (int r = 0; r < g->runs; r += QBC_MOST_RUNS * turns) {
+        int left = (g->runs - r) / turns;
+        add_runs(l, m, g, codes, act, r, turns, left < QBC_MOST_RUNS ? left : QBC_MOST_RUNS, next);
+    }
     k_end(k, &loop, next);
     for (int j = 0; j < m; ++j)
         partial[j] = loop.carried[j];
+}
+
+static void one_run(struct qbc_linear *l, int m, const struct group *g, MlirValue *out)
+{
+    struct qbc_runs runs = {.codes = g->codes, .n = 1, .chunks = g->chunks};
+    memcpy(runs.act[0], g->act, (size_t)m * sizeof *g->act);
+    integers(l, m, g, &runs, out);
 }
 
 /* What a group adds to the sums of a token, before it is multiplied. */
@@ -139,9 +158,9 @@ static void terms(struct qbc_linear *l, int m, const struct group *g, struct ter
     MlirValue partial[QBC_MOST_TOKENS], scale;
     scale = k_load(k, k_vec(k, l->rows, k_half(k)), k_at_i(k, g->scales, l->layout.scales_offset), 2);
     if (g->runs > 1)
-        runs(l, m, g, partial);
+        several_runs(l, m, g, partial);
     else
-        run(l, m, g, g->codes, 0, g->act, partial);
+        one_run(l, m, g, partial);
     for (int j = 0; j < m; ++j) {
         MlirValue act = g->runs > 1 ? (MlirValue){NULL} : record_word(k, g->act[j], QBC_ACT_SCALE, k->f32);
         t[j] = (struct term){partial[j], scale, act};

@@ -48,24 +48,32 @@ static MlirValue start_one(struct qbc_linear *l, MlirValue record)
     return k_bitcast(k, k_splat(k, wide, 2), k_vec(k, SUMS, k->i32));
 }
 
-static void one(struct qbc_linear *l, int first, int chunks, MlirValue group, MlirValue act, MlirValue *out)
+/* One chunk for one token. */
+static void add_dots(struct qbc_linear *l, MlirValue codes, int first, MlirValue act, int chunk, MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
-    MlirType type = k_vec(k, SUMS, k->i32);
-    int parts = l->rows / HEIGHT;
-    MlirValue sums[QBC_MOST_PARTS];
-    for (int p = 0; p < parts; ++p)
-        sums[p] = start_one(l, act);
-    for (int c = 0; c < chunks; ++c) {
-        MlirValue x = activations(l, act, act, c);
-        for (int p = 0; p < parts; ++p) {
-            MlirValue operands[] = {sums[p], codes_of(l, group, p, first + c), x};
-            sums[p] = k_intrinsic(k, l->tile->dot, type, 3, operands);
-        }
+    MlirValue x = activations(l, act, act, chunk);
+    for (int p = 0; p < l->rows / HEIGHT; ++p) {
+        MlirValue operands[] = {sums[p], codes_of(l, codes, p, first + chunk), x};
+        sums[p] = k_intrinsic(k, l->tile->dot, mlirValueGetType(sums[p]), 3, operands);
     }
-    for (int p = 0; p < parts / 2; ++p)
-        sums[p] = k_intrinsic(k, l->tile->fold, type, 2, &sums[2 * p]);
-    *out = k_join(k, (size_t)l->rows / SUMS, sums);
+}
+
+static void one_token(struct qbc_linear *l, const struct qbc_runs *runs, MlirValue *out)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue sums[QBC_MOST_RUNS][QBC_MOST_PARTS];
+    for (int r = 0; r < runs->n; ++r)
+        for (int p = 0; p < l->rows / HEIGHT; ++p)
+            sums[r][p] = start_one(l, runs->act[r][0]);
+    for (int c = 0; c < runs->chunks; ++c)
+        for (int r = 0; r < runs->n; ++r)
+            add_dots(l, runs->codes, runs->first[r], runs->act[r][0], c, sums[r]);
+    for (int r = 0; r < runs->n; ++r) {
+        for (int p = 0; p < l->rows / SUMS; ++p)
+            sums[r][p] = k_intrinsic(k, l->tile->fold, mlirValueGetType(sums[r][p]), 2, &sums[r][2 * p]);
+        out[r] = k_join(k, (size_t)l->rows / SUMS, sums[r]);
+    }
 }
 
 /* Halves `half` of all sums, side by side: one token's rows. */
@@ -78,36 +86,50 @@ static void take(struct qbc_linear *l, const MlirValue *sums, int64_t half, Mlir
     *out = k_join(l->k, (size_t)l->rows / SUMS, fours);
 }
 
-static void add_chunk(struct qbc_linear *l, int m, int chunk, const MlirValue *codes, const MlirValue *act,
-                      MlirValue (*sums)[QBC_MOST_PARTS])
+/* Sums of pairs of tokens, in one run. */
+struct pairs {
+    int n;
+    MlirValue a[QBC_MOST_TOKENS / 2], b[QBC_MOST_TOKENS / 2]; /* records; the same where one token is left */
+    MlirValue sums[QBC_MOST_TOKENS / 2][QBC_MOST_PARTS];
+};
+
+static void begin(struct qbc_linear *l, int m, const MlirValue *act, struct pairs *pairs)
 {
-    struct qbc_kernel *k = l->k;
-    for (int j = 0; j < m; j += 2) {
-        MlirValue x = activations(l, act[j], act[j + 1 < m ? j + 1 : j], chunk);
+    pairs->n = (m + 1) / 2;
+    for (int i = 0; i < pairs->n; ++i) {
+        pairs->a[i] = act[2 * i], pairs->b[i] = act[2 * i + 1 < m ? 2 * i + 1 : 2 * i];
+        for (int p = 0; p < l->rows / HEIGHT; ++p)
+            pairs->sums[i][p] = start_pair(l, pairs->a[i], pairs->b[i]);
+    }
+}
+
+static void add_products(struct qbc_linear *l, int chunk, const MlirValue *codes, struct pairs *pairs)
+{
+    for (int i = 0; i < pairs->n; ++i) {
+        MlirValue x = activations(l, pairs->a[i], pairs->b[i], chunk);
         for (int p = 0; p < l->rows / HEIGHT; ++p) {
-            MlirValue operands[] = {sums[j / 2][p], x, codes[p]};
-            sums[j / 2][p] = k_intrinsic(k, l->tile->mmla, mlirValueGetType(sums[0][0]), 3, operands);
+            MlirValue *sum = &pairs->sums[i][p], operands[] = {*sum, x, codes[p]};
+            *sum = k_intrinsic(l->k, l->tile->mmla, mlirValueGetType(*sum), 3, operands);
         }
     }
 }
 
-void qbc_linear_mmla(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out)
+void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
 {
-    MlirValue sums[QBC_MOST_TOKENS / 2][QBC_MOST_PARTS], codes[QBC_MOST_PARTS];
-    int parts = l->rows / HEIGHT;
+    struct pairs pairs[QBC_MOST_RUNS];
+    MlirValue codes[QBC_MOST_PARTS];
     if (m == 1) {
-        one(l, first, chunks, group, act[0], out);
+        one_token(l, runs, out);
         return;
     }
-    for (int j = 0; j < m; j += 2)
-        for (int p = 0; p < parts; ++p)
-            sums[j / 2][p] = start_pair(l, act[j], act[j + 1 < m ? j + 1 : j]);
-    for (int c = 0; c < chunks; ++c) {
-        for (int p = 0; p < parts; ++p)
-            codes[p] = codes_of(l, group, p, first + c);
-        add_chunk(l, m, c, codes, act, sums);
+    for (int r = 0; r < runs->n; ++r)
+        begin(l, m, runs->act[r], &pairs[r]);
+    for (int i = 0; i < runs->chunks * runs->n; ++i) {
+        int c = i / runs->n, r = i % runs->n;
+        for (int p = 0; p < l->rows / HEIGHT; ++p)
+            codes[p] = codes_of(l, runs->codes, p, runs->first[r] + c);
+        add_products(l, c, codes, &pairs[r]);
     }
-    for (int j = 0; j < m; ++j)
-        take(l, sums[j / 2], j % 2, &out[j]);
+    for (int i = 0; i < runs->n * m; ++i)
+        take(l, pairs[i / m].sums[i % m / 2], i % m % 2, &out[i]);
 }

@@ -16,13 +16,6 @@
 
 enum { REGISTER = 16, HALF = 8, FOLDED = 4 /* rows */ };
 
-struct run {
-    struct qbc_linear *l;
-    int m, first, chunks;
-    MlirValue group;
-    const MlirValue *act;
-};
-
 /* How many 16-bit numbers with a product each can be added up. */
 static int most_products(const struct qbc_linear *l)
 {
@@ -44,62 +37,68 @@ static MlirValue add_to(struct qbc_kernel *k, MlirValue sum, MlirValue more)
     return mlirValueIsNull(sum) ? more : k_add(k, sum, more);
 }
 
-/* Sums of one row and token: 8 x i16, or, where these would not hold them, 4 x i32. */
-static MlirValue row_sums(const struct run *r, const MlirValue *codes, MlirValue act)
+/* Sums of one row and token in one run: 8 x i16, or, where these would not hold them, 4 x i32. */
+static MlirValue row_sums(struct qbc_linear *l, int chunks, const MlirValue *codes, MlirValue act)
 {
-    struct qbc_kernel *k = r->l->k;
+    struct qbc_kernel *k = l->k;
     MlirType type = k_vec(k, HALF, k->i16);
     MlirValue wide = {NULL}, narrow = {NULL};
     int pending = 0;
-    for (int half = 0; half < 2 * r->chunks; ++half) {
+    for (int half = 0; half < 2 * chunks; ++half) {
         MlirValue x = k_load(k, k_vec(k, REGISTER, k->i8), k_at_i(k, act, QBC_ACT_CODES + half / 2 * REGISTER), 4);
         MlirValue operands[] = {k_part(k, codes[half / 2], half % 2 * HALF, HALF), k_part(k, x, half % 2 * HALF, HALF)};
-        if (pending == most_products(r->l)) {
-            wide = add_to(k, wide, widen(r->l, narrow));
+        if (pending == most_products(l)) {
+            wide = add_to(k, wide, widen(l, narrow));
             narrow = (MlirValue){NULL}, pending = 0;
         }
-        narrow = add_to(k, narrow, k_intrinsic(k, r->l->tile->dot, type, 2, operands));
+        narrow = add_to(k, narrow, k_intrinsic(k, l->tile->dot, type, 2, operands));
         ++pending;
     }
-    return mlirValueIsNull(wide) ? narrow : add_to(k, wide, widen(r->l, narrow));
+    return mlirValueIsNull(wide) ? narrow : add_to(k, wide, widen(l, narrow));
 }
 
-/* Rows `row` .. `row` + n - 1 of all tokens: the sums of a row lie side by side, 8 / n of 16 bits or 4 / n of 32. */
-static void rows_sums(const struct run *r, int row, int n, MlirValue *out)
+static void one_row(struct qbc_linear *l, int m, const struct qbc_runs *runs, int row, MlirValue *out)
 {
-    struct qbc_kernel *k = r->l->k;
-    MlirValue codes[QBC_ACT_GROUP / REGISTER], other[QBC_MOST_TOKENS];
-    MlirValue at = k_at_i(k, r->group, (int64_t)row * REGISTER);
-    for (int c = 0; c < r->chunks && n == 1; ++c)
-        codes[c] = qbc_unpack_chunk(k, &r->l->layout, at, REGISTER, r->first + c);
-    for (int j = 0; j < r->m && n == 1; ++j)
-        out[j] = row_sums(r, codes, r->act[j]);
-    if (n == 1)
-        return;
-    rows_sums(r, row, n / 2, out);
-    rows_sums(r, row + n / 2, n / 2, other);
-    for (int j = 0; j < r->m; ++j) {
-        MlirValue operands[] = {out[j], other[j]};
-        bool fits = 2 * r->chunks * n <= most_products(r->l);
-        for (int i = 0; i < 2 && is_narrow(out[j]) && !fits; ++i)
-            operands[i] = widen(r->l, operands[i]);
-        out[j] = k_intrinsic(k, r->l->tile->fold, mlirValueGetType(operands[0]), 2, operands);
+    MlirValue codes[QBC_ACT_GROUP / REGISTER], at = k_at_i(l->k, runs->codes, (int64_t)row * REGISTER);
+    for (int r = 0; r < runs->n; ++r) {
+        for (int c = 0; c < runs->chunks; ++c)
+            codes[c] = qbc_unpack_chunk(l->k, &l->layout, at, REGISTER, runs->first[r] + c);
+        for (int j = 0; j < m; ++j)
+            out[r * m + j] = row_sums(l, runs->chunks, codes, runs->act[r][j]);
     }
 }
 
-void qbc_linear_mull(struct qbc_linear *l, int m, int first, int chunks, MlirValue group,
-                     const MlirValue *act, MlirValue *out)
+/* Rows `row` .. `row` + n - 1, all runs and tokens: the sums of a row lie side by side, 8 / n of 16 bits or 4 / n of 32. */
+static void rows_sums(struct qbc_linear *l, int m, const struct qbc_runs *runs, int row, int n, MlirValue *out)
+{
+    MlirValue other[QBC_MOST_SUMS];
+    if (n == 1) {
+        one_row(l, m, runs, row, out);
+        return;
+    }
+    rows_sums(l, m, runs, row, n / 2, out);
+    rows_sums(l, m, runs, row + n / 2, n / 2, other);
+    for (int i = 0; i < runs->n * m; ++i) {
+        MlirValue operands[] = {out[i], other[i]};
+        bool fits = 2 * runs->chunks * n <= most_products(l);
+        for (int side = 0; side < 2 && is_narrow(out[i]) && !fits; ++side)
+            operands[side] = widen(l, operands[side]);
+        out[i] = k_intrinsic(l->k, l->tile->fold, mlirValueGetType(operands[0]), 2, operands);
+    }
+}
+
+void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    struct run r = {l, m, first, chunks, group, act};
-    MlirValue sums[QBC_MOST_TOKENS][QBC_MOST_PARTS], four[QBC_MOST_TOKENS];
+    MlirValue sums[QBC_MOST_SUMS][QBC_MOST_PARTS], four[QBC_MOST_SUMS];
     for (int row = 0; row < l->rows; row += FOLDED) {
-        rows_sums(&r, row, FOLDED, four);
-        for (int j = 0; j < m; ++j) {
-            MlirValue sum = is_narrow(four[j]) ? widen(l, four[j]) : four[j];
-            sums[j][row / FOLDED] = k_add(k, k_splat(k, qbc_linear_start(l, act[j]), FOLDED), sum);
+        rows_sums(l, m, runs, row, FOLDED, four);
+        for (int i = 0; i < runs->n * m; ++i) {
+            MlirValue start = qbc_linear_start(l, runs->act[i / m][i % m]);
+            MlirValue sum = is_narrow(four[i]) ? widen(l, four[i]) : four[i];
+            sums[i][row / FOLDED] = k_add(k, k_splat(k, start, FOLDED), sum);
         }
     }
-    for (int j = 0; j < m; ++j)
-        out[j] = k_join(k, (size_t)l->rows / FOLDED, sums[j]);
+    for (int i = 0; i < runs->n * m; ++i)
+        out[i] = k_join(k, (size_t)l->rows / FOLDED, sums[i]);
 }

@@ -64,17 +64,23 @@ static MlirValue half_pairs(struct qbc_kernel *k, void *user, MlirValue column, 
     return sum;
 }
 
-static void adjacent_pairs(struct qbc_kernel *k, struct head *h)
+static MlirValue adjacent_pairs(struct qbc_kernel *k, void *user, MlirValue column, int64_t width,
+                                MlirValue sum)
 {
-    struct k_loop pairs = k_for(k, k_i64(k, 0), k_i64(k, h->pairs), 1, 0, NULL);
-    MlirValue at = k_mul_i(k, pairs.i, 8), cos_at = k_at(k, h->angles, k_mul_i(k, pairs.i, 4));
-    MlirValue x = k_at(k, h->x, at), y = k_at(k, h->y, at);
-    MlirValue a = k_load(k, k->f32, x, 4), b = k_load(k, k->f32, k_at_i(k, x, 4), 4);
-    MlirValue cos = k_load(k, k->f32, cos_at, 4);
-    MlirValue sin = k_load(k, k->f32, k_at_i(k, cos_at, 4 * h->pairs), 4);
-    k_store(k, k_fsub(k, k_fmul(k, a, cos), k_fmul(k, b, sin)), y, 4);
-    k_store(k, k_fma(k, b, cos, k_fmul(k, a, sin)), k_at_i(k, y, 4), 4);
-    k_end(k, &pairs, NULL);
+    struct head *h = user;
+    int64_t even[WIDTH], odd[WIDTH], woven[2 * WIDTH];
+    for (int64_t i = 0; i < width; ++i) {
+        even[i] = 2 * i, odd[i] = 2 * i + 1;
+        woven[2 * i] = i, woven[2 * i + 1] = width + i;
+    }
+    MlirValue at = k_mul_i(k, column, 2), x = k_float_at(k, h->x, at, 2 * width);
+    MlirValue a = k_shuffle(k, x, x, width, even), b = k_shuffle(k, x, x, width, odd);
+    MlirValue cos = k_float_at(k, h->angles, column, width);
+    MlirValue sin = k_float_at(k, h->angles, k_add_i(k, column, h->pairs), width);
+    MlirValue first = k_fsub(k, k_fmul(k, a, cos), k_fmul(k, b, sin));
+    MlirValue second = k_fma(k, b, cos, k_fmul(k, a, sin));
+    k_float_to(k, k_shuffle(k, first, second, 2 * width, woven), h->y, at);
+    return sum;
 }
 
 static MlirValue copy(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
@@ -99,10 +105,7 @@ void qbc_kernel_rope(struct qbc_kernel *k)
     struct k_loop heads = k_for(k, k_i64(k, 0), k_i64(k, qbc_int(k->launch, "heads", 0)), 1, 0, NULL);
     h.x = k_at(k, k_row(k, X, rows.i), k_mul_i(k, heads.i, h.size * 4));
     h.y = k_at(k, k_row(k, Y, rows.i), k_mul_i(k, heads.i, h.size * 4));
-    if (adjacent)
-        adjacent_pairs(k, &h);
-    else
-        k_columns(k, h.pairs, WIDTH, half_pairs, &h, (MlirValue){NULL});
+    k_columns(k, h.pairs, WIDTH, adjacent ? adjacent_pairs : half_pairs, &h, (MlirValue){NULL});
     k_columns(k, h.size - h.rotated, WIDTH, copy, &h, (MlirValue){NULL});
     k_end(k, &heads, NULL);
     k_end(k, &rows, NULL);

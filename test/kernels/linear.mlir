@@ -58,16 +58,18 @@
 // NIBBLES: per vpdpbusd: 0.5000 vmovdqu64
 //
 // With a zero point, a group is four runs of sums, its scales and its zeros: 32 dots.
-// ZERO: per vp{{.*}}: 0.2812 vcvtdq2ps
-// ZERO: per vp{{.*}}: 0.0312 vcvtph2ps
-// ZERO: per vp{{.*}}: 0.0312 vpmovzxbd
+// ZERO-NOT: vcvtph2ps
+// ZERO-NOT: vpmovzx
+// ZERO: per vp{{.*}}: 0.2500 vcvtdq2ps
+// ZERO-NOT: vcvtph2ps
+// ZERO-NOT: vpmovzx
 //
 // Without AVX the same, half as wide; an f16 scale is spread, shifted, masked and multiplied.
 // SSE: pmaddubsw %xmm{{[0-9]+}}, %xmm
 // SSE-CODES: per pmaddubsw: 0.1250 cvtdq2ps
 // SSE-NIBBLES: per pmaddubsw: 0.1250 pmaddwd
 // SSE-CODES: per pmaddubsw: 0.1250 pmovsxwd
-// SSE-ZERO: per pmaddubsw: 0.1562 cvtdq2ps
+// SSE-ZERO: per pmaddubsw: 0.2500 cvtdq2ps
 // SSE-HALF: per pmovsxwd: 2.0000 mulps
 // SSE-HALF: per pmovsxwd: 1.0000 pslld
 //

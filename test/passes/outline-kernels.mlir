@@ -19,7 +19,7 @@
 // CHECK-LABEL: func.func @step()
 // CHECK: %[[X:.*]] = "qb.place"() {name = "0", row_bytes = 512 : i64, rows = "all", section = "arena"}
 // CHECK: "qb.launch"(%[[X]], %{{.*}}) ({
-// CHECK-NEXT: }) {format = "f16", k = 40 : i64, kernel = "embed", n = 64 : i64, panel = 32 : i64, row_bytes = array<i64: 512, 0>, rows = "all"}
+// CHECK-NEXT: }) {format = "f16", k = 40 : i64, kernel = "embed", n = 64 : i64, panel = 64 : i64, row_bytes = array<i64: 512, 0>, rows = "all"}
 // CHECK: %[[A:.*]] = "qb.place"() {multiplier = 8 : i64, name = "1", row_bytes = 128 : i64
 // CHECK: "qb.launch"(%[[A]], %[[X]]) ({
 // CHECK-NEXT: }) {c = 40 : i64, kernel = "quantize", multiplier = 8 : i64, records = 2 : i64, row_bytes = array<i64: 128, 512>, rows = "all"}
