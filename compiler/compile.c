@@ -1,5 +1,6 @@
 /* compile: the public functions, qbc.h. One context a call; nothing outlives it. */
 #include "format.h"
+#include "kernel.h"
 #include "output.h"
 #include "pipeline.h"
 #include "target.h"
@@ -82,7 +83,8 @@ static void list_formats(const struct lister *l)
 {
     const struct qbc_format *f;
     for (size_t i = 0; (f = qbc_listed_format(l->q, i)); ++i)
-        list_row(l, f->name, "", qbc_text(l->q, "%6.3f bits a weight, all told", qbc_format_bits(f)));
+        list_row(l, f->name, "", qbc_text(l->q, "%6.3f bits a weight, all told; %s", qbc_format_bits(f),
+                                           qbc_describe_kernels(l->q, f)));
 }
 
 static void list_passes(const struct lister *l)

@@ -219,7 +219,7 @@ static void print_target(void *user, const struct qbc_row *row)
 static void print_format(void *user, const struct qbc_row *row)
 {
     (void)user;
-    printf("%-10s %s\n", row->name, row->about);
+    printf("%-18s %s\n", row->name, row->about);
 }
 
 static void print_pass(void *user, const struct qbc_row *row)

@@ -21,7 +21,7 @@
  *     QBC_CODE_SUM        w = sum of the parts; without its last parts it is a coarser tensor
  *     QBC_CODE_SPLIT      each part has some of the columns (or rows), perhaps after a stored permutation
  *     QBC_CODE_SCALED     w = u[row] * v[column] * part
- *     QBC_CODE_SPARSE     w = part, but for `sparse` weights of each row, which are f16
+ *     QBC_CODE_SPARSE     w = part, + an f16 in some columns of each row (a share `sparse` of them)
  *     QBC_CODE_LOWRANK    w = part + A B, A f16 [rows][rank], B f16 [rank][columns]
  *
  * The numeric rules are docs/numerics.md's: scale first (f32, rounded to its storage type, then codes are chosen with
@@ -137,14 +137,25 @@ double qbc_format_bits(const struct qbc_format *f);                        /* pe
 int64_t qbc_format_bytes(const struct qbc_format *f, int64_t rows, int64_t cols);
 
 /* The meaning of a quantized tensor, one byte a code, not packed. For floats `codes` is NULL and
- * `values` holds the stored bits. */
+ * `values` holds the stored bits. `scales`, `mins`, `outer` and `outer_mins` hold stored bits, 16 a number; an f32 is two,
+ * the low half first (qbc_number in derive.h). What a format lacks is NULL. G: groups, B: super-blocks of a row. */
 struct qbc_blocks {
     const struct qbc_format *format;
     int64_t rows, cols, groups;
-    uint8_t *codes;   /* [rows][groups * group]; the tail of the last group has code `bias` or zero */
-    uint16_t *scales; /* [rows][groups] f16 bits */
-    uint8_t *zeros;   /* [rows][groups], offset ZERO only */
+    uint8_t *codes;   /* [rows][groups * group]; the tail of the last group has code `bias` or zero. VECTOR: by vectors */
+    uint16_t *scales; /* [rows / group_rows][G][planes, or 1] */
+    uint8_t *zeros;   /* [rows / group_rows][G], or one for whom `outer` is */
     void *values;     /* [rows][cols] f32 or f16 bits, floats only */
+    uint16_t *mins;   /* [rows / group_rows][G] */
+    uint8_t *selectors;           /* [rows / group_rows][G] */
+    uint16_t *outer, *outer_mins; /* [rows][B], [rows] or [1], by outer_span */
+    uint16_t *tables;             /* f16 [rows][G], [rows] or [1] tables, by table_span, of [2^bits][vector] */
+    float floor;
+    struct qbc_blocks *parts;     /* composites: [n_parts] */
+    struct qbc_format *formats;   /* theirs */
+    uint16_t *left, *right;       /* SCALED f16 u[rows], v[cols]; LOWRANK f16 A[rows][rank], B[rank][cols];
+                                   * SPARSE f16 values, u16 columns, [rows][n]; SPLIT left: whence [cols] (or rows) */
+    void *memory;
 };
 
 /* Memory for rows x cols, in one piece; false when there is none. */
@@ -153,14 +164,39 @@ void qbc_blocks_destroy(struct qbc_blocks *b);
 
 /* The slow reference: rows x cols floats. It *is* the meaning of the format. */
 void qbc_format_decode(const struct qbc_blocks *b, float *out);
+void qbc_format_decode_rows(const struct qbc_blocks *b, int64_t row, int64_t n, float *out); /* [n][cols] */
 
 /* Choose codes for rows [row, row + n) of `b` from w f32 [n][cols]. Returns -1 when all is well, or
  * the index into w of the first weight that cannot be kept: it is not finite, or too large for the
- * format's f16 (isfinite tells which). Threads may fit different rows at once.
+ * format's f16 (isfinite tells which). Threads may fit different rows at once; `row` is a multiple of group_rows and
+ * vector_rows, and so is n but at the end.
  *   rtn    nearest: scale from the largest magnitude (or range)
- *   range  search the scale that gives the least squared error
+ *   range  search the parameters that give the least squared error: scales (docs/numerics.md), planes by alternating
+ *          least squares, tables by k-means
+ * `h` f32 [cols] >= 0 weighs the squared errors of columns; NULL: all alike.
  */
 enum qbc_fit { QBC_FIT_RTN, QBC_FIT_RANGE };
 int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w);
+int64_t qbc_format_fit_weighted(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w,
+                                const float *h);
+/* What the whole tensor shares (scales, tables) is chosen before any row is fitted, from n rows of it: all of them, or a
+ * sample. False: there is nothing to prepare, rows may be fitted at once. */
+bool qbc_format_prepare(struct qbc_blocks *b, int64_t n, const float *w, const float *h);
+bool qbc_format_can_fit(const struct qbc_format *f); /* false: such tensors can only be decoded */
+
+/* --- one unit (a super-block, or a group) at a time, for fits that go on choosing codes as they go along (GPTQ)
+ *
+ * qbc_fit_unit chooses the parameters of unit number `unit` of a row from its n real weights, and stores them in b;
+ * qbc_unit_grid then gives the weight that each code of a group stands for, and qbc_grid_round the code for a weight.
+ * For scalar leaves with groups in a row; the scales of rows and tensors are fitted as a whole.
+ */
+struct qbc_grid {
+    int low, high;
+    float value[256]; /* low .. high */
+};
+int64_t qbc_fit_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t unit, int n, const float *w,
+                     const float *h);
+void qbc_unit_grid(const struct qbc_blocks *b, int64_t row, int64_t group, struct qbc_grid *grid);
+int qbc_grid_round(const struct qbc_grid *grid, float w); /* the nearest; the lowest code in a tie */
 
 #endif

@@ -5,6 +5,7 @@
  * vectors of them; numbers are compared as integers where the order of a reduction would matter.
  */
 #include "fit.h"
+#include "fit_leaf.h"
 #include "half.h"
 
 #include <math.h>
@@ -150,11 +151,14 @@ static int64_t fit_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row, cons
 static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
 {
     size_t n = (size_t)b->cols, start = (size_t)row * n;
-    if (b->format->bits == 16)
+    if (b->format->brain)
+        for (size_t i = 0; i < n; ++i)
+            ((uint16_t *)b->values)[start + i] = (uint16_t)qbc_scale_encode(QBC_SCALE_BF16, w[i]);
+    else if (b->format->bits == 16)
         qbc_floats_to_halves(n, w, (uint16_t *)b->values + start);
     else
         memcpy((float *)b->values + start, w, n * sizeof *w);
-    uint32_t largest = 0, limit = b->format->bits == 16 ? 0x477ff000u : 0x7f800000u;
+    uint32_t largest = 0, limit = b->format->brain ? 0x7f7f8000u : b->format->bits == 16 ? 0x477ff000u : 0x7f800000u;
     for (size_t i = 0; i < n; ++i) {
         uint32_t magnitude = (uint32_t)bits_of(w[i]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
@@ -166,10 +170,21 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
             return (int64_t)i;
 }
 
-int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n,
-                       const float *w)
+/* One f16 scale a group of whole numbers, all errors alike: the loops above. Of three levels the plain fit is another. */
+static bool is_quick(const struct qbc_format *f, const float *h)
+{
+    return !h && f->codebook == QBC_CODE_AFFINE && f->scale == QBC_SCALE_F16 && f->outer == QBC_SCALE_NONE &&
+           f->offset != QBC_OFFSET_MIN && f->group_rows < 2 && f->high - f->low > 2;
+}
+
+int64_t qbc_format_fit_weighted(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w,
+                                const float *h)
 {
     bool is_float = b->format->codebook == QBC_CODE_FLOAT;
+    if (qbc_is_composite(b->format))
+        return qbc_fit_composite(how, b, row, n, w, h);
+    if (!is_float && !is_quick(b->format, h))
+        return qbc_fit_leaf(how, b, row, n, w, h);
     for (int64_t r = 0; r < n; ++r) {
         const float *from = w + r * b->cols;
         int64_t bad = is_float ? fit_float_row(b, row + r, from) : fit_row(how, b, row + r, from);
@@ -177,4 +192,9 @@ int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int6
             return r * b->cols + bad;
     }
     return -1;
+}
+
+int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w)
+{
+    return qbc_format_fit_weighted(how, b, row, n, w, NULL);
 }

@@ -60,7 +60,7 @@ const char *qbc_format_example(size_t i)
     return i < N_EXAMPLES ? examples[i] : NULL;
 }
 
-static bool read_leaf(struct qbc_reader *r, struct qbc_format *out)
+bool qbc_parse_name(struct qbc_reader *r, struct qbc_format *out)
 {
     size_t first = r->n_out;
     const char *start = r->at, *text = r->text;
@@ -79,10 +79,11 @@ static bool read_leaf(struct qbc_reader *r, struct qbc_format *out)
             r->end = r->at + strlen(r->at);
         }
     *out = (struct qbc_format){.group = 1};
-    if (!qbc_parse_leaf(r, out))
-        return false;
+    bool good = qbc_parse_leaf(r, out);
     r->text = text;
     r->at = r->end = start + length;
+    if (!good)
+        return false;
     for (size_t i = 0; i < N_NAMES; ++i)
         if (names[i].printed && !strcmp(r->out + first, names[i].spelled)) {
             r->n_out = first;
@@ -91,17 +92,31 @@ static bool read_leaf(struct qbc_reader *r, struct qbc_format *out)
     return true;
 }
 
+/* "(a@25%|b)" as a whole is "a@25%|b". */
+static void strip(struct qbc_reader *r, struct qbc_format *f)
+{
+    while (r->out[0] == '(' && f->n_parts && f->part[0].from > 0) {
+        r->n_out -= 2;
+        memmove(r->out, r->out + 1, r->n_out);
+        r->out[r->n_out] = 0;
+        for (int i = 0; i < f->n_parts; ++i)
+            --f->part[i].from;
+    }
+}
+
 bool qbc_format_parse(const char *name, struct qbc_format *out, char *why)
 {
     char unused[QBC_FORMAT_WHY];
     struct qbc_reader r = {.text = name, .at = name, .end = name + strlen(name), .why = why ? why : unused};
     *out = (struct qbc_format){.name = ""};
-    if (!*name)
-        return qbc_reader_fail(&r, name, "a name is missing");
-    if (!read_leaf(&r, out)) {
+    bool good = *name ? qbc_parse_composite(&r, out) : qbc_reader_fail(&r, name, "a name is missing");
+    if (good && r.at < r.end)
+        good = qbc_reader_fail(&r, r.at, "'%s' means nothing here", r.at);
+    if (!good) {
         *out = (struct qbc_format){.name = ""};
         return false;
     }
+    strip(&r, out);
     memcpy(out->name, r.out, sizeof out->name);
     return true;
 }

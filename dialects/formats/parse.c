@@ -95,7 +95,10 @@ bool qbc_reader_decimal(struct qbc_reader *r, const char *what, double *out)
 
 /* --- who shares a scale */
 
-enum { RUN = 32 /* columns of a run of codes where a whole row shares its scale */ };
+enum {
+    RUN = 32,   /* columns of a run of codes where a whole row shares its scale */
+    TILE = 256, /* columns that a trellis goes around */
+};
 
 static bool read_span(struct qbc_reader *r, struct qbc_format *f)
 {
@@ -112,7 +115,7 @@ static bool read_span(struct qbc_reader *r, struct qbc_format *f)
     if (!row && !qbc_reader_skip(r, "tensor"))
         return qbc_reader_fail(r, start, "say who shares a scale: g32 (32 columns), c128 (128 rows), row or tensor");
     enum qbc_span span = row ? QBC_SPAN_ROW : QBC_SPAN_TENSOR;
-    f->group = RUN;
+    f->group = f->codebook == QBC_CODE_COMPUTED ? TILE : RUN;
     f->scale = QBC_SCALE_NONE;
     if (learned) {
         f->table_span = span;

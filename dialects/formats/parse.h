@@ -25,5 +25,9 @@ bool qbc_reader_decimal(struct qbc_reader *r, const char *what, double *out); /*
 bool qbc_parse_leaf(struct qbc_reader *r, struct qbc_format *f);
 /* What comes first in a leaf: "i4", "nf3", "t1.6", ...: the codebook. */
 bool qbc_parse_kind(struct qbc_reader *r, struct qbc_format *f);
+/* A leaf, or a name of formats.def or names.def (names.c). */
+bool qbc_parse_name(struct qbc_reader *r, struct qbc_format *f);
+/* All of a name (compose_parse.c). */
+bool qbc_parse_composite(struct qbc_reader *r, struct qbc_format *f);
 
 #endif

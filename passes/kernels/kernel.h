@@ -68,6 +68,8 @@ const struct qbc_generator *qbc_generator_find(const char *name);
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens);
 /* What of this format no kernel can do, in a few words; NULL: all is well. */
 const char *qbc_format_lacks_kernel(const struct qbc_format *f);
+/* How it is multiplied, and on which targets otherwise, for people. */
+const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f);
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
 
 /* --- build_kernel.c: operations in few words. Results have the type of the first operand. */

@@ -108,6 +108,23 @@ const char *qbc_format_lacks_kernel(const struct qbc_format *f)
     return f->group % QBC_ACT_GROUP ? "groups that are no multiple of 32 columns" : NULL;
 }
 
+/* Most targets do the same; those that must do with float arithmetic are named. */
+const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f)
+{
+    const char *lacking = qbc_format_lacks_kernel(f), *slow = "";
+    if (f->codebook == QBC_CODE_FLOAT && !lacking)
+        return "products of floats";
+    if (lacking)
+        return qbc_text(q, "no kernels yet for %s", lacking);
+    size_t all = 0, floats = 0;
+    for (const struct qbc_target *t; (t = qbc_listed_target(q, all)); ++all)
+        if (qbc_tile_for(t, f, 1)->kind == QBC_KIND_FMA)
+            slow = qbc_text(q, "%s%s%s", slow, floats++ ? ", " : "", t->name);
+    return floats == all ? "products of codes as floats"
+           : floats      ? qbc_text(q, "products of integers; of codes as floats: %s", slow)
+                         : "products of integers";
+}
+
 /* Codes are signed bytes only where the dot cannot take unsigned ones. */
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows)
 {

@@ -29,6 +29,7 @@ static void sizes(void)
 {
     size_of("f32", 3, 5, 60, 32);
     size_of("f16", 3, 5, 30, 16);
+    size_of("bf16", 3, 5, 30, 16);
     size_of("i8g32", 1, 32, 34, 8.5);
     size_of("i8g32", 2, 33, 4 * 34, 8.5);
     size_of("i4g32", 1, 32, 18, 4.5);
@@ -163,6 +164,10 @@ static void decode_floats(void)
 static void lint(const struct qbc_format *f)
 {
     const char *name = f->name;
+    if (f->codebook >= QBC_CODE_SUM) {
+        CHECK(f->n_parts >= 1, "%s: a composite has parts", name);
+        return;
+    }
     if (f->codebook == QBC_CODE_FLOAT) {
         CHECK((f->bits == 16 || f->bits == 32) && f->group == 1, "%s: a float of 16 or 32 bits", name);
         CHECK(f->scale == QBC_SCALE_NONE && f->offset == QBC_OFFSET_NONE, "%s: scale", name);
