@@ -44,7 +44,7 @@ static bool compile(struct qbc *q)
     qbc_options_complete(q);
     if (!qbc_extensions_open(q) || !qbc_passes_open(q) || !qbc_options_check(q) || !qbc_choose_target(q))
         return false;
-    bool good = qbc_open(q) && qbc_pipeline_run(q);
+    bool good = qbc_open(q) && qbc_pipeline_run(q) && qbc_write_depfile(q);
     qbc_close(q);
     return good && !q->errors;
 }

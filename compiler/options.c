@@ -100,6 +100,8 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-emit", o->emit, emits);
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
+    if (o->depfile && !strcmp(o->output, "-"))
+        qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
     const char *wanted = o->print_after, *dot = strrchr(o->input, '.');
     if (o->weights && (!dot || strcmp(dot, ".mlir")))
         qbc_error_in(q, "-weights", "'%s' has its own weights; this is for .mlir files", o->input);

@@ -102,7 +102,7 @@ static struct qbc_bytes make_code(struct qbc *q, MlirOperation module, enum qbc_
 {
     *weights = qbc_find_func(module, "weights");
     mlirOperationRemoveFromParent(*weights);
-    return qbc_lower_to_llvm(q, module) ? qbc_emit_code(q, module, what) : (struct qbc_bytes){0};
+    return qbc_lower_to_llvm(q, module) && !qbc_stop(q) ? qbc_emit_code(q, module, what) : (struct qbc_bytes){0};
 }
 
 static bool emit_text(struct qbc *q, MlirOperation module)

@@ -29,6 +29,9 @@ bool qbc_options_check(struct qbc *q);
 const char *const *qbc_emits(void); /* choices of -emit, then NULL */
 const char *const *qbc_fits(void);
 
+/* --- depfile.c: if options.depfile asks for it. False after an error. */
+bool qbc_write_depfile(struct qbc *q);
+
 /* --- pipeline.c */
 /* Run one pass, verify the module after it, print it where options say so. False after errors, or when the
  * user wants to stop. */

@@ -32,6 +32,7 @@ static const char usage[] =
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
     "                             exe, static-lib, shared, header: what to make of it (qbm)\n"
     "  -prefix=NAME               of all names in a library or object (model)\n"
+    "  -depfile=FILE              also write, for make and ninja, which files the output was made of\n"
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -q                         no progress line\n"
@@ -270,6 +271,7 @@ int main(int argc, char **argv)
         {"-fit=", &o->fit, NULL},             {"-emit=", &o->emit, NULL},
         {"-tokenizer=", &o->tokenizer, NULL}, {"-print-after=", &o->print_after, NULL},
         {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
+        {"-depfile=", &o->depfile, NULL},
         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},

@@ -59,7 +59,7 @@ void qbc_print_diagnostic(void *user, const struct qbc_diagnostic *diagnostic);
  * Zero means the default, for each field. Everything is borrowed until the call returns. Paths are as for
  * open(); relative ones start at the current folder.
  */
-struct qbc_extension; /* qbc/extension.h: targets, formats and passes from outside */
+struct qbc_extension; /* qbc/extension.h: targets, formats and passes from outside (docs/plugins.md) */
 
 struct qbc_options {
     /* what to read */
@@ -79,6 +79,8 @@ struct qbc_options {
     const char *emit;      /* one of QBC_EMITS ("qbm") */
     const char *prefix;    /* of the names in an object or a library, a C identifier ("model") */
     const char *output;    /* "-" is the standard output (MODEL.qbm, libPREFIX.a, ... beside the model; "-" for text) */
+
+    const char *depfile;   /* also write here what the output was made of, as a rule for make (no) */
 
     /* how */
     int threads;             /* of the compiler (all cores); the output does not depend on it */

@@ -13,13 +13,14 @@
  */
 #include "kernel.h"
 #include "passes.h"
+#include "target.h"
 
 #include <mlir-c/BuiltinAttributes.h>
 #include <math.h>
 #include <mlir-c/BuiltinTypes.h>
 #include <string.h>
 
-enum { PAD = 128, MOST_OPERANDS = 16 };
+enum { PAD = QBC_PADDED_ROW, MOST_OPERANDS = 16 };
 
 struct outline {
     struct qbc *q;

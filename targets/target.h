@@ -21,10 +21,13 @@ enum qbc_kind {
     QBC_KIND_AXPY, /* scalar times vector of any length: one k of a panel's rows; packing depth 1 */
 };
 
+/* Rows of buffers have room for a multiple of so many columns: what a tile writes beyond the last one. */
+enum { QBC_PADDED_ROW = 128 };
+
 struct qbc_tile {
     int act_bits;  /* activations: 32 float, 8 int8 with a scale per 32 */
     int code_bits; /* widest weight code that this row takes */
-    int m, n;      /* tokens and rows of weights held in registers */
+    int m, n;      /* tokens and rows of weights held in registers; n divides QBC_PADDED_ROW, but where `scalable` */
     enum qbc_kind kind;
     /* Names of LLVM's intrinsics. QBC_KIND_DOT4, one of
      *   dot          adds products of 4 unsigned by 4 signed bytes to each lane exactly (`dot_signed`: signed by signed)

@@ -28,6 +28,8 @@ struct qbc {
     size_t n_extensions;
     const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
+    const char **inputs; /* [n_inputs] files that were read */
+    size_t n_inputs, inputs_room;
     struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */
     struct qbc_known_format *formats;   /* those seen so far (formats.c) */
     size_t errors;
@@ -41,6 +43,9 @@ void qbc_close(struct qbc *q);
 MlirModule qbc_parse_file(struct qbc *q, const char *path); /* null after an error */
 /* LLVM's and MLIR's tables of targets and passes, of which a process has one: filled at most once. */
 void qbc_initialize_llvm(void);
+
+/* --- inputs.c: to be called with the path of every file that is read */
+void qbc_note_input(struct qbc *q, const char *path);
 
 /* --- find.c: rows of targets.def and of extensions, by name or by number */
 const struct qbc_target *qbc_find_target(const struct qbc *q, const char *name); /* NULL: no such one */

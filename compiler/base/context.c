@@ -66,5 +66,6 @@ MlirModule qbc_parse_file(struct qbc *q, const char *path)
         return (MlirModule){NULL};
     }
     fclose(file);
+    qbc_note_input(q, path);
     return mlirModuleCreateParseFromFile(q->mlir, qbc_str(path));
 }

@@ -1,45 +1,10 @@
-/* extension: take in what comes from outside, after a look at it.
- *
- * Names are the user's only handle on a row, so each may be there once.
+/* extension: take in what comes from outside, after a look at it (check_extension.c). Passes are looked at where they
+ * are put in their places, compiler/pass_list.c.
  */
-#include "extension.h"
-#include "format.h"
-#include "target.h"
+#include "check_extension.h"
 
 #include <dlfcn.h>
 #include <string.h>
-
-static void check_name(struct qbc *q, const struct qbc_extension *e, const char *kind, const char *name, bool taken)
-{
-    if (!name || !*name || name[strcspn(name, " ,=:")])
-        qbc_error_in(q, e->name, "a %s of this extension has no name, or one with one of ' ,=:'", kind);
-    else if (taken)
-        qbc_error_in(q, e->name, "this extension has a %s '%s', but there is one of that name already", kind, name);
-}
-
-static void check_format(struct qbc *q, const struct qbc_extension *e, const struct qbc_format *f)
-{
-    check_name(q, e, "format", f->name, qbc_find_format(q, f->name));
-    if (f->codebook == QBC_CODE_FLOAT)
-        qbc_error_in(q, e->name, "format '%s': float formats cannot come from extensions", f->name);
-    else if (f->bits < 1 || f->bits > 8 || f->group < 4 || f->group % 4 || f->group * f->bits % 8)
-        qbc_error_in(q, e->name, "format '%s': %d bits, groups of %d; see format.h for what fits", f->name,
-                     f->bits, f->group);
-    else if (f->low < 0 || f->low > f->high || f->high >= 1 << f->bits)
-        qbc_error_in(q, e->name, "format '%s': codes %d to %d are not within %d bits", f->name, f->low, f->high,
-                     f->bits);
-}
-
-static void check_target(struct qbc *q, const struct qbc_extension *e, const struct qbc_target *t)
-{
-    check_name(q, e, "target", t->name, t->name && (!strcmp(t->name, "native") || qbc_find_target(q, t->name)));
-    if (!t->triple || !t->cpu || !t->features || !t->about)
-        qbc_error_in(q, e->name, "target '%s' needs a triple, a cpu, features and an about", t->name);
-    else if (!t->tiles || t->tiles[0].act_bits != 32)
-        qbc_error_in(q, e->name, "target '%s': its first tile must be a float one, act_bits 32", t->name);
-    else if (t->vector_bits < 64 || t->vector_regs < 1 || t->machine < 1)
-        qbc_error_in(q, e->name, "target '%s' has no vectors, or no ELF machine number", t->name);
-}
 
 /* Rows are checked one by one against those that came before. */
 static void take(struct qbc *q, const struct qbc_extension *e, void *handle)
@@ -59,9 +24,9 @@ static void take(struct qbc *q, const struct qbc_extension *e, void *handle)
     q->extensions[q->n_extensions] = seen;
     q->handles[q->n_extensions++] = handle;
     for (; seen->n_targets < e->n_targets && !q->errors; ++seen->n_targets)
-        check_target(q, e, e->targets[seen->n_targets]);
+        qbc_check_target(q, e->name, e->targets[seen->n_targets]);
     for (; seen->n_formats < e->n_formats && !q->errors; ++seen->n_formats)
-        check_format(q, e, e->formats[seen->n_formats]);
+        qbc_check_format(q, e->name, e->formats[seen->n_formats]);
 }
 
 static void load(struct qbc *q, const char *path)
@@ -72,6 +37,7 @@ static void load(struct qbc *q, const char *path)
         qbc_error_in(q, "-load", "%s", dlerror());
         return;
     }
+    qbc_note_input(q, path);
     const struct qbc_extension *e = dlsym(handle, "qbc_extension");
     size_t before = q->n_extensions;
     if (!e)

@@ -1,7 +1,7 @@
 /* extension.h: targets, formats and passes, and how more of them come from outside.
  *
  * An extension is a constant in a shared object (`qbc -load=FILE.so`; the object exports it as
- * `qbc_extension`) or in the program that calls qbc_compile (options.extensions)..
+ * `qbc_extension`) or in the program that calls qbc_compile (options.extensions). docs/plugins.md shows one..
  *
  * What it holds is used by the compiler's own code, through the structs of these headers: they may change
  * with every version, so an extension works with the version that it was compiled for and is refused by

@@ -59,6 +59,7 @@ const void *qbc_store_map(struct qbc *q, const char *path, size_t *bytes)
         qbc_error_in(q, path, "cannot be mapped: %s", strerror(errno));
         return NULL;
     }
+    qbc_note_input(q, path);
     struct mapping *m = qbc_alloc(q, sizeof *m);
     *m = (struct mapping){q->store->mappings, data, (size_t)status.st_size};
     q->store->mappings = m;

@@ -46,7 +46,7 @@ char *qbc_json_read_bytes(struct qbc *q, const char *path, size_t *length)
     if (!text)
         qbc_error_in(q, path, "cannot be read: %s", strerror(errno ? errno : EIO));
     else
-        text[size] = 0;
+        text[size] = 0, qbc_note_input(q, path);
     if (file)
         fclose(file);
     *length = text ? (size_t)size : 0;

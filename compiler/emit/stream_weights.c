@@ -51,7 +51,7 @@ bool qbc_stream_sections(struct qbc *q, struct qbc_ops weights, const struct qbc
     for (; sink.tensor < weights.n && !sink.failed; ++sink.tensor) { /* whoever closes the file reports it */
         size_t ways = ways_of(&sink, packings);
         qbc_progress(q, "fitting weights", sink.tensor, weights.n);
-        if (!qbc_fit_and_pack(q, weights.op[sink.tensor], packings, ways, put, &sink))
+        if (qbc_stop(q) || !qbc_fit_and_pack(q, weights.op[sink.tensor], packings, ways, put, &sink))
             return false;
     }
     qbc_progress(q, "fitting weights", weights.n, weights.n);

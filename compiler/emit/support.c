@@ -40,7 +40,9 @@ struct qbc_bytes qbc_support_file(struct qbc *q, const char *name)
             bytes.data = NULL;
         }
     }
-    if (!bytes.data)
+    if (bytes.data)
+        qbc_note_input(q, path);
+    else
         qbc_error_in(q, path, "cannot be read: %s; -emit=%s for %s needs it: it is made where qbc is built, if "
                      "clang-22 and the cross compiler are there", strerror(errno ? errno : EIO), q->options.emit,
                      q->target->triple);

@@ -25,5 +25,5 @@ with tempfile.TemporaryDirectory() as name:
     tools.run(LLVM / "opt", "-passes=verify", "-disable-output", emit("llvm", folder))
     assert "vpmaddubsw" in emit("asm", folder).read_text(), "asm: no vpmaddubsw"
     symbols = tools.run(LLVM / "llvm-nm", emit("obj", folder)).stdout
-    assert " T decode" in symbols and " T step" in symbols and " U " not in symbols, f"obj: {symbols}"
+    assert " T model_decode" in symbols and " T model_step" in symbols and " U " not in symbols, f"obj: {symbols}"
 print("all levels print and read back")

@@ -56,12 +56,12 @@ def exact_prompts(build, model, artifact, tokens, work):
     return int(exact)
 
 
-def check(name, folder, onnx, options, work, build=BUILD):
-    """Does the artifact that qbc makes of `onnx` with `options` compute what its weights mean?"""
+def check(name, folder, onnx, options, work, build=BUILD, plugin=()):
+    """Does the artifact that qbc makes of `onnx` with `options` compute what its weights mean? `plugin`: a shared object whose formats it has."""
     artifact = work / "m.qbm"
     tokens = np.load(folder / "expected/tokens.npy").ravel()
     subprocess.run([build / "bin/qbc", onnx, *options, "-o", artifact], check=True)
-    weights = reference.from_artifact(build / "test/qbm_dump", artifact)
+    weights = reference.from_artifact(build / "test/qbm_dump", artifact, *plugin)
     if not weights.codes:
         raise AssertionError("the artifact has no quantized tensor")
     model = reference.Model(reference.Config(folder / "config.json"), weights)

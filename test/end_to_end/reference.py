@@ -57,10 +57,10 @@ class Weights:
         return "output" if "output" in self.arrays else "embed"
 
 
-def from_artifact(qbm_dump, artifact):
-    """Decoded weights of a .qbm."""
+def from_artifact(qbm_dump, artifact, *plugin):
+    """Decoded weights of a .qbm, perhaps in formats of a plugin."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = subprocess.run([qbm_dump, artifact, folder], check=True, capture_output=True, text=True).stdout
+        lines = subprocess.run([qbm_dump, artifact, folder, *plugin], check=True, capture_output=True, text=True).stdout
         rows = [line.split("\t") for line in lines.splitlines()]
         arrays = {name: np.load(f"{folder}/{i}.npy").astype(np.float64) for i, name, *_ in rows}
     codes = [name for _, name, fmt, *_ in rows if fmt[0] != "f"]

@@ -1,10 +1,12 @@
 /* qbm_dump: what the weights of an artifact mean, in float32.
  *
- *   qbm_dump MODEL.qbm FOLDER     FOLDER/I.npy, float32 [N, K], for each tensor I = 0, 1, ..., and
+ *   qbm_dump MODEL.qbm FOLDER [PLUGIN.so]
+ *                                 FOLDER/I.npy, float32 [N, K], for each tensor I = 0, 1, ..., and
  *                                 a line "I <tab> name <tab> format <tab> N <tab> K" on stdout
  *
  * Root by the runtime's reader, blocks by the reference: qbc_unpack, then qbc_format_decode.
  */
+#include "extension.h"
 #include "packing.h"
 #include "qbm_read.h"
 
@@ -65,11 +67,10 @@ static bool write_npy(const char *path, int64_t rows, int64_t cols, const float 
     return !fclose(file) && good;
 }
 
-static const char *dump(const struct qbrt_tensor_facts *t, struct qbc_packing p,
+static const char *dump(struct qbc *q, const struct qbrt_tensor_facts *t, struct qbc_packing p,
                         const uint8_t *packed, const char *path)
 {
-    struct qbc_format format;
-    const struct qbc_format *f = qbc_format_parse(t->format, &format, NULL) ? &format : NULL;
+    const struct qbc_format *f = qbc_find_format(q, t->format);
     struct qbc_blocks b;
     int64_t rows = (int64_t)t->rows, cols = (int64_t)t->cols;
     if (!f)
@@ -91,8 +92,12 @@ static const char *dump(const struct qbrt_tensor_facts *t, struct qbc_packing p,
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
-        return fputs("usage: qbm_dump MODEL.qbm FOLDER\n", stderr), 2;
+    if (argc != 3 && argc != 4)
+        return fputs("usage: qbm_dump MODEL.qbm FOLDER [PLUGIN.so]\n", stderr), 2;
+    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic, .load = (const char *const *)argv + 3,
+                                .n_load = (size_t)argc - 3}};
+    if (!qbc_extensions_open(&q))
+        return 1;
     uint64_t bytes;
     const uint8_t *file = map(argv[1], &bytes);
     struct qbm_root root;
@@ -107,11 +112,13 @@ int main(int argc, char **argv)
         char path[4096];
         snprintf(path, sizeof path, "%s/%" PRIu32 ".npy", argv[2], i);
         const char *wrong =
-            dump(&t, packing_of(&root, section.tensors, i), file + section.offset + t.offset, path);
+            dump(&q, &t, packing_of(&root, section.tensors, i), file + section.offset + t.offset, path);
         if (wrong)
             return fprintf(stderr, "%s: tensor '%s': %s\n", argv[1], t.name, wrong), 1;
         printf("%" PRIu32 "\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", i, t.name, t.format, t.rows,
                t.cols);
     }
+    qbc_extensions_close(&q);
+    qbc_arena_free(&q);
     return 0;
 }

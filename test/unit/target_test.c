@@ -29,6 +29,7 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
     CHECK(tile->code_bits >= 1 && tile->code_bits <= 32, "%s: %d code bits", t->name,
           tile->code_bits);
     CHECK(tile->m >= 1 && tile->n >= 1, "%s: a tile of %d x %d", t->name, tile->m, tile->n);
+    CHECK(t->scalable || QBC_PADDED_ROW % tile->n == 0, "%s: a tile of %d rows writes beyond a buffer's row", t->name, tile->n);
     CHECK(tile->m <= 16, "%s: a tile of %d tokens; passes/kernels/linear.h has QBC_MOST_TOKENS", t->name, tile->m);
     CHECK(tile->kind == QBC_KIND_FMA || tile->kind == QBC_KIND_AXPY || tile->dot, "%s: a dot without intrinsic", t->name);
     CHECK(!tile->widen || tile->dot, "%s: widening nothing", t->name);
