@@ -41,4 +41,4 @@ install(FILES ${made}/qbcConfig.cmake ${made}/qbcConfigVersion.cmake ${package}/
 install(FILES ${made}/qbc.pc ${made}/qbrt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${SRC}/LICENSE ${SRC}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY ${SRC}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
-install(DIRECTORY ${SRC}/examples/plugin DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY ${SRC}/docs/examples/plugin DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A model on a machine without an operating system: examples/bare_metal/, linked with -nostdlib, in qemu-system.
+"""A model on a machine without an operating system: docs/examples/bare_metal/, linked with -nostdlib, in qemu-system.
 
 What comes out of the serial line is what qbrun says for the same prompt, model and target under qemu-user; and the machine switches itself off."""
 import pathlib
@@ -10,7 +10,7 @@ import tempfile
 
 from tools import BUILD, MODEL, QBC, ROOT, SKIPPED, compile_model, run
 
-EXAMPLE = ROOT / "examples/bare_metal"
+EXAMPLE = ROOT / "docs/examples/bare_metal"
 LLD = shutil.which("ld.lld-22")
 PROMPT, NEW_TOKENS = "A lock is taken before", 20
 OPTIONS = ("-q", "-ctx=96", "-chunk=24")

@@ -14,7 +14,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("QBC_BUILD", ROOT / "build")) / "bin"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = ("compiler", "dialects", "passes", "targets", "runtime", "test", "CMakeLists.txt", "setup.sh", "examples")
+SOURCES = ("compiler", "dialects", "passes", "targets", "runtime", "test", "CMakeLists.txt", "setup.sh")
 KINDS = r"(?:c|cc|h|def|md|mlir|py|txt|fbs|sh|onnx|json|npy)"
 # Pages show how to add these; adding_test does it.
 EXAMPLES = ("dialects/formats/narrow4g32.c", "targets/made_up.c", "passes/my_pass.c", "test/passes/my-pass.mlir")
