@@ -42,7 +42,8 @@ static bool read_options(struct qbc *q, const struct qbc_options *options, size_
 static bool compile(struct qbc *q)
 {
     qbc_options_complete(q);
-    if (!qbc_extensions_open(q) || !qbc_passes_open(q) || !qbc_options_check(q) || !qbc_choose_target(q))
+    if (!qbc_extensions_open(q) || !qbc_passes_open(q) || !qbc_options_check(q) || !qbc_choose_target(q) ||
+        !qbc_check_machines(q))
         return false;
     bool good = qbc_open(q) && qbc_pipeline_run(q) && qbc_write_depfile(q);
     qbc_close(q);

@@ -10,23 +10,29 @@
 #include <string.h>
 
 /* Text of the module grows in malloc'ed memory. */
+struct text {
+    struct qbc *q;
+    struct qbc_bytes bytes;
+};
+
 static void append_text(MlirStringRef part, void *user)
 {
-    struct qbc_bytes *text = user;
-    uint8_t *grown = realloc(text->data, text->size + part.length + 1);
+    struct text *text = user;
+    struct qbc_bytes *bytes = &text->bytes;
+    uint8_t *grown = realloc(bytes->data, bytes->size + part.length + 1);
     if (!grown)
-        abort(); /* as every allocation of the compiler */
-    memcpy(grown + text->size, part.data, part.length);
-    text->data = grown;
-    text->size += part.length;
+        qbc_out_of_memory(text->q, bytes->size + part.length);
+    memcpy(grown + bytes->size, part.data, part.length);
+    bytes->data = grown;
+    bytes->size += part.length;
 }
 
 static void print_after(struct qbc *q, const struct qbc_pass *pass, MlirOperation module)
 {
-    struct qbc_bytes text = {0};
+    struct text text = {.q = q};
     mlirOperationPrint(module, append_text, &text);
-    q->options.print_ir(q->options.user, qbc_pass_flag(q, pass), (const char *)text.data, text.size);
-    free(text.data);
+    q->options.print_ir(q->options.user, qbc_pass_flag(q, pass), (const char *)text.bytes.data, text.bytes.size);
+    free(text.bytes.data);
 }
 
 bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module)
@@ -79,11 +85,11 @@ static MlirModule read_input(struct qbc *q, const char **level)
 
 static bool emit_ir(struct qbc *q, MlirOperation module)
 {
-    struct qbc_bytes text = {0};
+    struct text text = {.q = q};
     mlirOperationPrint(module, append_text, &text);
     append_text(qbc_str("\n"), &text);
-    bool good = qbc_write_file(q, q->options.output, text.data, text.size);
-    free(text.data);
+    bool good = qbc_write_file(q, q->options.output, text.bytes.data, text.bytes.size);
+    free(text.bytes.data);
     return good;
 }
 

@@ -17,6 +17,9 @@ size_t qbc_level_number(const char *name); /* "onnx" 0, "graph" 1, ...; past the
  * after an error; near misses are suggested. */
 bool qbc_choose_target(struct qbc *q);
 
+/* --- check_machine.c: the CPU and features of targets that came from outside. False after an error. */
+bool qbc_check_machines(struct qbc *q);
+
 /* --- refine_target.c: `given` (NULL: none was) changed by mcpu, mattr and mtriple. NULL after an error. */
 const struct qbc_target *qbc_refine_target(struct qbc *q, const struct qbc_target *given);
 

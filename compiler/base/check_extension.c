@@ -83,7 +83,7 @@ static const char *fault_of(const struct qbc_target *t, const struct qbc_tile *t
 static bool fits(const struct qbc_tile *above, const struct qbc_tile *below)
 {
     return above->act_bits != below->act_bits || above->code_bits != below->code_bits ||
-           (above->m <= below->m && above->n == below->n && above->kind == below->kind);
+           (above->m <= below->m && above->n % below->n == 0 && above->kind == below->kind);
 }
 
 static void check_tiles(struct qbc *q, const char *extension, const struct qbc_target *t)
@@ -99,8 +99,8 @@ static void check_tiles(struct qbc *q, const char *extension, const struct qbc_t
             qbc_error_in(q, extension, "target '%s', tile %td: %s", t->name, tile - first, fault);
         for (const struct qbc_tile *later = tile + 1; later->act_bits && !fault; ++later)
             if (!fits(tile, later))
-                qbc_error_in(q, extension, "target '%s': tiles %td and %td take the same codes, so they must have the same "
-                             "number of rows and kind, and the later one as many tokens", t->name, tile - first,
+                qbc_error_in(q, extension, "target '%s': tiles %td and %td take the same codes, so the later one must be of "
+                             "the same kind, with as many tokens and no more rows, which divide the other's", t->name, tile - first,
                              later - first);
     }
 }

@@ -65,6 +65,7 @@ static uint64_t number(const struct qbc_member *m, uint64_t at, int bytes)
 
 /* What is being laid out: text that grows. */
 struct text {
+    const struct qbc *q;
     char *data;
     size_t size;
 };
@@ -73,7 +74,7 @@ static void append(struct text *t, const void *bytes, size_t n)
 {
     char *grown = realloc(t->data, t->size + n + 1);
     if (!grown)
-        abort(); /* as every allocation of the compiler */
+        qbc_out_of_memory(t->q, t->size + n);
     if (n)
         memcpy(grown + t->size, bytes, n);
     t->data = grown;
@@ -134,7 +135,9 @@ struct plan {
 
 static struct plan make_plan(struct qbc *q, const struct qbc_member *members, size_t n)
 {
-    struct plan p = {.count = qbc_alloc(q, (n + 1) * sizeof *p.count),
+    struct plan p = {.names = {.q = q},
+                     .long_names = {.q = q},
+                     .count = qbc_alloc(q, (n + 1) * sizeof *p.count),
                      .long_at = qbc_alloc(q, (n + 1) * sizeof *p.long_at)};
     for (size_t i = 0; i < n; ++i) {
         p.count[i] = add_symbols(&members[i], &p.names);
@@ -179,7 +182,7 @@ static void add_tables(struct text *t, const struct plan *p, const struct qbc_me
 struct qbc_bytes qbc_archive(struct qbc *q, const char *path, const struct qbc_member *members, size_t n)
 {
     const uint64_t longest = UINT64_C(9999999999); /* what ten digits in a header can say */
-    struct text t = {0};
+    struct text t = {.q = q};
     for (size_t i = 0; i < n; ++i)
         if (members[i].size > longest) {
             qbc_error_in(q, path, "%s has %llu bytes; members of a static library end at 9999999999: use -emit=shared",

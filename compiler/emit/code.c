@@ -143,6 +143,27 @@ static struct qbc_bytes optimized(struct qbc *q, LLVMTargetMachineRef machine, L
 }
 
 /* `code` becomes bytes of the kind `what`, and is gone. */
+/* LLVM would print what it has to say, and end the process after an error. */
+static void report_llvm(LLVMDiagnosticInfoRef info, void *user)
+{
+    struct qbc *q = user;
+    char *text = LLVMGetDiagInfoDescription(info);
+    LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
+    if (severity == LLVMDSError)
+        qbc_error_in(q, q->target->name, "LLVM: %s", text);
+    else if (severity == LLVMDSWarning)
+        qbc_warn_in(q, q->target->name, "LLVM: %s", text);
+    LLVMDisposeMessage(text);
+}
+
+static LLVMContextRef create_context(struct qbc *q)
+{
+    LLVMContextRef context = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(context, report_llvm, q);
+    return context;
+}
+
+/* What was made in spite of an error is of no use. */
 static struct qbc_bytes finish(struct qbc *q, LLVMTargetMachineRef machine, LLVMModuleRef code, enum qbc_code what)
 {
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
@@ -150,9 +171,13 @@ static struct qbc_bytes finish(struct qbc *q, LLVMTargetMachineRef machine, LLVM
     LLVMDisposeTargetData(layout);
     LLVMSetTarget(code, q->target->triple);
     set_attributes(q, code);
+    size_t before = q->errors;
     struct qbc_bytes bytes = optimized(q, machine, code, what);
     LLVMDisposeModule(code);
-    return bytes;
+    if (q->errors == before)
+        return bytes;
+    free(bytes.data);
+    return (struct qbc_bytes){0};
 }
 
 struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_code what)
@@ -162,7 +187,7 @@ struct qbc_bytes qbc_emit_code(struct qbc *q, MlirOperation module, enum qbc_cod
     if (!machine)
         return bytes;
     mlirRegisterAllLLVMTranslations(q->mlir);
-    LLVMContextRef context = LLVMContextCreate();
+    LLVMContextRef context = create_context(q);
     LLVMModuleRef code = mlirTranslateModuleToLLVMIR(module, context);
     if (code) {
         set_prefix(q, code);
@@ -181,7 +206,7 @@ struct qbc_bytes qbc_compile_ir(struct qbc *q, const char *text)
     LLVMTargetMachineRef machine = machine_for(q);
     if (!machine)
         return bytes;
-    LLVMContextRef context = LLVMContextCreate();
+    LLVMContextRef context = create_context(q);
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, strlen(text), "ir");
     LLVMModuleRef code = NULL;
     char *error = NULL;

@@ -1,6 +1,5 @@
 // subtarget: LLVM's tables of CPUs and features, which have no C interface; see cpu_features.h.
 
-#include <llvm-c/Target.h>
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/TargetParser/Triple.h>
@@ -8,7 +7,6 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <string>
 
 extern "C" {
@@ -19,11 +17,7 @@ namespace {
 
 std::unique_ptr<llvm::MCSubtargetInfo> subtarget(const char *triple, const char *cpu, const char *features)
 {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        LLVMInitializeAllTargetInfos();
-        LLVMInitializeAllTargetMCs();
-    });
+    qbc_initialize_llvm();
     std::string error;
     llvm::Triple parsed(llvm::Triple::normalize(triple));
     const llvm::Target *target = llvm::TargetRegistry::lookupTarget(parsed, error);

@@ -57,17 +57,16 @@ static bool unpack(struct import *m)
 
 /* --- text that protobuf-c leaves null where the file has none */
 
-static void no_null(char **text)
+static void no_null(struct qbc *q, char **text)
 {
-    static char empty[] = "";
     if (!*text)
-        *text = empty;
+        *text = qbc_copy(q, "", 0);
 }
 
-static void complete_names(Onnx__GraphProto *g)
+static void complete_names(struct qbc *q, Onnx__GraphProto *g)
 {
     for (size_t i = 0; g && i < g->n_node; ++i)
-        no_null(&g->node[i]->op_type);
+        no_null(q, &g->node[i]->op_type);
 }
 
 static const char *folder_of(struct qbc *q, const char *path)
@@ -88,7 +87,7 @@ MlirModule qbc_import_onnx(struct qbc *q, const char *path)
     m.types = onnx_names_create(q);
     m.symbols = onnx_names_create(q);
     m.external = onnx_names_create(q);
-    complete_names(m.model->graph);
+    complete_names(q, m.model->graph);
     onnx_check_model(&m);
     if (m.graph)
         onnx_check_graph(&m);

@@ -343,6 +343,27 @@ static void complains(const struct qbc_extension *e, const char *word)
     CHECK(qbc_compile(&o) == QBC_FAILED && s.errors == 1 && strstr(s.text, word), "'%s' in: %s", word, s.text);
 }
 
+/* LLVM itself would only mumble on the standard error. */
+static void test_foreign_machines(void)
+{
+    struct qbc_target target = *qbc_target_find("x86-64-v3");
+    const struct qbc_target *targets[] = {&target};
+    const struct qbc_extension e = {QBC_VERSION, "mine", targets, 1}, *all[] = {&e};
+    struct seen s;
+    target.name = "mine-v3";
+    for (int i = 0; i < 3; ++i) {
+        struct qbc_options o = with(&s, path("none.qbm"));
+        o.extensions = all;
+        o.n_extensions = 1;
+        o.target = "mine-v3";
+        target.cpu = i == 0 ? "haswel" : "haswell";
+        target.features = i == 1 ? "+avx2,+fmma" : "+avx2,+fma";
+        target.triple = i == 2 ? "z80-none-elf" : "x86_64-linux-gnu";
+        const char *words = i == 0 ? "'haswell'" : i == 1 ? "'fma'" : "z80";
+        CHECK(qbc_compile(&o) == QBC_FAILED && s.errors == 1 && strstr(s.text, words), "%d: %s", i, s.text);
+    }
+}
+
 static void test_bad_extensions(void)
 {
     struct qbc_target target = *qbc_target_find("x86-64-v3");
@@ -352,7 +373,7 @@ static void test_bad_extensions(void)
     struct qbc_extension_pass pass = {.pass = {"my-pass", NULL, "counts", count_pass}, .after = "no-such-pass"};
     struct qbc_extension e = {QBC_VERSION, "mine", targets, 1, NULL, 0, NULL, 0};
     complains(&e, "there is one of that name already");
-    const struct qbc_tile tiles[] = {{32, 32, 1, 8, QBC_KIND_FMA}, {8, 8, 1, 32, QBC_KIND_FMA}, {8, 8, 2, 16, QBC_KIND_FMA},
+    const struct qbc_tile tiles[] = {{32, 32, 1, 8, QBC_KIND_FMA}, {8, 8, 1, 16, QBC_KIND_FMA}, {8, 8, 2, 32, QBC_KIND_FMA},
                                      {0}};
     target.name = "two-packings";
     target.tiles = tiles;
@@ -396,6 +417,7 @@ int main(void)
     test_lists();
     test_extension();
     test_bad_extensions();
+    test_foreign_machines();
     off_t said = lseek(file, 0, SEEK_END);
     fflush(stdout);
     dup2(was_out, 1);

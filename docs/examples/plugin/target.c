@@ -1,5 +1,5 @@
-/* house-avx2: an AVX2 machine, with tiles of our own: 32 rows of codes at once, by float arithmetic. All tiles for
- * the same codes have the same number of rows, for weights are laid out once. */
+/* house-avx2: an AVX2 machine, with tiles of our own: 32 rows of codes at once, by float arithmetic. Weights are
+ * laid out once, for one token, so tiles for more of them take as many rows or a fraction. */
 #include "house.h"
 
 static const struct qbc_tile tiles[] = {
