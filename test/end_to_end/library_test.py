@@ -297,6 +297,9 @@ def test_errors(work):
     alone = work / "alone/bin"
     alone.mkdir(parents=True)
     shutil.copy2(QBC, alone / "qbc")
+    (work / "alone/lib").mkdir()
+    for library in (QBC.parent.parent / "lib").glob("libqbc.so*"):
+        shutil.copy2(library, work / "alone/lib")
     for kind, missing in (("static-lib", "libqbrt_core.a"), ("shared", "libqbrt_core.a"), ("exe", "qbrun")):
         p = subprocess.run([alone / "qbc", work / "model.onnx", f"-emit={kind}", "-o", work / "out"], capture_output=True, text=True)
         check(p.returncode == 1 and missing in p.stderr and "clang-22" in p.stderr and not (work / "out").exists(), f"{kind} alone: {p.stderr}")
