@@ -16,7 +16,7 @@ build_packages=(
     libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev
 )
 test_packages=(
-    llvm-22-tools python3 python3-numpy pkgconf make
+    llvm-22 llvm-22-tools python3 python3-numpy pkgconf make
     qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
     qemu-system-arm qemu-system-misc

@@ -34,14 +34,13 @@ static MlirValue scatter(struct qbc_kernel *k, void *user, MlirValue column, int
 
 static void scatter_channels(struct qbc_kernel *k, struct head *h, int64_t channels)
 {
-    if (k->q->target->scalable) {
-        k_columns(k, channels, WIDTH, scatter, h, (MlirValue){NULL});
-        return;
-    }
-    struct k_loop d = k_for(k, k_i64(k, 0), k_i64(k, channels), 1, 0, NULL);
-    MlirValue v = k_load(k, k->f32, k_at(k, h->from, k_mul_i(k, d.i, 4)), 4);
-    k_store(k, v, k_at(k, h->to, k_mul_i(k, d.i, 4 * QBC_POSITIONS)), 4);
-    k_end(k, &d, NULL);
+    int64_t whole = channels / WIDTH * WIDTH;
+    struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), WIDTH, 0, NULL);
+    k_not_unrolled(k, &loop);
+    scatter(k, h, loop.i, WIDTH, (MlirValue){NULL});
+    k_end(k, &loop, NULL);
+    h->from = k_at_i(k, h->from, 4 * whole), h->to = k_at_i(k, h->to, 4 * QBC_POSITIONS * whole);
+    k_columns(k, channels - whole, WIDTH, scatter, h, (MlirValue){NULL});
 }
 
 static MlirValue place(struct qbc_kernel *k, bool keys, MlirValue position, int64_t head_dim)

@@ -109,8 +109,20 @@ static MlirValue all_lanes(struct qbc_kernel *k, int64_t n)
     return k_int_of(k, k_vec(k, n, k->i1), 1);
 }
 
+/* Lane by lane: what has no instruction for it still computes with whole vectors. */
+static MlirValue gather(struct qbc_kernel *k, int64_t n, MlirType element, MlirValue at, int64_t stride)
+{
+    MlirValue *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
+    for (int64_t i = 0; i < n; ++i)
+        lanes[i] = k_load(k, element, k_at_i(k, at, i * stride), 1);
+    MlirType type = k_vec(k, n, element);
+    return mlirOperationGetResult(qbc_make(&k->b, "vector.from_elements", type, NULL, (size_t)n, lanes), 0);
+}
+
 MlirValue k_load_strided(struct qbc_kernel *k, int64_t n, MlirType element, MlirValue at, int64_t stride)
 {
+    if (!k->q->target->scalable)
+        return gather(k, n, element, at, stride);
     MlirValue operands[] = {at, k_i64(k, stride), all_lanes(k, n), k_i32(k, (int32_t)n)};
     return k_intrinsic(k, "llvm.experimental.vp.strided.load", k_vec(k, n, element), 4, operands);
 }
@@ -118,6 +130,10 @@ MlirValue k_load_strided(struct qbc_kernel *k, int64_t n, MlirType element, Mlir
 void k_store_strided(struct qbc_kernel *k, MlirValue vector, MlirValue at, int64_t stride)
 {
     int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
+    for (int64_t i = 0; i < n && !k->q->target->scalable; ++i)
+        k_store(k, k_extract(k, vector, i), k_at_i(k, at, i * stride), 1);
+    if (!k->q->target->scalable)
+        return;
     MlirValue operands[] = {vector, at, k_i64(k, stride), all_lanes(k, n), k_i32(k, (int32_t)n)};
     k_intrinsic(k, "llvm.experimental.vp.strided.store", (MlirType){NULL}, 5, operands);
 }

@@ -35,17 +35,7 @@ static MlirValue copy_some(struct qbc_kernel *k, void *user, MlirValue column, i
 
 static void copy_floats(struct qbc_kernel *k, struct row *r, int64_t columns)
 {
-    if (k->q->target->scalable) {
-        k_columns(k, columns, QBC_MOST_WIDTH, copy_some, r, (MlirValue){NULL});
-        return;
-    }
-    int bytes = r->format->bits / 8;
-    struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, columns), 1, 0, NULL);
-    MlirValue at = k_at(k, k_at(k, r->panel, k_mul_i(k, r->lane, bytes)),
-                        k_mul_i(k, loop.i, r->layout.group_bytes));
-    MlirValue v = bytes == 4 ? k_load(k, k->f32, at, 4) : k_load_half(k, 0, at);
-    k_store(k, v, k_at(k, r->y, k_mul_i(k, loop.i, 4)), 4);
-    k_end(k, &loop, NULL);
+    k_columns(k, columns, k->q->target->scalable ? QBC_MOST_WIDTH : 8, copy_some, r, (MlirValue){NULL});
 }
 
 /* What is taken off a code: the lane's zero point or the format's bias, f32. */

@@ -162,7 +162,7 @@ MlirValue k_rvv_load_half(struct qbc_kernel *k, int64_t lanes, MlirValue at, Mli
 void k_rvv_store(struct qbc_kernel *k, MlirValue v, MlirValue at, MlirValue vl);
 MlirValue k_rvv_half_of(struct qbc_kernel *k, MlirValue v, bool high); /* the lower or upper half of the lanes */
 
-/* n elements that lie `stride` bytes apart, as a vector of n. RISC-V has instructions for that. */
+/* n elements that lie `stride` bytes apart, as a vector of n. RISC-V has instructions for that; others go lane by lane. */
 MlirValue k_load_strided(struct qbc_kernel *k, int64_t n, MlirType element, MlirValue at, int64_t stride);
 void k_store_strided(struct qbc_kernel *k, MlirValue vector, MlirValue at, int64_t stride);
 

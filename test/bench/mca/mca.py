@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Weights per cycle of the inner loop of a product for one token, as llvm-mca counts them.
 
-    mca.py [--bin build/bin] [--target CPU ...] [--format FORMAT ...] [--rows N] [--print]
+    mca.py [--bin build/bin] [--target NAME ...] [--format FORMAT ...] [--print]
 
 For each target that is scheduled for one CPU, and each format, the graph beside this file is compiled, the inner loop with
 most weights is cut out, and llvm-mca runs it. Columns:
@@ -13,6 +13,8 @@ most weights is cut out, and llvm-mca runs it. Columns:
     ports     the same for the units that do the work (llvm-mca's "Block RThroughput")
     cycles    of a turn, with all latencies and the CPU's window
     reached   weights per cycle
+
+Where a group has a scale for several runs of 32 columns, the inner loop is over runs: it is without the scales.
 """
 import argparse
 import pathlib
@@ -28,13 +30,15 @@ import inner_loops
 MCA = "llvm-mca-22"
 TURNS = 300
 FORMATS = ("f32", "f16", "i8g32", "i4g32", "i4g128z")
-TARGETS = ("haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
+CPUS = {"x86-64-v2": "nehalem"}  # whose pipeline stands for a target that is not named after one
+TARGETS = ("x86-64-v2", "haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
            "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "apple-m1", "neoverse-v1")
 # Products of weights by what one token brings: (operation, operands) -> weights.
 PRODUCTS = (
     (r"vpdpbusd", {"zmm": 64, "ymm": 32, "xmm": 16}),
     (r"v?pmaddubsw", {"zmm": 64, "ymm": 32, "xmm": 16}),
     (r"vfn?m(add|sub)\d+ps", {"zmm": 16, "ymm": 8, "xmm": 4}),
+    (r"addps", {"xmm": 4}),  # after mulps, where there is no fused multiply-add
     (r"sdot|usdot", {"16b": 16, "4b": 16}),
     (r"sm[lu][al]l2?", {"8h": 8}),
     (r"fmla", {"4s": 4}),
@@ -52,7 +56,7 @@ def products(line):
 
 def weights(loop, coded):
     """Weights a turn; floats' products count only where codes have no products of their own."""
-    integer = [n for line in loop if (n := products(line)) and not re.match(r"\s*(fmla|vfn?m)", line)]
+    integer = [n for line in loop if (n := products(line)) and not re.match(r"\s*(fmla|vfn?m|addps)", line)]
     return sum(integer) if coded else sum(map(products, loop))
 
 
@@ -98,7 +102,7 @@ def measure(bins, target, fmt, function="linear_.*_one"):
     n = weights(loop, coded)
     if not n:
         return None
-    row = analyse(loop, target)
+    row = analyse(loop, CPUS.get(target, target))
     row |= {"loop": loop, "weights": n, "reached": n / row["cycles"], "bound": n * row["width"] / row["operations"],
             "by_ports": n / row["ports"]}
     return row
