@@ -69,7 +69,7 @@
 // SSE-CODES: per pmaddubsw: 0.1250 cvtdq2ps
 // SSE-NIBBLES: per pmaddubsw: 0.1250 pmaddwd
 // SSE-CODES: per pmaddubsw: 0.1250 pmovsxwd
-// SSE-ZERO: per pmaddubsw: 0.2500 cvtdq2ps
+// SSE-ZERO: per pmaddubsw: 0.1875 cvtdq2ps
 // SSE-HALF: per pmovsxwd: 2.0000 mulps
 // SSE-HALF: per pmovsxwd: 1.0000 pslld
 //
