@@ -13,6 +13,8 @@ static const struct qbc_tile tiles[] = {
     /* act code  m   n  kind */
     {32, 32, 1, 16, QBC_KIND_FMA}, /* the reference */
     {32, 32, 4, 8, QBC_KIND_FMA},
+    {32, 16, 1, 8, QBC_KIND_FMA}, /* f16: registers to convert with */
+    {32, 16, 4, 8, QBC_KIND_FMA},
     {8, 8, 1, 8, QBC_KIND_DOT4, DOT}, /* one token: bound by memory */
     {8, 8, 4, 4, QBC_KIND_DOT4, DOT},
     {0},
