@@ -187,7 +187,7 @@ static void add_bias(struct lab *lab, const char *format, uint64_t *seed)
     const char *w = qbc_text(lab->q, "w%s", format), *p = qbc_text(lab->q, "p%s", format);
     const char *r = qbc_text(lab->q, "r%s", format), *alone = qbc_text(lab->q, "alone%s", format);
     const char *act = "{act = \"gelu\"}";
-    lab_fill(lab_matrix(lab, w, qbc_format_find(format), N, K), seed);
+    lab_fill(lab_matrix(lab, w, qbc_find_format(lab->q, format), N, K), seed);
     lab_linear(lab, p, "x", w, N, K);
     say_bias(lab, alone, p);
     lab_binary(lab, "arith.addf", qbc_text(lab->q, "twice%s", format), p, p, N);
