@@ -123,7 +123,8 @@ void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_runs *runs, M
         int c = i / runs->n, r = i % runs->n;
         MlirValue codes[QBC_MOST_PARTS];
         for (int p = 0; p < parts(l); ++p)
-            codes[p] = qbc_unpack_chunk(k, &l->layout, k_at_i(k, runs->codes, (int64_t)p * bytes), bytes, runs->first[r] + c);
+            codes[p] = qbc_unpack_chunk(k, &l->layout, k_at_i(k, runs->codes, (int64_t)p * bytes), bytes,
+                                        runs->first[r] + c);
         add_chunk(l, m, runs->act[r], c, codes, &sums[r * m]);
     }
     for (int i = 0; i < runs->n * m; ++i) {

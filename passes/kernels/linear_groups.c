@@ -107,7 +107,7 @@ static void add_runs(struct qbc_linear *l, int m, const struct group *g, MlirVal
     }
 }
 
-/* Several runs, with one scale. A vector of narrow codes has those of several runs, which are multiplied together, so that it
+/* Several runs, with one scale. A vector of narrow codes has those of several runs, multiplied together, so that it
  * need not stay in a register, or be loaded twice. Codes in several fields are not shared so evenly. */
 static void several_runs(struct qbc_linear *l, int m, const struct group *g, MlirValue *partial)
 {
