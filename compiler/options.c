@@ -5,7 +5,6 @@
 
 static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
                                     "exe", "static-lib", "shared", "header", NULL};
-static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
 static const char *const fits[] = {"rtn", "range", NULL};
 
 const char *const *qbc_emits(void)
@@ -18,11 +17,10 @@ const char *const *qbc_fits(void)
     return fits;
 }
 
-static bool is_one_of(const char *word, const char *const *words)
+bool qbc_is_library(const char *emit)
 {
-    while (*words && strcmp(word, *words))
-        ++words;
-    return *words;
+    static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
+    return qbc_one_of(emit, libraries);
 }
 
 /* Beside the input; text goes to the standard output. */
@@ -46,7 +44,7 @@ void qbc_options_complete(struct qbc *q)
     struct qbc_options *o = &q->options;
     o->fit = o->fit ? o->fit : "rtn";
     o->emit = o->emit ? o->emit : "qbm";
-    if (!o->prefix && (is_one_of(o->emit, libraries) || !strcmp(o->emit, "obj")))
+    if (!o->prefix && (qbc_is_library(o->emit) || !strcmp(o->emit, "obj")))
         o->prefix = "model";
     if (!o->output && o->input)
         o->output = default_output(q);
@@ -60,21 +58,21 @@ static void check_prefix(struct qbc *q)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
     enum { LONGEST = 64 };
     const char *prefix = q->options.prefix, *emit = q->options.emit;
-    bool library = is_one_of(emit, libraries);
-    if (prefix && !library && !is_one_of(emit, texts))
+    bool library = qbc_is_library(emit);
+    if (prefix && !library && !qbc_one_of(emit, texts))
         qbc_error_in(q, "-prefix", "names the symbols of a library or an object; -emit=%s has none", emit);
     else if (prefix && (!*prefix || prefix[strspn(prefix, letters)] || strspn(prefix, "0123456789") || strlen(prefix) > LONGEST))
         qbc_error_in(q, "-prefix", "'%s' is no name of C: letters, digits and '_', at most %d, not a digit first", prefix,
                      LONGEST);
     else if (prefix && !strcmp(prefix, "qbrt"))
         qbc_error_in(q, "-prefix", "'qbrt' is the runtime's own; take another");
-    if (!strcmp(q->options.output, "-") && is_one_of(emit, files))
+    if (!strcmp(q->options.output, "-") && qbc_one_of(emit, files))
         qbc_error_in(q, "-o", "-emit=%s is written to a file, not to the standard output", emit);
 }
 
 static void one_of(struct qbc *q, const char *option, const char *value, const char *const *choices)
 {
-    if (!is_one_of(value, choices))
+    if (!qbc_one_of(value, choices))
         qbc_error_in(q, option, "'%s' is no choice%s", value, qbc_suggestion(q, value, choices, "; see qbc -h"));
 }
 

@@ -93,15 +93,7 @@ static bool emit_ir(struct qbc *q, MlirOperation module)
     return good;
 }
 
-static bool is_one_of(const char *word, const char *const *words)
-{
-    while (*words && strcmp(word, *words))
-        ++words;
-    return *words;
-}
-
 static const char *const artifacts[] = {"qbm", "exe", NULL};
-static const char *const libraries[] = {"static-lib", "shared", "header", NULL};
 
 /* From level "code" to code. The weights are taken out of the module and become the caller's. */
 static struct qbc_bytes make_code(struct qbc *q, MlirOperation module, enum qbc_code what, MlirOperation *weights)
@@ -197,7 +189,7 @@ static bool targets_fit(struct qbc *q, const char *level)
                      q->n_targets);
     else if (!strcmp(emit, "exe") && !one_machine(q))
         qbc_error_in(q, "-emit", "'exe' is a program for one architecture; the targets are of several");
-    else if (!is_one_of(emit, artifacts) && qbc_level_number(emit) > qbc_level_number("quant"))
+    else if (!qbc_one_of(emit, artifacts) && qbc_level_number(emit) > qbc_level_number("quant"))
         qbc_error_in(q, "-emit", "'%s' is made for one target at a time; %zu were given: only qbm and exe hold code for several",
                      emit, q->n_targets);
     return !q->errors;
@@ -210,12 +202,12 @@ bool qbc_pipeline_run(struct qbc *q)
     if (mlirModuleIsNull(module))
         return false;
     MlirOperation op = mlirModuleGetOperation(module);
-    bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = is_one_of(emit, artifacts);
+    bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = qbc_one_of(emit, artifacts);
     bool good = targets_fit(q, level) && run_to(q, op, level, ir ? emit : artifact ? "quant" : "code");
     if (good && artifact)
         good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
     else if (good)
-        good = ir ? emit_ir(q, op) : is_one_of(emit, libraries) ? emit_library(q, op) : emit_text(q, op);
+        good = ir ? emit_ir(q, op) : qbc_is_library(emit) ? emit_library(q, op) : emit_text(q, op);
     mlirModuleDestroy(module);
     return good && !q->errors;
 }

@@ -31,6 +31,7 @@ void qbc_options_complete(struct qbc *q);
 bool qbc_options_check(struct qbc *q);
 const char *const *qbc_emits(void); /* choices of -emit, then NULL */
 const char *const *qbc_fits(void);
+bool qbc_is_library(const char *emit); /* a choice that makes a header */
 
 /* --- depfile.c: if options.depfile asks for it. False after an error. */
 bool qbc_write_depfile(struct qbc *q);

@@ -24,19 +24,12 @@ struct gqa {
     struct qbc_dims dims; /* of the result */
 };
 
-static MlirValue operand(MlirOperation op, intptr_t i)
-{
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
-        return (MlirValue){NULL};
-    return mlirOperationGetOperand(op, i);
-}
-
 static bool is_plain(struct qbc *q, MlirOperation op)
 {
     static const char *const unsupported[] = {"an attention bias", "attention sinks",
                                               "an operand after the sinks"};
     for (intptr_t i = BIAS; i < mlirOperationGetNumOperands(op); ++i)
-        if (!mlirValueIsNull(operand(op, i))) {
+        if (!mlirValueIsNull(qbc_operand_at(op, i))) {
             qbc_miss(q, op, "%s is not supported", unsupported[i < MORE ? i - BIAS : 2]);
             return false;
         }
@@ -45,7 +38,7 @@ static bool is_plain(struct qbc *q, MlirOperation op)
         return false;
     }
     for (intptr_t i = Q; i <= V; ++i)
-        if (!qbc_is_level1(qbc_strip(operand(op, i)))) {
+        if (!qbc_is_level1(qbc_strip(qbc_operand_at(op, i)))) {
             qbc_miss(q, op, "query, key or value is no result of a linear layer or norm");
             return false;
         }
@@ -57,7 +50,7 @@ static bool has_heads(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
 {
     int64_t width[3];
     for (intptr_t i = Q; i <= V; ++i)
-        width[i] = qbc_shapes_width(s, operand(g->op, i), NULL);
+        width[i] = qbc_shapes_width(s, qbc_operand_at(g->op, i), NULL);
     g->heads = qbc_int(g->op, "num_heads", 0);
     g->kv_heads = qbc_int(g->op, "kv_num_heads", 0);
     g->head_dim = g->heads > 0 ? width[Q] / g->heads : 0;
@@ -80,7 +73,7 @@ static bool has_heads(struct qbc *q, struct qbc_shapes *s, struct gqa *g)
 static bool counts(struct qbc_evaluation *e, MlirOperation op, intptr_t i, int64_t first,
                    int64_t step)
 {
-    MlirValue v = operand(op, i);
+    MlirValue v = qbc_operand_at(op, i);
     const struct qbc_array *a = mlirValueIsNull(v) ? NULL : qbc_evaluate(e, v);
     if (mlirValueIsNull(v))
         return true;
@@ -124,8 +117,8 @@ static bool same_rotary(const struct gqa *like, struct gqa *g)
                     qbc_int(like->op, "rotary_interleaved", 0) &&
                 like->head_dim == g->head_dim;
     for (intptr_t i = COS; same && i <= SIN; ++i)
-        same = !mlirValueIsNull(operand(g->op, i)) &&
-               qbc_same(operand(g->op, i), operand(like->op, i));
+        same = !mlirValueIsNull(qbc_operand_at(g->op, i)) &&
+               qbc_same(qbc_operand_at(g->op, i), qbc_operand_at(like->op, i));
     if (!same)
         return false;
     g->rotary = like->rotary;
@@ -140,8 +133,8 @@ static bool has_rotary(struct qbc *q, struct qbc_shapes *s, const struct gqa *li
     g->amplitude = 0;
     if (!qbc_int(g->op, "do_rotary", 0) || same_rotary(like, g))
         return true;
-    const float *cosines = read_table(q, s, operand(g->op, COS), &c);
-    const float *sines = read_table(q, s, operand(g->op, SIN), &n);
+    const float *cosines = read_table(q, s, qbc_operand_at(g->op, COS), &c);
+    const float *sines = read_table(q, s, qbc_operand_at(g->op, SIN), &n);
     if (!cosines || !sines || c.dims[0] != n.dims[0] || c.dims[1] != n.dims[1] || c.dims[0] < 2 ||
         2 * c.dims[1] > g->head_dim) {
         qbc_miss(q, g->op, "its cosines and sines are no stored tables of one size");
@@ -167,8 +160,8 @@ static bool has_rotary(struct qbc *q, struct qbc_shapes *s, const struct gqa *li
     if (g->rotary.dim < g->head_dim)
         g->rotary.scale = g->amplitude;
     qbc_limit_context(q, g->op, c.dims[0]);
-    return qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, COS)) &&
-           qbc_rotary_check_table(q, g->op, &g->rotary, operand(g->op, SIN));
+    return qbc_rotary_check_table(q, g->op, &g->rotary, qbc_operand_at(g->op, COS)) &&
+           qbc_rotary_check_table(q, g->op, &g->rotary, qbc_operand_at(g->op, SIN));
 }
 
 static void set_facts(struct qbc *q, MlirOperation attention, const struct gqa *g)
@@ -187,9 +180,9 @@ static void set_facts(struct qbc *q, MlirOperation attention, const struct gqa *
 static void apply(struct qbc *q, MlirOperation func, struct gqa *g)
 {
     struct qbc_build b = qbc_before(q, g->op);
-    MlirValue in[3], pasts[3] = {{NULL}, operand(g->op, PAST_K), operand(g->op, PAST_V)};
+    MlirValue in[3], pasts[3] = {{NULL}, qbc_operand_at(g->op, PAST_K), qbc_operand_at(g->op, PAST_V)};
     for (intptr_t i = Q; i <= V; ++i) {
-        struct qbc_operand o = {.rows = qbc_strip(operand(g->op, i)),
+        struct qbc_operand o = {.rows = qbc_strip(qbc_operand_at(g->op, i)),
                                 .past = pasts[i],
                                 .head_dim = g->head_dim,
                                 .rotary = i == V ? (struct qbc_rotary){.dim = 0} : g->rotary};

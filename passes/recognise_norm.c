@@ -86,19 +86,12 @@ static bool is_fused(MlirOperation op)
            qbc_is(op, "onnx.com.microsoft.SimplifiedLayerNormalization") || qbc_is(op, "onnx.LayerNormalization");
 }
 
-static MlirValue operand(MlirOperation op, intptr_t i)
-{
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
-        return (MlirValue){NULL};
-    return mlirOperationGetOperand(op, i);
-}
-
 static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct norm *n)
 {
     *n = (struct norm){.op = op,
                        .x = mlirOperationGetOperand(op, 0),
                        .w = mlirOperationGetOperand(op, 1),
-                       .b = operand(op, 2),
+                       .b = qbc_operand_at(op, 2),
                        .y = mlirOperationGetResult(op, 0),
                        .centred = qbc_is(op, "onnx.LayerNormalization"),
                        .eps = qbc_float(op, "epsilon", 1e-5)};
@@ -118,12 +111,12 @@ static void unfold_skip(struct qbc *q, MlirOperation op)
     bool centred = qbc_is(op, "onnx.com.microsoft.SkipLayerNormalization");
     struct qbc_build b = qbc_before(q, op);
     MlirValue x = mlirOperationGetOperand(op, 0), skip = mlirOperationGetOperand(op, 1);
-    MlirValue bias = operand(op, centred ? 4 : 3);
+    MlirValue bias = qbc_operand_at(op, centred ? 4 : 3);
     MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0));
     if (!mlirValueIsNull(bias))
         x = qbc_op(&b, "onnx.Add", type, 2, x, bias);
     MlirValue sum = qbc_op(&b, "onnx.Add", type, 2, x, skip);
-    MlirValue operands[3] = {sum, mlirOperationGetOperand(op, 2), centred ? operand(op, 3) : (MlirValue){NULL}};
+    MlirValue operands[3] = {sum, mlirOperationGetOperand(op, 2), centred ? qbc_operand_at(op, 3) : (MlirValue){NULL}};
     MlirOperation norm = qbc_make(&b, centred ? "onnx.LayerNormalization" : "onnx.SimplifiedLayerNormalization", type,
                                   NULL, mlirValueIsNull(operands[2]) ? 2 : 3, operands);
     qbc_set_float(q, norm, "epsilon", (float)qbc_float(op, "epsilon", centred ? 1e-12 : 1e-5));

@@ -28,18 +28,6 @@ struct fused {
     MlirValue bias, mask, past[2];
 };
 
-static MlirValue operand(MlirOperation op, intptr_t i)
-{
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
-        return (MlirValue){NULL};
-    return mlirOperationGetOperand(op, i);
-}
-
-static MlirType unknown(struct qbc *q)
-{
-    return mlirUnrankedTensorTypeGet(mlirF32TypeGet(q->mlir));
-}
-
 /* Lengths, or ones for all tokens: nothing is padded. */
 static bool is_unpadded(struct qbc *q, struct qbc_shapes *s, MlirOperation op, MlirValue v)
 {
@@ -60,34 +48,34 @@ static bool is_unpadded(struct qbc *q, struct qbc_shapes *s, MlirOperation op, M
 static bool multi_head(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct fused *f)
 {
     struct qbc_dims d;
-    f->bias = operand(op, BIAS);
-    f->mask = operand(op, MASK);
-    f->past[0] = operand(op, PAST_K);
-    f->past[1] = operand(op, PAST_V);
+    f->bias = qbc_operand_at(op, BIAS);
+    f->mask = qbc_operand_at(op, MASK);
+    f->past[0] = qbc_operand_at(op, PAST_K);
+    f->past[1] = qbc_operand_at(op, PAST_V);
     f->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), NULL);
     for (intptr_t i = Q; i <= V; ++i)
-        if (!qbc_shapes_dims(s, operand(op, i), &d) || d.rank != 3 || d.at[1] != QBC_T || d.at[2] != f->width) {
+        if (!qbc_shapes_dims(s, qbc_operand_at(op, i), &d) || d.rank != 3 || d.at[1] != QBC_T || d.at[2] != f->width) {
             qbc_miss(q, op, "its queries, keys and values are not those of the same tokens, [1, T, heads * head_dim] each");
             return false;
         }
-    return is_unpadded(q, s, op, operand(op, PADDING));
+    return is_unpadded(q, s, op, qbc_operand_at(op, PADDING));
 }
 
 static bool with_products(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct fused *f)
 {
     const int64_t *sizes;
     f->products = true;
-    f->bias = operand(op, FUSED_BIAS);
-    f->mask = operand(op, FUSED_MASK);
+    f->bias = qbc_operand_at(op, FUSED_BIAS);
+    f->mask = qbc_operand_at(op, FUSED_MASK);
     f->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), NULL);
-    const struct qbc_array *w = qbc_evaluate_small(s->at[0], operand(op, WEIGHTS));
+    const struct qbc_array *w = qbc_evaluate_small(s->at[0], qbc_operand_at(op, WEIGHTS));
     bool uneven = qbc_ints(q, op, "qkv_hidden_sizes", &sizes) && sizes[0] != sizes[2];
-    if (!w || w->rank != 2 || w->dims[1] != 3 * f->width || uneven || !mlirValueIsNull(operand(op, FUSED_PAST)) ||
+    if (!w || w->rank != 2 || w->dims[1] != 3 * f->width || uneven || !mlirValueIsNull(qbc_operand_at(op, FUSED_PAST)) ||
         qbc_int(op, "do_rotary", 0)) {
         qbc_miss(q, op, "a packed cache, rotary embedding inside, or values of another width than keys are not supported");
         return false;
     }
-    return is_unpadded(q, s, op, operand(op, FUSED_PADDING));
+    return is_unpadded(q, s, op, qbc_operand_at(op, FUSED_PADDING));
 }
 
 static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct fused *f)
@@ -106,7 +94,7 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, stru
 static MlirValue columns(struct qbc_build *b, const struct fused *f, MlirValue v, int64_t part, int64_t axis)
 {
     int64_t from = part * f->width, to = from + f->width;
-    return qbc_op(b, "onnx.Slice", unknown(b->q), 4, v, qbc_ints_constant(b, &from, 1), qbc_ints_constant(b, &to, 1),
+    return qbc_op(b, "onnx.Slice", qbc_unranked(b->q), 4, v, qbc_ints_constant(b, &from, 1), qbc_ints_constant(b, &to, 1),
                   qbc_ints_constant(b, &axis, 1));
 }
 
@@ -114,8 +102,8 @@ static MlirValue part_of(struct qbc_build *b, const struct fused *f, MlirValue p
 {
     if (f->products)
         return columns(b, f, product, part, 2);
-    MlirValue v = operand(f->op, part);
-    return mlirValueIsNull(f->bias) ? v : qbc_op(b, "onnx.Add", unknown(b->q), 2, v, columns(b, f, f->bias, part, 0));
+    MlirValue v = qbc_operand_at(f->op, part);
+    return mlirValueIsNull(f->bias) ? v : qbc_op(b, "onnx.Add", qbc_unranked(b->q), 2, v, columns(b, f, f->bias, part, 0));
 }
 
 static void write_out(struct qbc *q, const struct fused *f)
@@ -123,16 +111,16 @@ static void write_out(struct qbc *q, const struct fused *f)
     struct qbc_build b = qbc_before(q, f->op);
     MlirValue product = {NULL}, operands[6];
     if (f->products)
-        product = qbc_op(&b, "onnx.MatMul", unknown(q), 2, operand(f->op, X), operand(f->op, WEIGHTS));
+        product = qbc_op(&b, "onnx.MatMul", qbc_unranked(q), 2, qbc_operand_at(f->op, X), qbc_operand_at(f->op, WEIGHTS));
     if (f->products && !mlirValueIsNull(f->bias))
-        product = qbc_op(&b, "onnx.Add", unknown(q), 2, product, f->bias);
+        product = qbc_op(&b, "onnx.Add", qbc_unranked(q), 2, product, f->bias);
     for (int64_t i = Q; i <= V; ++i)
         operands[i] = part_of(&b, f, product, i);
     MlirValue rest[3] = {f->mask, f->past[0], f->past[1]};
     for (int i = 0; i < 3; ++i)
         operands[3 + i] =
             mlirValueIsNull(rest[i]) ? qbc_op(&b, "onnx.None", mlirNoneTypeGet(q->mlir), 0) : rest[i];
-    MlirType types[3] = {mlirValueGetType(mlirOperationGetResult(f->op, 0)), unknown(q), unknown(q)};
+    MlirType types[3] = {mlirValueGetType(mlirOperationGetResult(f->op, 0)), qbc_unranked(q), qbc_unranked(q)};
     MlirOperation op = qbc_make_regions(&b, "onnx.Attention", 3, types, NULL, 6, operands, 0, NULL);
     qbc_set_int(q, op, "q_num_heads", f->heads);
     qbc_set_int(q, op, "kv_num_heads", f->heads);

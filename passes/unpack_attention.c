@@ -19,18 +19,6 @@
 
 enum operand { Q, K, V, MASK, PAST_K, PAST_V, VALID };
 
-static MlirValue operand(MlirOperation op, intptr_t i)
-{
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
-        return (MlirValue){NULL};
-    return mlirOperationGetOperand(op, i);
-}
-
-static MlirType unknown(struct qbc *q)
-{
-    return mlirUnrankedTensorTypeGet(mlirF32TypeGet(q->mlir));
-}
-
 /* --- GroupQueryAttention */
 
 static void split(struct qbc *q, MlirOperation op, int64_t head_dim)
@@ -39,8 +27,8 @@ static void split(struct qbc *q, MlirOperation op, int64_t head_dim)
     int64_t widths[3] = {heads * head_dim, kv_heads * head_dim, kv_heads * head_dim};
     struct qbc_build b = qbc_before(q, op);
     struct qbc_attr attrs[] = {{"axis", qbc_attr_int(q, -1)}, {0}};
-    MlirValue operands[2] = {operand(op, Q), qbc_ints_constant(&b, widths, 3)};
-    MlirType type = unknown(q);
+    MlirValue operands[2] = {qbc_operand_at(op, Q), qbc_ints_constant(&b, widths, 3)};
+    MlirType type = qbc_unranked(q);
     MlirOperation parts = qbc_make_regions(&b, "onnx.Split", 3, (MlirType[]){type, type, type},
                                            attrs, 2, operands, 0, NULL);
     for (intptr_t i = Q; i <= V; ++i)
@@ -51,7 +39,7 @@ static int64_t packed_head_dim(struct qbc_shapes *s, MlirOperation op)
 {
     int64_t all = qbc_int(op, "num_heads", 0) + 2 * qbc_int(op, "kv_num_heads", 0);
     int64_t width = qbc_shapes_width(s, mlirOperationGetOperand(op, Q), NULL);
-    bool packed = mlirOperationGetNumOperands(op) > V && mlirValueIsNull(operand(op, K));
+    bool packed = mlirOperationGetNumOperands(op) > V && mlirValueIsNull(qbc_operand_at(op, K));
     return packed && all > 0 && width % all == 0 ? width / all : 0;
 }
 
@@ -68,15 +56,15 @@ struct attention {
 static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct attention *a)
 {
     struct qbc_dims qd, kd;
-    MlirValue mask = operand(op, MASK);
+    MlirValue mask = qbc_operand_at(op, MASK);
     *a = (struct attention){.op = op};
-    if (qbc_float(op, "softcap", 0) != 0 || !mlirValueIsNull(operand(op, VALID)) ||
+    if (qbc_float(op, "softcap", 0) != 0 || !mlirValueIsNull(qbc_operand_at(op, VALID)) ||
         (mlirOperationGetNumResults(op) > 3 && qbc_uses(mlirOperationGetResult(op, 3)))) {
         qbc_miss(q, op, "a soft cap, lengths of valid keys, or scores as a result are not "
                         "supported");
         return false;
     }
-    if (!qbc_shapes_dims(s, operand(op, Q), &qd) || !qbc_shapes_dims(s, operand(op, K), &kd) ||
+    if (!qbc_shapes_dims(s, qbc_operand_at(op, Q), &qd) || !qbc_shapes_dims(s, qbc_operand_at(op, K), &kd) ||
         qd.rank != kd.rank || (qd.rank != 4 && qd.rank != 3)) {
         qbc_miss(q, op, "queries and keys of 3 or 4 dimensions are wanted");
         return false;
@@ -102,7 +90,7 @@ static MlirValue by_heads(struct qbc_build *b, const struct attention *a, MlirVa
 {
     if (a->rank == 4)
         return v;
-    v = qbc_reshape(b, v, unknown(b->q), 4, (int64_t[]){1, -1, heads, a->head_dim});
+    v = qbc_reshape(b, v, qbc_unranked(b->q), 4, (int64_t[]){1, -1, heads, a->head_dim});
     return qbc_transpose(b, v, 4, (int64_t[]){0, 2, 1, 3});
 }
 
@@ -116,10 +104,10 @@ static MlirValue with_attr(struct qbc_build *b, const char *name, MlirType type,
 /* Keys or values, after their past, which is the operation's result `present`. */
 static MlirValue after_past(struct qbc_build *b, const struct attention *a, enum operand what)
 {
-    MlirValue v = by_heads(b, a, operand(a->op, what), a->kv_heads);
-    MlirValue past = operand(a->op, what == K ? PAST_K : PAST_V);
+    MlirValue v = by_heads(b, a, qbc_operand_at(a->op, what), a->kv_heads);
+    MlirValue past = qbc_operand_at(a->op, what == K ? PAST_K : PAST_V);
     if (!mlirValueIsNull(past))
-        v = with_attr(b, "onnx.Concat", unknown(b->q), "axis", 2, 2, (MlirValue[]){past, v});
+        v = with_attr(b, "onnx.Concat", qbc_unranked(b->q), "axis", 2, 2, (MlirValue[]){past, v});
     if (mlirOperationGetNumResults(a->op) > (intptr_t)what)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(a->op, what), v);
     return v;
@@ -134,7 +122,7 @@ static MlirValue repeated(struct qbc_build *b, const struct attention *a, MlirVa
     for (int64_t h = 0; h < a->heads; ++h)
         heads[h] = h / (a->heads / a->kv_heads);
     MlirValue indices = qbc_ints_constant(b, heads, (size_t)a->heads);
-    return with_attr(b, "onnx.Gather", unknown(b->q), "axis", 1, 2, (MlirValue[]){v, indices});
+    return with_attr(b, "onnx.Gather", qbc_unranked(b->q), "axis", 1, 2, (MlirValue[]){v, indices});
 }
 
 static MlirValue number(struct qbc_build *b, float value)
@@ -149,8 +137,8 @@ static MlirValue lower_triangle(struct qbc_build *b, const struct attention *a, 
 {
     MlirType integers = mlirUnrankedTensorTypeGet(mlirIntegerTypeGet(b->q->mlir, 64));
     MlirType booleans = mlirUnrankedTensorTypeGet(mlirIntegerTypeGet(b->q->mlir, 1));
-    MlirValue shape = qbc_op(b, "onnx.Shape", integers, 1, scores), past = operand(a->op, PAST_K);
-    MlirValue ones = qbc_op(b, "onnx.Expand", unknown(b->q), 2, number(b, 1), shape);
+    MlirValue shape = qbc_op(b, "onnx.Shape", integers, 1, scores), past = qbc_operand_at(a->op, PAST_K);
+    MlirValue ones = qbc_op(b, "onnx.Expand", qbc_unranked(b->q), 2, number(b, 1), shape);
     MlirValue operands[2] = {ones};
     if (!mlirValueIsNull(past)) {
         MlirValue of_past = qbc_op(b, "onnx.Shape", integers, 1, past);
@@ -158,15 +146,15 @@ static MlirValue lower_triangle(struct qbc_build *b, const struct attention *a, 
                               qbc_ints_constant(b, (int64_t[]){2}, 1));
         operands[1] = qbc_op(b, "onnx.Squeeze", integers, 1, at);
     }
-    MlirValue lower = with_attr(b, "onnx.Trilu", unknown(b->q), "upper", 0,
+    MlirValue lower = with_attr(b, "onnx.Trilu", qbc_unranked(b->q), "upper", 0,
                                 1 + !mlirValueIsNull(past), operands);
     return qbc_op(b, "onnx.Greater", booleans, 2, lower, number(b, 0));
 }
 
 static MlirValue masked(struct qbc_build *b, const struct attention *a, MlirValue scores)
 {
-    MlirValue mask = operand(a->op, MASK);
-    MlirType type = unknown(b->q);
+    MlirValue mask = qbc_operand_at(a->op, MASK);
+    MlirType type = qbc_unranked(b->q);
     if (qbc_int(a->op, "is_causal", 0))
         scores = qbc_op(b, "onnx.Where", type, 3, lower_triangle(b, a, scores), scores,
                         number(b, -INFINITY));
@@ -180,8 +168,8 @@ static MlirValue masked(struct qbc_build *b, const struct attention *a, MlirValu
 static void write_out(struct qbc *q, const struct attention *a)
 {
     struct qbc_build b = qbc_before(q, a->op);
-    MlirType type = unknown(q);
-    MlirValue queries = by_heads(&b, a, operand(a->op, Q), a->heads);
+    MlirType type = qbc_unranked(q);
+    MlirValue queries = by_heads(&b, a, qbc_operand_at(a->op, Q), a->heads);
     MlirValue keys = repeated(&b, a, after_past(&b, a, K));
     MlirValue values = repeated(&b, a, after_past(&b, a, V));
     keys = qbc_transpose(&b, keys, 4, (int64_t[]){0, 1, 3, 2});

@@ -31,13 +31,6 @@ struct unpacked {
     int64_t dims[QBC_MAX_RANK]; /* of the floats */
 };
 
-static MlirValue operand(MlirOperation op, intptr_t i)
-{
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
-        return (MlirValue){NULL};
-    return mlirOperationGetOperand(op, i);
-}
-
 /* The stored tensor that v is, in whatever dims; NULL: it is none. */
 static const struct qbc_source *stored(struct qbc *q, MlirValue v)
 {
@@ -89,7 +82,7 @@ static bool packed_zeros(struct qbc *q, MlirOperation op, MlirValue v, int64_t g
 /* Column k has the scale of group g_idx[k]: only the usual order, k / block, is a view. */
 static bool in_order(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, int64_t block)
 {
-    MlirValue v = operand(op, 4);
+    MlirValue v = qbc_operand_at(op, 4);
     const struct qbc_array *a = mlirValueIsNull(v) ? NULL : qbc_evaluate(e, v);
     bool good = mlirValueIsNull(v) || (a && a->known && a->i);
     for (size_t k = 0; good && a && k < a->n; ++k)
@@ -112,8 +105,8 @@ static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, str
     }
     int64_t groups = (k + block - 1) / block;
     *c = (struct qbc_coded){.bits = (int)bits, .length = k, .stored = groups * block, .inner = 1, .group = block};
-    c->codes = stored(q, operand(op, 1));
-    c->scales = stored(q, operand(op, 2));
+    c->codes = stored(q, qbc_operand_at(op, 1));
+    c->scales = stored(q, qbc_operand_at(op, 2));
     set_strides(c->scale_stride, groups, 1, 0);
     u->rank = 2;
     u->dims[0] = n;
@@ -122,7 +115,7 @@ static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, str
         qbc_miss(q, op, "its codes or scales are no stored tensors as the exporter writes them");
         return false;
     }
-    return packed_zeros(q, op, operand(op, 3), groups, c) && in_order(q, e, op, block);
+    return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c) && in_order(q, e, op, block);
 }
 
 /* --- GatherBlockQuantized(codes, ids, scales, zeros): bytes with codes, or a tensor of int4 */
@@ -130,10 +123,10 @@ static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, str
 static bool gather(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
 {
     struct qbc_coded *c = &u->coded;
-    const struct qbc_array *data = dims_of(e, operand(op, 0));
+    const struct qbc_array *data = dims_of(e, qbc_operand_at(op, 0));
     int64_t axis = qbc_int(op, "quantize_axis", 1), block = qbc_int(op, "block_size", 128);
-    c->codes = stored(q, operand(op, 0));
-    c->scales = stored(q, operand(op, 2));
+    c->codes = stored(q, qbc_operand_at(op, 0));
+    c->scales = stored(q, qbc_operand_at(op, 2));
     if (!data || !c->codes || !c->scales || data->rank != 2 || block < 1) {
         qbc_miss(q, op, "its codes and scales are no stored matrices");
         return false;
@@ -157,11 +150,11 @@ static bool gather(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, st
     u->dims[0] = data->dims[0];
     u->dims[1] = columns;
     if (bytes)
-        return packed_zeros(q, op, operand(op, 3), groups, c);
-    c->zeros = stored(q, operand(op, 3)); /* of the codes' type; zero without */
+        return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c);
+    c->zeros = stored(q, qbc_operand_at(op, 3)); /* of the codes' type; zero without */
     c->zero_bits = c->bits;
     set_strides(c->zero_stride, groups, 1, 0);
-    return c->zeros || mlirValueIsNull(operand(op, 3));
+    return c->zeros || mlirValueIsNull(qbc_operand_at(op, 3));
 }
 
 /* --- DequantizeLinear(codes, scales, zeros): one scale, one for each index of axis, or for a block of them */
@@ -204,17 +197,17 @@ static bool is_integer(enum qbc_element e)
 static bool dequantize(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
 {
     struct qbc_coded *c = &u->coded;
-    const struct qbc_array *data = dims_of(e, operand(op, 0)), *scales = dims_of(e, operand(op, 1));
+    const struct qbc_array *data = dims_of(e, qbc_operand_at(op, 0)), *scales = dims_of(e, qbc_operand_at(op, 1));
     int64_t axis = qbc_int(op, "axis", 1);
-    c->codes = stored(q, operand(op, 0));
-    c->scales = stored(q, operand(op, 1));
-    c->zeros = stored(q, operand(op, 2));
+    c->codes = stored(q, qbc_operand_at(op, 0));
+    c->scales = stored(q, qbc_operand_at(op, 1));
+    c->zeros = stored(q, qbc_operand_at(op, 2));
     if (!c->codes || !data || !scales)
         return false; /* activations */
     axis += axis < 0 ? (int64_t)data->rank : 0;
     if (scales->n == 1 || (data->rank == 1 && axis > 0))
         axis = 0;
-    if (!c->scales || (!c->zeros && !mlirValueIsNull(operand(op, 2))) || !is_integer(c->codes->element) || axis < 0 ||
+    if (!c->scales || (!c->zeros && !mlirValueIsNull(qbc_operand_at(op, 2))) || !is_integer(c->codes->element) || axis < 0 ||
         axis >= (int64_t)data->rank) {
         qbc_miss(q, op, "stored integers with stored scales and zero points are supported");
         return false;
@@ -254,8 +247,8 @@ static void apply(struct qbc *q, const struct unpacked *u)
     if (qbc_is(u->op, "onnx.com.microsoft.MatMulNBits")) {
         w = qbc_transpose(&b, w, 2, (int64_t[]){1, 0});
         y = qbc_op(&b, "onnx.MatMul", type, 2, mlirOperationGetOperand(u->op, 0), w);
-        if (!mlirValueIsNull(operand(u->op, 5)))
-            y = qbc_op(&b, "onnx.Add", type, 2, y, operand(u->op, 5));
+        if (!mlirValueIsNull(qbc_operand_at(u->op, 5)))
+            y = qbc_op(&b, "onnx.Add", type, 2, y, qbc_operand_at(u->op, 5));
     } else if (qbc_is(u->op, "onnx.com.microsoft.GatherBlockQuantized")) {
         y = qbc_op(&b, "onnx.Gather", type, 2, w, mlirOperationGetOperand(u->op, 1));
     }

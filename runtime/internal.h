@@ -24,6 +24,10 @@ struct qbrt_model {
     void (*unmap_file)(const void *file, uint64_t bytes); /* NULL: the file is not ours */
 };
 
+/* --- model.c: the i-th requirement of v that the host lacks, NULL when there are no more; v is code for its machine. */
+const char *model_missing(const struct qbm_root *root, const struct qbrt_host *host,
+                          const struct qbm_variant *v, size_t i);
+
 /* --- explain.c: write to `detail` (may be NULL), cut at QBRT_DETAIL. In the format, %s takes a
  * string and %u a uint64_t. */
 void qbrt_explain(char *detail, const char *format, ...);

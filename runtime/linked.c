@@ -1,17 +1,6 @@
 /* linked.c: open a model whose code and weights a linker has put into the program. */
 #include "internal.h"
 
-/* The first feature that the host says this CPU lacks. */
-static const char *missing(const struct qbrt_model *m, const struct qbrt_host *host)
-{
-    for (uint32_t i = 0; host && i < m->variant.requirements.n; i++) {
-        const char *feature = qbm_text(&m->root, m->variant.requirements, i);
-        if (!host->has_feature(host->context, feature))
-            return feature;
-    }
-    return NULL;
-}
-
 static enum qbrt_status check_arguments(const struct qbrt_linked *linked, const void *memory,
                                         size_t bytes)
 {
@@ -60,7 +49,7 @@ enum qbrt_status qbrt_open_linked(const struct qbrt_linked *linked, const struct
     status = read_root(m, linked, detail);
     if (status)
         return status;
-    const char *lacks = missing(m, host);
+    const char *lacks = host ? model_missing(&m->root, host, &m->variant, 0) : NULL;
     if (lacks) {
         qbrt_explain(detail, "its code for %s needs the CPU feature '%s', which is not there",
                      m->variant.target, lacks);

@@ -8,11 +8,10 @@ size_t qbrt_model_size(void)
     return sizeof(struct qbrt_model);
 }
 
-/* The i-th requirement of v that the host lacks, NULL when there are no more. */
-static const char *missing(const struct qbm_root *root, const struct qbrt_host *host,
-                           const struct qbm_variant *v, size_t i)
+const char *model_missing(const struct qbm_root *root, const struct qbrt_host *host,
+                          const struct qbm_variant *v, size_t i)
 {
-    for (uint32_t k = 0; k < v->requirements.n && v->machine == host->machine; k++) {
+    for (uint32_t k = 0; k < v->requirements.n; k++) {
         const char *feature = qbm_text(root, v->requirements, k);
         if (!host->has_feature(host->context, feature) && i-- == 0)
             return feature;
@@ -24,7 +23,7 @@ static int32_t last_that_fits(const struct qbm_root *root, const struct qbrt_hos
 {
     for (uint32_t i = root->variants.n; i-- > 0;) {
         const struct qbm_variant v = qbm_variant(root, i);
-        if (v.machine == host->machine && !missing(root, host, &v, 0))
+        if (v.machine == host->machine && !model_missing(root, host, &v, 0))
             return (int32_t)i;
     }
     return -1;
@@ -59,7 +58,7 @@ static void explain_missing(const struct qbm_root *root, const struct qbrt_host 
 {
     struct names names = {.used = 0};
     const char *feature;
-    for (size_t i = 0; (feature = missing(root, host, v, i)); i++)
+    for (size_t i = 0; (feature = model_missing(root, host, v, i)); i++)
         add_name(&names, feature);
     if (names.left_out)
         qbrt_explain(detail, "its code for %s needs %s and %u more, which this CPU lacks", v->target,
@@ -206,7 +205,7 @@ const char *qbrt_missing(const struct qbrt_model *m, const struct qbrt_host *hos
     if (variant >= m->facts.n_variants)
         return NULL;
     const struct qbm_variant v = qbm_variant(&m->root, (uint32_t)variant);
-    return missing(&m->root, host, &v, i);
+    return v.machine == host->machine ? model_missing(&m->root, host, &v, i) : NULL;
 }
 
 struct qbrt_variant_facts qbrt_variant(const struct qbrt_model *m, size_t i)

@@ -69,6 +69,7 @@ void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void qbc_warn_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+bool qbc_one_of(const char *word, const char *const *words); /* ends with NULL */
 /* "nearest" with what to say around it: "; did you mean 'x'?", or `otherwise`. */
 const char *qbc_suggestion(struct qbc *q, const char *wrong, const char *const *names, const char *otherwise);
 void qbc_diagnostics_attach(struct qbc *q);

@@ -229,6 +229,13 @@ const char *qbc_nearest(const char *wrong, const char *const *names)
     return best;
 }
 
+bool qbc_one_of(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words))
+        ++words;
+    return *words;
+}
+
 const char *qbc_suggestion(struct qbc *q, const char *wrong, const char *const *names, const char *otherwise)
 {
     const char *near = qbc_nearest(wrong, names);

@@ -12,14 +12,6 @@ static bool starts(const char *text, const char *head)
     return !strncmp(text, head, strlen(head));
 }
 
-static bool one_of(const char *name, const char *const *names)
-{
-    for (; *names; ++names)
-        if (!strcmp(name, *names))
-            return true;
-    return false;
-}
-
 MlirOperation qbc_main(struct qbc *q, MlirOperation module)
 {
     MlirOperation func = qbc_find_func(module, "main");
@@ -35,14 +27,26 @@ bool qbc_is_level1(MlirValue v)
     if (mlirOperationIsNull(op) || qbc_rank(v) != 2)
         return false;
     const char *name = qbc_op_name(op);
-    return starts(name, "arith.") || (starts(name, "qb.") && !one_of(name, no_rows));
+    return starts(name, "arith.") || (starts(name, "qb.") && !qbc_one_of(name, no_rows));
 }
 
 bool qbc_is_constant(MlirValue v)
 {
     static const char *const constants[] = {"onnx.Constant", "qb.weight", NULL};
     MlirOperation op = qbc_def_any(v);
-    return !mlirOperationIsNull(op) && one_of(qbc_op_name(op), constants);
+    return !mlirOperationIsNull(op) && qbc_one_of(qbc_op_name(op), constants);
+}
+
+MlirValue qbc_operand_at(MlirOperation op, intptr_t i)
+{
+    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
+        return (MlirValue){NULL};
+    return mlirOperationGetOperand(op, i);
+}
+
+MlirType qbc_unranked(struct qbc *q)
+{
+    return mlirUnrankedTensorTypeGet(mlirF32TypeGet(q->mlir));
 }
 
 bool qbc_is_none(MlirValue v)
@@ -62,7 +66,7 @@ bool qbc_is_elementwise(MlirOperation op)
         "onnx.Sigmoid", "onnx.Sin", "onnx.Softplus", "onnx.Sqrt", "onnx.Sub", "onnx.Sum",
         "onnx.Swish", "onnx.Tanh", "onnx.Where", "onnx.com.microsoft.FastGelu",
         "onnx.com.microsoft.Gelu", "onnx.com.microsoft.QuickGelu", NULL};
-    return one_of(qbc_op_name(op), elementwise);
+    return qbc_one_of(qbc_op_name(op), elementwise);
 }
 
 bool qbc_same(MlirValue a, MlirValue b)
@@ -111,7 +115,7 @@ MlirValue qbc_strip(MlirValue v)
                                         "onnx.CastLike", "onnx.Dropout",  NULL};
     for (;;) {
         MlirOperation op = qbc_def_any(v);
-        if (mlirOperationIsNull(op) || !one_of(qbc_op_name(op), moves) ||
+        if (mlirOperationIsNull(op) || !qbc_one_of(qbc_op_name(op), moves) ||
             mlirOpResultGetResultNumber(v) != 0)
             return v;
         MlirValue from = mlirOperationGetOperand(op, 0);
@@ -189,7 +193,7 @@ static bool is_end(const struct walk *w, MlirValue v)
 static void push_operands(struct walk *w, MlirOperation op)
 {
     static const char *const blind[] = {"onnx.Shape", "onnx.Size", NULL};
-    if (one_of(qbc_op_name(op), blind))
+    if (qbc_one_of(qbc_op_name(op), blind))
         return;
     for (intptr_t i = mlirOperationGetNumOperands(op); i-- > 0;)
         push(w, mlirOperationGetOperand(op, i));

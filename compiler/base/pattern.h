@@ -23,6 +23,8 @@ MlirOperation qbc_main(struct qbc *q, MlirOperation module); /* func @main; null
 bool qbc_is_level1(MlirValue v);              /* rows from a qb. or arith. operation */
 bool qbc_is_constant(MlirValue v);            /* onnx.Constant or qb.weight */
 bool qbc_is_none(MlirValue v);                /* an operand that was left out */
+MlirValue qbc_operand_at(MlirOperation op, intptr_t i); /* null where it was left out */
+MlirType qbc_unranked(struct qbc *q);         /* f32 of a shape that nobody says */
 bool qbc_is_elementwise(MlirOperation op);    /* onnx: each element from the same one of operands */
 bool qbc_same(MlirValue a, MlirValue b);
 MlirOperation qbc_only_user(MlirValue v);     /* null unless exactly one operation uses v */

@@ -95,7 +95,7 @@ MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n,
 
 MlirValue qbc_transpose(struct qbc_build *b, MlirValue v, size_t n, const int64_t *perm)
 {
-    MlirType type = mlirUnrankedTensorTypeGet(mlirF32TypeGet(b->q->mlir));
+    MlirType type = qbc_unranked(b->q);
     struct qbc_attr attrs[] = {{"perm", mlirDenseI64ArrayGet(b->q->mlir, (intptr_t)n, perm)}, {0}};
     return mlirOperationGetResult(qbc_make(b, "onnx.Transpose", type, attrs, 1, &v), 0);
 }

@@ -152,9 +152,10 @@ static bool transpose(struct qbc *q, MlirOperation op, struct qbc_strided *s)
 static const int64_t *list(struct qbc_evaluation *e, MlirOperation op, intptr_t i, size_t *n)
 {
     *n = 0;
-    if (i >= mlirOperationGetNumOperands(op) || qbc_is_none(mlirOperationGetOperand(op, i)))
+    MlirValue v = qbc_operand_at(op, i);
+    if (mlirValueIsNull(v))
         return NULL;
-    const struct qbc_array *a = qbc_evaluate_small(e, mlirOperationGetOperand(op, i));
+    const struct qbc_array *a = qbc_evaluate_small(e, v);
     *n = a && a->known && a->i ? a->n : 0;
     return *n ? a->i : NULL;
 }

@@ -142,7 +142,6 @@ static struct qbc_bytes optimized(struct qbc *q, LLVMTargetMachineRef machine, L
     return bytes;
 }
 
-/* `code` becomes bytes of the kind `what`, and is gone. */
 /* LLVM would print what it has to say, and end the process after an error. */
 static void report_llvm(LLVMDiagnosticInfoRef info, void *user)
 {
@@ -163,7 +162,7 @@ static LLVMContextRef create_context(struct qbc *q)
     return context;
 }
 
-/* What was made in spite of an error is of no use. */
+/* `code` becomes bytes of the kind `what`, and is gone. What was made in spite of an error is of no use. */
 static struct qbc_bytes finish(struct qbc *q, LLVMTargetMachineRef machine, LLVMModuleRef code, enum qbc_code what)
 {
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);

@@ -83,24 +83,23 @@ extern "C" bool qbc_llvm_is_feature(const char *triple, const char *feature)
     return false;
 }
 
+template <typename Rows> static size_t list_keys(const Rows &rows, const char **names, size_t most)
+{
+    size_t n = 0;
+    for (const auto &row : rows)
+        if (n < most)
+            names[n++] = row.Key;
+    return n;
+}
+
 extern "C" size_t qbc_llvm_cpus(const char *triple, const char **names, size_t most)
 {
     auto info = subtarget(triple, "", "");
-    size_t n = 0;
-    if (info)
-        for (const auto &known : info->getAllProcessorDescriptions())
-            if (n < most)
-                names[n++] = known.Key;
-    return n;
+    return info ? list_keys(info->getAllProcessorDescriptions(), names, most) : 0;
 }
 
 extern "C" size_t qbc_llvm_features(const char *triple, const char **names, size_t most)
 {
     auto info = subtarget(triple, "", "");
-    size_t n = 0;
-    if (info)
-        for (const auto &known : info->getAllProcessorFeatures())
-            if (n < most)
-                names[n++] = known.Key;
-    return n;
+    return info ? list_keys(info->getAllProcessorFeatures(), names, most) : 0;
 }

@@ -6,26 +6,13 @@
  */
 #include "fit.h"
 #include "fit_leaf.h"
+#include "float_bits.h"
 #include "half.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { HALF_INFINITY = 0x7c00 };
-
-static int32_t bits_of(float value)
-{
-    int32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(int32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* Floats and these integers have the same order; the map is its own inverse. */
 static int32_t ordered(int32_t bits)
@@ -40,15 +27,15 @@ static bool measure(struct qbc_group *g)
     uint32_t largest = 0; /* magnitude's bits, then the sign */
     int32_t least = 0, most = 0;
     for (int i = 0; i < g->n; ++i) {
-        int32_t bits = bits_of(w[i]), key = ordered(bits);
+        int32_t bits = (int32_t)qbc_bits_of(w[i]), key = ordered(bits);
         uint32_t magnitude = (uint32_t)bits << 1 | (uint32_t)bits >> 31;
         largest = magnitude > largest ? magnitude : largest;
         least = key < least ? key : least;
         most = key > most ? key : most;
     }
-    g->extreme = float_of((int32_t)(largest >> 1 | largest << 31));
-    g->least = float_of(ordered(least));
-    g->most = float_of(ordered(most));
+    g->extreme = qbc_float_of(largest >> 1 | largest << 31);
+    g->least = qbc_float_of((uint32_t)ordered(least));
+    g->most = qbc_float_of((uint32_t)ordered(most));
     return largest >> 1 < 0x7f800000u;
 }
 
@@ -160,13 +147,13 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
         memcpy((float *)b->values + start, w, n * sizeof *w);
     uint32_t largest = 0, limit = b->format->brain ? 0x7f7f8000u : b->format->bits == 16 ? 0x477ff000u : 0x7f800000u;
     for (size_t i = 0; i < n; ++i) {
-        uint32_t magnitude = (uint32_t)bits_of(w[i]) & 0x7fffffffu;
+        uint32_t magnitude = qbc_bits_of(w[i]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
     }
     if (largest < limit)
         return -1;
     for (size_t i = 0;; ++i)
-        if (((uint32_t)bits_of(w[i]) & 0x7fffffffu) >= limit)
+        if ((qbc_bits_of(w[i]) & 0x7fffffffu) >= limit)
             return (int64_t)i;
 }
 

@@ -1,29 +1,14 @@
 /* half: see half.h. Written without branches, so that compilers make vectors of the loops. */
+#include "float_bits.h"
 #include "half.h"
-
-#include <string.h>
-
-static inline float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 /* With the exponent's bits moved to their place the value is 2^112 too small; the multiplication
  * is exact and serves subnormals as well. */
 static inline float widen(uint16_t half)
 {
     uint32_t magnitude = half & 0x7fffu, sign = (half & 0x8000u) << 16;
-    uint32_t bits = bits_of(float_of(magnitude << 13) * 0x1p112f);
-    return float_of(bits | (magnitude >= 0x7c00 ? 0x7f800000u : 0) | sign);
+    uint32_t bits = qbc_bits_of(qbc_float_of(magnitude << 13) * 0x1p112f);
+    return qbc_float_of(bits | (magnitude >= 0x7c00 ? 0x7f800000u : 0) | sign);
 }
 
 /* Three cases, all computed: subnormal results (adding 0.5 leaves the rounded fraction in the low
@@ -31,8 +16,8 @@ static inline float widen(uint16_t half)
  * is not finite. */
 static inline uint16_t narrow(float value)
 {
-    uint32_t bits = bits_of(value) & 0x7fffffffu, sign = bits_of(value) >> 16 & 0x8000u;
-    uint32_t small = bits_of(float_of(bits < 0x38800000u ? bits : 0) + 0.5f) - 0x3f000000u;
+    uint32_t bits = qbc_bits_of(value) & 0x7fffffffu, sign = qbc_bits_of(value) >> 16 & 0x8000u;
+    uint32_t small = qbc_bits_of(qbc_float_of(bits < 0x38800000u ? bits : 0) + 0.5f) - 0x3f000000u;
     uint32_t normal = (bits + 0xfffu + (bits >> 13 & 1) - 0x38000000u) >> 13;
     uint32_t special = bits > 0x7f800000u ? 0x7e00u : 0x7c00u;
     uint32_t finite = bits < 0x38800000u ? small : normal;

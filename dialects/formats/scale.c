@@ -1,9 +1,9 @@
 /* scale: the types that scales are stored in. Codes are whole numbers that an outer scale multiplies. */
 #include "derive.h"
+#include "float_bits.h"
 #include "half.h"
 
 #include <math.h>
-#include <string.h>
 
 static const struct {
     int bits;
@@ -25,20 +25,6 @@ static const struct {
 int qbc_scale_bits(enum qbc_scale type)
 {
     return types[type].bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
 }
 
 /* --- eight bits of exponent alone: 2^(e - 127), 255 is NaN */
@@ -88,7 +74,7 @@ static uint32_t encode_e4m3(float value)
 
 static uint32_t encode_bf16(float value)
 {
-    uint32_t bits = bits_of(value);
+    uint32_t bits = qbc_bits_of(value);
     if (isnan(value))
         return (bits >> 16 | 64) & 0xffff;
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
@@ -102,9 +88,9 @@ float qbc_scale_decode(enum qbc_scale type, uint32_t bits)
     case QBC_SCALE_F16:
         return qbc_half_to_float((uint16_t)bits);
     case QBC_SCALE_BF16:
-        return float_of(bits << 16);
+        return qbc_float_of(bits << 16);
     case QBC_SCALE_F32:
-        return float_of(bits);
+        return qbc_float_of(bits);
     case QBC_SCALE_E8M0:
         return decode_e8m0(bits);
     case QBC_SCALE_E4M3:
@@ -135,7 +121,7 @@ uint32_t qbc_scale_encode(enum qbc_scale type, float value)
     case QBC_SCALE_BF16:
         return encode_bf16(value) & 0x7fff ? encode_bf16(value) : 0;
     case QBC_SCALE_F32:
-        return value == 0 ? 0 : bits_of(value);
+        return value == 0 ? 0 : qbc_bits_of(value);
     case QBC_SCALE_E8M0:
         return encode_e8m0(value);
     case QBC_SCALE_E4M3:

@@ -18,10 +18,12 @@ struct qbc_linear {
     int64_t depth;      /* K */
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
     MlirValue from, to; /* the tokens to work on, in a step for several */
-    int64_t lanes; /* where vectors are of any length: of which type, */
-    MlirValue vl;  /* and how many rows a strip has */
-    int rows;           /* of the panel, that are worked on at once: the tile's n */
-    MlirValue row;      /* the first of them in the panel, i64 */
+    /* vectors of a fixed length: */
+    int rows;      /* of the panel, that are worked on at once: the tile's n */
+    MlirValue row; /* the first of them in the panel, i64 */
+    /* of any length: */
+    int64_t lanes; /* of a vector's type */
+    MlirValue vl;  /* how many rows a strip has */
 };
 
 /* m tokens from `token` on, with one panel's weights. */
@@ -60,6 +62,7 @@ MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout
 /* Where a chunk has one code of a row (packing depth 1): so many codes of the row whose first code is at `row`, from this
  * chunk on, a multiple of as many. */
 enum { QBC_MOST_WIDTH = 32 };
+int qbc_common_divisor(int a, int b); /* the greatest */
 int qbc_unpack_width(const struct qbc_layout *layout);
 MlirValue qbc_unpack_row(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue row, int chunk);
 

@@ -69,16 +69,11 @@ static MlirType sums_type(struct qbc_linear *l, const struct part *p)
 
 /* --- the inner loop */
 
-static int common(int a, int b)
-{
-    return b ? common(b, a % b) : a;
-}
-
 /* Sources that share vectors follow each other, so that these need not stay in registers. */
 static struct sources sources_of(const struct part *p, const struct qbc_axpy_runs *runs)
 {
     int vectors = p->field->vectors;
-    struct sources s = {.chunks = common(vectors, runs->length)};
+    struct sources s = {.chunks = qbc_common_divisor(vectors, runs->length)};
     for (int at = 0; at < vectors; at += s.chunks)
         for (int i = 0; i < runs->n * runs->length && s.n < MOST_SOURCES; i += s.chunks) {
             int run = i / runs->length, k = i % runs->length, chunk = runs->first[run] + k;

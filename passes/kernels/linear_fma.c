@@ -10,13 +10,8 @@ static MlirValue codes_as_float(struct qbc_linear *l, MlirValue group, int chunk
 
 static MlirValue start(struct qbc_linear *l, MlirValue record)
 {
-    struct qbc_kernel *k = l->k;
-    if (l->format->offset != QBC_OFFSET_NONE)
-        return k_float_of(k, k_vec(k, l->rows, k->f32), 0);
-    MlirValue minus = k_load(k, k->i32, k_at_i(k, record, QBC_ACT_MINUS), 4);
-    if (l->multiplier != l->format->bias)
-        minus = k_mul_i(k, minus, l->format->bias);
-    return k_splat(k, k_cast(k, "arith.sitofp", minus, k->f32), l->rows);
+    MlirValue start = k_cast(l->k, "arith.sitofp", qbc_linear_start(l, record), l->k->f32);
+    return k_splat(l->k, start, l->rows);
 }
 
 static void add_chunk(struct qbc_linear *l, int m, const MlirValue *act, int chunk, MlirValue codes, MlirValue *out)

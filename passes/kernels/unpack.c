@@ -37,16 +37,16 @@ MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout
     return unpack(k, layout, group, bytes, chunk, false);
 }
 
-static int common(int a, int b)
+int qbc_common_divisor(int a, int b)
 {
-    return b ? common(b, a % b) : a;
+    return b ? qbc_common_divisor(b, a % b) : a;
 }
 
 int qbc_unpack_width(const struct qbc_layout *layout)
 {
     int width = layout->chunks;
     for (int i = 0; i < layout->n_fields; ++i)
-        width = common(width, layout->field[i].vectors);
+        width = qbc_common_divisor(width, layout->field[i].vectors);
     while (width > QBC_MOST_WIDTH && width % 2 == 0)
         width /= 2;
     return width;
