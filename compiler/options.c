@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
-                                    "exe", "static-lib", "shared", "header", NULL};
+                                    "exe", "static-lib", "shared", "header", "explain", NULL};
 static const char *const fits[] = {"rtn", "range", NULL};
 
 const char *const *qbc_emits(void)

@@ -195,6 +195,16 @@ static bool targets_fit(struct qbc *q, const char *level)
     return !q->errors;
 }
 
+/* The page is written even if not all was recognised: then it says what. */
+static bool explain(struct qbc *q, MlirOperation module, const char *level)
+{
+    struct qbc_page page = {0};
+    qbc_explain_import(q, module, &page);
+    bool good = run_to(q, module, level, "graph");
+    qbc_explain_graph(q, module, &page);
+    return qbc_explain_write(q, &page) && good;
+}
+
 bool qbc_pipeline_run(struct qbc *q)
 {
     const char *emit = q->options.emit, *level;
@@ -203,6 +213,11 @@ bool qbc_pipeline_run(struct qbc *q)
         return false;
     MlirOperation op = mlirModuleGetOperation(module);
     bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = qbc_one_of(emit, artifacts);
+    if (!strcmp(emit, "explain")) {
+        bool good = explain(q, op, level);
+        mlirModuleDestroy(module);
+        return good && !q->errors;
+    }
     bool good = targets_fit(q, level) && run_to(q, op, level, ir ? emit : artifact ? "quant" : "code");
     if (good && artifact)
         good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");

@@ -36,6 +36,15 @@ bool qbc_is_library(const char *emit); /* a choice that makes a header */
 /* --- depfile.c: if options.depfile asks for it. False after an error. */
 bool qbc_write_depfile(struct qbc *q);
 
+/* --- explain.c: --explain. First what the importer says, then what the passes made of it, finished or not. */
+struct qbc_page {
+    const char *text;
+    bool past; /* the export has a cache */
+};
+void qbc_explain_import(struct qbc *q, MlirOperation module, struct qbc_page *page);
+void qbc_explain_graph(struct qbc *q, MlirOperation module, struct qbc_page *page);
+bool qbc_explain_write(struct qbc *q, const struct qbc_page *page); /* false after an error */
+
 /* --- pipeline.c */
 /* Run one pass, verify the module after it, print it where options say so. False after errors, or when the
  * user wants to stop. */

@@ -31,6 +31,7 @@ static const char usage[] =
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
     "                             exe, static-lib, shared, header: what to make of it (qbm)\n"
+    "  --explain                  compile nothing; say what was recognised in the model, and what was not\n"
     "  -prefix=NAME               of all names in a library or object (model)\n"
     "  -depfile=FILE              also write, for make and ninja, which files the output was made of\n"
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
@@ -158,7 +159,7 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-quant-tensor=", "-load=", "--list-targets", "--list-formats",
+    static const char *const flags[] = {"-quant-tensor=", "-load=", "--explain", "--list-targets", "--list-formats",
                                         "--list-passes", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
@@ -198,6 +199,8 @@ static bool parse(struct command *c, int argc, char **argv, const struct option 
             complain(c, "-o", "the name of a file is missing");
         else if (!strcmp(arg, "-q"))
             c->quiet = true;
+        else if (!strcmp(arg, "-explain"))
+            o->emit = "explain";
         else if (arg[0] == '-' && arg[1] && !set_option(c, options, arg))
             unknown_option(c, options, argv[i]);
         else if (arg[0] != '-' && o->input)

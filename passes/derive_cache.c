@@ -123,6 +123,7 @@ void qbc_pass_derive_cache(struct qbc *q, MlirOperation module)
     mlirOperationRemoveAttributeByName(func, qbc_str("arg_attrs"));
     mlirOperationRemoveAttributeByName(func, qbc_str("res_attrs"));
     mlirOperationRemoveAttributeByName(module, qbc_str("qb.opset"));
+    mlirOperationRemoveAttributeByName(module, qbc_str("qb.producer"));
     qbc_retype(q, func);
     qbc_set_string(q, module, "qb.level", "graph");
 }

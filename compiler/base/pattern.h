@@ -56,6 +56,7 @@ struct qbc_dims {
 };
 /* Two evaluations that differ in T and P. Closed and opened again whenever the graph has changed. */
 struct qbc_shapes {
+    struct qbc *q;
     struct qbc_evaluation *at[2];
     int64_t tokens[2], past[2];
 };
@@ -66,6 +67,8 @@ bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out);
  * [1, ..., m T, c1, ...], C = m c1 ..., where each token has m of them; 0: not so. The dims go to
  * *dims when that is not NULL. */
 int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dims);
+
+const char *qbc_dims_text(struct qbc_shapes *s, MlirValue v); /* "[1, 4, T, P + T]"; NULL: cannot be told */
 
 MlirType qbc_rows_type(struct qbc *q, int64_t width); /* tensor<?xCxf32> */
 MlirValue qbc_rows(struct qbc_build *b, MlirValue v, int64_t width); /* v as level-1 rows */

@@ -12,7 +12,7 @@
 void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s)
 {
     bool past = qbc_has_past(func);
-    *s = (struct qbc_shapes){.tokens = {5, 7}, .past = {past ? 3 : 0, past ? 4 : 0}};
+    *s = (struct qbc_shapes){.q = q, .tokens = {5, 7}, .past = {past ? 3 : 0, past ? 4 : 0}};
     for (int i = 0; i < 2; ++i)
         s->at[i] = qbc_probe(q, func, s->tokens[i], s->past[i]);
 }
@@ -47,6 +47,19 @@ bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out)
     for (size_t i = 0; i < a->rank; ++i)
         out->at[i] = symbol(s, a->dims[i], b->dims[i]);
     return true;
+}
+
+const char *qbc_dims_text(struct qbc_shapes *s, MlirValue v)
+{
+    static const char *const names[] = {"T", "P + T", "P", "?"}; /* of QBC_T, ... */
+    struct qbc_dims d;
+    if (!qbc_shapes_dims(s, v, &d))
+        return NULL;
+    const char *text = "[";
+    for (size_t i = 0; i < d.rank; ++i)
+        text = d.at[i] < 0 ? qbc_text(s->q, "%s%s%s", text, i ? ", " : "", names[-d.at[i] - 1])
+                           : qbc_text(s->q, "%s%s%ld", text, i ? ", " : "", (long)d.at[i]);
+    return qbc_text(s->q, "%s]", text);
 }
 
 /* How many rows of v's dimension i belong to a token: 1 when it is T, m when it is m T; 0: neither. */

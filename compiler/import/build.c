@@ -315,6 +315,9 @@ static void label(struct import *m, MlirModule module)
     const char *slash = strrchr(m->path, '/');
     qbc_set_string(m->q, op, "qb.level", "onnx");
     qbc_set_string(m->q, op, "qb.source", slash ? slash + 1 : m->path);
+    const char *producer = m->model->producer_name, *version = m->model->producer_version;
+    if (producer && *producer)
+        qbc_set_string(m->q, op, "qb.producer", onnx_printable(m->q, qbc_text(m->q, "%s %s", producer, version ? version : "")));
     qbc_set(op, "qb.opset", mlirArrayAttrGet(m->q->mlir, (intptr_t)n, opsets));
 }
 

@@ -1,7 +1,7 @@
 /* import.h: a model file to level-0 IR.
  *
  *   builtin.module attributes {qb.level = "onnx", qb.source = "model.onnx",
- *                              qb.opset = ["=18", "com.microsoft=1"]}
+ *                              qb.opset = ["=18", "com.microsoft=1"], qb.producer = "pytorch 2.9"}
  *     func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"],
  *                                            qb.name = "input_ids"}, ...)
  *         -> (tensor<1x?x256xf32> {qb.output = "logits", qb.dims = [...], qb.name = "logits"},

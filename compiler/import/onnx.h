@@ -102,6 +102,7 @@ void onnx_names_put(struct names *names, const char *key, void *value);
 
 /* --- report.c: faults, with the place */
 enum { MOST_REPORTED = 40 };
+const char *onnx_printable(struct qbc *q, const char *text); /* control characters replaced */
 void onnx_fault(struct import *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void onnx_fault_at(struct import *m, const Onnx__NodeProto *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

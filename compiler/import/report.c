@@ -8,6 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names come from the file: no control characters on terminals. */
+const char *onnx_printable(struct qbc *q, const char *text)
+{
+    char *copy = qbc_copy(q, text, strlen(text));
+    for (char *c = copy; *c; ++c)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    return copy;
+}
+
 static const char *vtext(struct qbc *q, const char *format, va_list args)
 {
     va_list again;
@@ -16,10 +26,7 @@ static const char *vtext(struct qbc *q, const char *format, va_list args)
     va_end(again);
     char *text = qbc_alloc(q, (size_t)length + 1);
     vsnprintf(text, (size_t)length + 1, format, args);
-    for (char *c = text; *c; ++c) /* names come from the file: no control characters on terminals */
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    return text;
+    return onnx_printable(q, text);
 }
 
 static bool flooded(struct import *m)
