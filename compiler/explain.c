@@ -214,7 +214,7 @@ static void put_rotary(struct qbc *q, struct qbc_page *page, MlirOperation func)
 /* Attributes of attention that say more than heads: window, soft cap, slopes, ... */
 static const char *specials(struct qbc *q, MlirOperation op)
 {
-    static const char *const numbers[][2] = {{"window", "sliding window"}, {"softcap", "scores capped at"}};
+    static const char *const numbers[][2] = {{"window", "sliding window"}, {"cap", "scores capped at"}};
     const char *text = "";
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
         if (qbc_has(op, numbers[i][0])) {
@@ -225,7 +225,7 @@ static const char *specials(struct qbc *q, MlirOperation op)
         text = qbc_text(q, "%s, ALiBi", text);
     if (mlirOperationGetNumOperands(op) > 3)
         text = qbc_text(q, "%s, sinks", text);
-    return qbc_bool(op, "causal", true) ? text : qbc_text(q, "%s, in both directions", text);
+    return !qbc_has(op, "ahead") ? text : qbc_text(q, "%s, in both directions", text);
 }
 
 static void put_attention(struct qbc *q, struct qbc_page *page, MlirOperation func)

@@ -84,14 +84,18 @@ irdl.dialect @qb {
     irdl.results(y: %y)
   }
   // q [T, heads * head_dim], k and v [context or T, kv_heads * head_dim] -> [T, heads * head_dim].
-  // Token t sees rows 0 .. pos + t, or with {window} the last `window` of them, its own included.
-  // {heads, kv_heads, head_dim, scale, block [, window]}
+  // Token t sees rows 0 .. pos + t, or with {window} the last `window` of them, its own included; with {ahead}
+  // also as many later ones of the call, -1: all of them. With {cap} a score s is cap tanh(s / cap); with {slopes
+  // [heads]} less by a head's slope for each position back (ALiBi). sinks [heads]: a score for each head that
+  // takes part in the softmax and has no value.
+  // {heads, kv_heads, head_dim, scale, block [, window, ahead, cap, slopes]}
   irdl.operation @attention {
     %q = irdl.any
     %k = irdl.any
     %v = irdl.any
+    %sinks = irdl.any
     %y = irdl.any
-    irdl.operands(q: %q, k: %k, v: %v)
+    irdl.operands(q: %q, k: %k, v: %v, sinks: variadic %sinks)
     irdl.results(y: %y)
   }
   // act(gate) * up, both [T, C]. {act}: a name of passes/kernels/activation.c

@@ -276,6 +276,26 @@ static void outline_linear(struct outline *o, MlirOperation op)
     qbc_move_body(op, l);
 }
 
+/* Numbers that no model stores become a vector of weights. */
+static MlirValue made_vector(struct outline *o, const char *role, const float *numbers, int64_t n)
+{
+    const char *name = qbc_text(o->q, "%s.%zu", role, o->n_buffers);
+    qbc_store_add(o->q, (struct qbc_source){.name = name,
+                                            .element = QBC_F32,
+                                            .rank = 1,
+                                            .dims = {n},
+                                            .data = numbers,
+                                            .bytes = (size_t)n * sizeof *numbers});
+    struct qbc_build b = qbc_before(o->q, mlirBlockGetTerminator(o->weights));
+    MlirType type = qbc_tensor(o->q, mlirF32TypeGet(o->q->mlir), 1, &n);
+    MlirOperation weight = qbc_make(&b, "qb.weight", type, NULL, 0, NULL);
+    qbc_set_string(o->q, weight, "name", name);
+    qbc_set_string(o->q, weight, "source", name);
+    qbc_set_ints(o->q, weight, "strides", (int64_t[]){1}, 1);
+    qbc_set_string(o->q, weight, "role", role);
+    return weight_place(o, weight);
+}
+
 /* --- rotary */
 
 static int64_t rotary_dim(MlirOperation rope)
@@ -304,21 +324,7 @@ static MlirValue frequencies(struct outline *o, MlirOperation rope, int64_t pair
     double theta = qbc_float(rope, "theta", 10000);
     for (int64_t i = 0; i < pairs; ++i)
         f[i] = n ? given[i] : (float)pow(theta, -(double)i / (double)pairs);
-    const char *name = qbc_text(o->q, "rope.%zu", o->n_buffers);
-    qbc_store_add(o->q, (struct qbc_source){.name = name,
-                                            .element = QBC_F32,
-                                            .rank = 1,
-                                            .dims = {pairs},
-                                            .data = f,
-                                            .bytes = (size_t)pairs * sizeof *f});
-    struct qbc_build b = qbc_before(o->q, mlirBlockGetTerminator(o->weights));
-    MlirType type = qbc_tensor(o->q, mlirF32TypeGet(o->q->mlir), 1, &pairs);
-    MlirOperation weight = qbc_make(&b, "qb.weight", type, NULL, 0, NULL);
-    qbc_set_string(o->q, weight, "name", name);
-    qbc_set_string(o->q, weight, "source", name);
-    qbc_set_ints(o->q, weight, "strides", (int64_t[]){1}, 1);
-    qbc_set_string(o->q, weight, "role", "rope");
-    return weight_place(o, weight);
+    return made_vector(o, "rope", f, pairs);
 }
 
 static MlirValue angles(struct outline *o, MlirOperation rope)
@@ -388,12 +394,21 @@ static void outline_append(struct outline *o, MlirOperation op)
 
 static void outline_attention(struct outline *o, MlirOperation op)
 {
-    static const char *const copied[] = {"heads", "kv_heads", "head_dim", "scale", "window"};
-    MlirValue operands[4];
-    for (int i = 0; i < 3; ++i)
-        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, i));
+    static const char *const copied[] = {"heads", "kv_heads", "head_dim", "scale", "window", "ahead", "cap"};
+    enum { SINKS = 4 };
+    MlirValue operands[6];
+    const float *slopes;
+    size_t n = 0, n_slopes = qbc_floats(o->q, op, "slopes", &slopes);
+    for (; (intptr_t)n < mlirOperationGetNumOperands(op); ++n)
+        operands[n + 1] = place_of(o, mlirOperationGetOperand(op, (intptr_t)n));
+    if (n_slopes)
+        operands[++n] = made_vector(o, "alibi", slopes, (int64_t)n_slopes);
     operands[0] = output(o, op, "all");
-    MlirOperation l = launch(o, "attention", "all", 4, operands);
+    MlirOperation l = launch(o, "attention", "all", n + 1, operands);
+    if (mlirOperationGetNumOperands(op) >= SINKS)
+        qbc_set_int(o->q, l, "sinks", SINKS);
+    if (n_slopes)
+        qbc_set_int(o->q, l, "slopes", (int64_t)n);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
         copy_attribute(op, l, copied[i]);
     qbc_set_int(o->q, l, "context", o->context);
@@ -544,7 +559,7 @@ void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
         next = mlirOperationGetNextInBlock(op); /* a weight moves away */
         outline(&o, op);
     }
-    int64_t chunk = q->options.chunk ? q->options.chunk : CHUNK;
+    int64_t chunk = qbc_bool(module, "qb.whole", false) ? o.context : q->options.chunk ? q->options.chunk : CHUNK;
     qbc_set_int(q, module, "qb.vocab", qbc_dim(o.result, 1));
     qbc_set_int(q, module, "qb.context", o.context);
     qbc_set_int(q, module, "qb.chunk", chunk < o.context ? chunk : o.context);

@@ -54,7 +54,9 @@ enum model_field {
     MODEL_BOS,
     MODEL_EOS,
     MODEL_CHAT_TEMPLATE,
-    MODEL_RECORD
+    MODEL_RECORD,
+    MODEL_OUTPUTS,
+    MODEL_WHOLE
 };
 
 /* Far above any use; they keep sums from wrapping and checks from taking long. */
@@ -203,6 +205,8 @@ static bool check_facts(struct qbm_root *root, char *detail)
         facts->arena_bytes > MOST_BYTES || facts->state_bytes > MOST_BYTES)
         return damaged(detail, "one of the sizes of vocabulary", facts->vocab,
                        "context, chunk, arena or state");
+    if (facts->outputs > INT32_MAX || (facts->whole && facts->chunk != facts->context))
+        return damaged(detail, "a row of results, or the chunk, of", facts->outputs, "columns");
     bool ids = facts->bos >= -1 && facts->bos < (int64_t)facts->vocab;
     for (uint32_t i = 0; i < root->eos.n; i++)
         ids = ids && flat_u32(&root->flat, root->eos.at + 4 * i) < facts->vocab;
@@ -239,9 +243,13 @@ static void read_facts(struct qbm_root *root, struct flat_table model)
         .n_variants = root->variants.n,
         .n_record = root->record.n,
         .variant = -1,
+        .outputs = (uint32_t)flat_scalar(f, model, MODEL_OUTPUTS, 4, 0),
+        .whole = flat_scalar(f, model, MODEL_WHOLE, 1, 0),
         .producer = producer ? producer : "",
         .chat_template = chat_template ? chat_template : "",
     };
+    if (!root->facts.outputs)
+        root->facts.outputs = root->facts.vocab;
 }
 
 /* Find the root and look at its seal. */

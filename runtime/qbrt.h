@@ -123,6 +123,8 @@ struct qbrt_facts {
     size_t n_eos, n_states, n_tensors, n_variants, n_record;
     int32_t variant; /* the one in use, -1: none */
     const char *producer, *chat_template; /* "" when absent */
+    uint32_t outputs; /* floats of a row that qbrt_eval gives: `vocab` scores, or of an encoder a hidden state */
+    bool whole;       /* an encoder: each call is a text of its own, at most `context` tokens, and leaves nothing behind */
 };
 const struct qbrt_facts *qbrt_facts(const struct qbrt_model *model);
 
@@ -190,8 +192,8 @@ void qbrt_reset(struct qbrt_session *s);            /* position 0 */
  *
  * tokens   int32 [n]     ids in [0, vocab); read before return, never kept
  * n        1 .. room     a whole prompt, or one; cut into steps of `chunk` inside
- * logits   f32 [vocab]   unnormalised log-probabilities, in nats, of the token after
- *                        tokens[n-1]; written only on QBRT_OK
+ * logits   f32 [outputs] unnormalised log-probabilities, in nats, of the token after
+ *                        tokens[n-1]; written only on QBRT_OK. Of an encoder: its result for tokens[n-1]
  *
  * Returns  QBRT_OK          s has advanced by n tokens
  *          QBRT_BAD_COUNT   n is 0 or more than the room left
@@ -203,7 +205,7 @@ void qbrt_reset(struct qbrt_session *s);            /* position 0 */
  */
 enum qbrt_status qbrt_eval(struct qbrt_session *s, const int32_t *tokens, size_t n, float *logits);
 
-/* The same with a row of scores for each token: logits f32 [n][vocab]. */
+/* The same with a row for each token: logits f32 [n][outputs]. */
 enum qbrt_status qbrt_eval_all(struct qbrt_session *s, const int32_t *tokens, size_t n,
                                float *logits);
 

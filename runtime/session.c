@@ -126,7 +126,7 @@ static void step(struct qbrt_session *s, const int32_t *tokens, size_t n, size_t
     const bool one = n == 1 && first_logit == 0; /* what decode is for: abi/step.h */
     struct call call = {one ? s->model->decode : s->model->step, &facts};
     s->parallel.run(s->parallel.context, call_step, &call);
-    s->position += n;
+    s->position += s->model->facts.whole ? 0 : n; /* a whole text leaves nothing behind */
 }
 
 static enum qbrt_status check_tokens(const struct qbrt_session *s, const int32_t *tokens, size_t n,
@@ -162,7 +162,7 @@ enum qbrt_status qbrt_eval_all(struct qbrt_session *s, const int32_t *tokens, si
     while (n) {
         size_t now = n < s->model->facts.chunk ? n : s->model->facts.chunk;
         step(s, tokens, now, 0, logits);
-        logits += now * s->model->facts.vocab;
+        logits += now * s->model->facts.outputs;
         tokens += now;
         n -= now;
     }

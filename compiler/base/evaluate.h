@@ -17,6 +17,7 @@
  *
  *   "tokens"     [1, T]       unknown ids
  *   "positions"  [1, T]       P .. P + T - 1
+ *   "types"      [1, T]       zeros
  *   "mask"       [1, P + T]   all ones
  *   "past"       any          unknown floats
  *   "other"      any          unknown

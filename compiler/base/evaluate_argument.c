@@ -108,8 +108,8 @@ const char *qbc_ev_argument(struct qbc_evaluation *e, MlirOperation func, MlirVa
         return problem;
     if (!qbc_ev_count(a))
         return "the argument has too many elements or dimensions";
-    bool positions = named(input, "positions");
-    if ((positions || named(input, "mask")) && qbc_ev_make_room(e, a))
-        fill(e, a, positions);
+    bool positions = named(input, "positions"), mask = named(input, "mask");
+    if ((positions || mask || named(input, "types")) && qbc_ev_make_room(e, a) && (positions || mask))
+        fill(e, a, positions); /* else zeros, as they are */
     return NULL;
 }

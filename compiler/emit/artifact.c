@@ -83,7 +83,7 @@ static uint64_t parameters_of(const struct qbc_artifact_tensor *tensors, size_t 
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; ++i)
-        if (!tensors[i].role || strcmp(tensors[i].role, "rope"))
+        if (!tensors[i].role || (strcmp(tensors[i].role, "rope") && strcmp(tensors[i].role, "alibi")))
             total += tensors[i].rows * tensors[i].cols;
     return total;
 }
@@ -201,6 +201,8 @@ struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, 
         .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
         .context = (uint32_t)qbc_int(module, "qb.context", 0),
         .chunk = (uint32_t)qbc_int(module, "qb.chunk", 0),
+        .outputs = (uint32_t)qbc_int(module, "qb.outputs", 0),
+        .whole = qbc_bool(module, "qb.whole", false),
         .parameters = parameters_of(d->tensors, d->weights.n),
         .arena_bytes = (uint64_t)qbc_int(module, "qb.arena_bytes", 0),
         .state_bytes = (uint64_t)qbc_int(module, "qb.state_bytes", 0),

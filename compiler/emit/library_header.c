@@ -111,7 +111,9 @@ const char *qbc_library_header(struct qbc *q, const struct qbc_described *d, con
 {
     const struct qbc_artifact *a = &d->artifact;
     struct sizes sizes;
-    if (!measure(q, d, root, &sizes))
+    if (a->whole)
+        qbc_error_in(q, "-emit", "'%s' is not made of an encoder yet; qbm is", q->options.emit);
+    if (a->whole || !measure(q, d, root, &sizes))
         return NULL;
     const char *name = q->options.prefix;
     const struct word words[] = {

@@ -56,6 +56,8 @@ struct qbc_artifact_fact {
 struct qbc_artifact {
     const char *producer;
     uint32_t vocab, context, chunk;
+    uint32_t outputs; /* 0: vocab */
+    bool whole;
     uint64_t parameters, arena_bytes, state_bytes;
     const struct qbc_artifact_state *states;
     size_t n_states;

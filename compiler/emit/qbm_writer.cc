@@ -105,7 +105,7 @@ Offset<qbm::Model> model(FlatBufferBuilder &b, const qbc_artifact &a, const uint
     auto record_at = record(b, a);
     return qbm::CreateModel(b, producer_at, VERSION, a.vocab, a.context, a.chunk, a.parameters,
                             a.arena_bytes, a.state_bytes, states_at, sections_at, variants_at,
-                            tokenizer_at, a.bos, eos_at, template_at, record_at);
+                            tokenizer_at, a.bos, eos_at, template_at, record_at, a.outputs, a.whole);
 }
 
 } // namespace

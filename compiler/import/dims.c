@@ -217,7 +217,7 @@ static void learn_from_roles(struct import *m)
     for (size_t i = 0; i < m->n_in; ++i)
         if (!strcmp(m->in[i].role, "mask"))
             learn_matrix(m, &m->in[i], any_past ? total : call);
-        else if (!strcmp(m->in[i].role, "positions"))
+        else if (!strcmp(m->in[i].role, "positions") || !strcmp(m->in[i].role, "types"))
             learn_matrix(m, &m->in[i], call);
     for (size_t i = 0; i < m->n_out; ++i)
         if (m->out[i].rank && !strchr(m->out[i].symbol[0], '+'))

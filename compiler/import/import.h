@@ -12,7 +12,7 @@
  *       %2 = "onnx.MatMul"(%x, %0) {attributes as in ONNX} : ...
  *       %3 = "onnx.com.microsoft.GroupQueryAttention"(...) ...
  *
- * Inputs are tokens, positions, mask, past or other; outputs logits, hidden, present (which continues
+ * Inputs are tokens, positions, types, mask, past or other; outputs logits, hidden, present (which continues
  * the input number qb.past) or other. Sizes are numbers and sums with T (tokens of this call) and P
  * (tokens in the cache); "?" where the file leaves open what cannot be told from use. The batch is 1.
  *

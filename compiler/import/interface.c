@@ -4,6 +4,7 @@
  *              named so or with the longest table)
  *   positions  whole numbers beside them that are named so, or reach a Cos or Sin, or pick rows of
  *              another table
+ *   types      whole numbers beside the tokens that are named so and pick rows of a table (segments); all 0
  *   mask       whole numbers or bools named so, or as long as the cache and the tokens together
  *   past       floats of three and more dimensions that an output continues
  *
@@ -161,6 +162,8 @@ static void find_others(struct import *m, const int64_t *rows)
             continue;
         if (whole && named(x, "position"))
             x->role = "positions";
+        else if (whole && named(x, "type"))
+            x->role = "types";
         else if (flat && (is_integer(x) || x->element == QBC_BOOL) && named(x, "mask"))
             x->role = "mask";
         else if (whole && !have_positions && !named(x, "type") &&

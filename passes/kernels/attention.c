@@ -1,7 +1,11 @@
 /* attention: softmax(q k^T * scale) v over the state, grouped heads, without a T x T buffer.
  *
- *   operands   y, q, keys, values
+ *   operands   y, q, keys, values, and vectors [heads] of sinks and slopes where attributes say so
  *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
+ *              ahead    later positions that a token sees too, -1: all of the call (0)
+ *              cap      scores s become cap tanh(s / cap) (0: they do not)
+ *              sinks    number of the operand with a score for each head that takes part in the softmax and has no value (0)
+ *              slopes   number of the operand with what a position back costs each head (0)
  *
  * A unit of work is a block of four to eight query rows that share a kv head: heads of one group, and
  * tokens when there are several. It walks the positions in blocks of 16, which lie side by side in
@@ -18,6 +22,8 @@ enum { BLOCK = QBC_POSITIONS, FEW_ROWS = 4, MOST_ROWS = 8, MOST_CHANNEL_BLOCKS =
 struct attention {
     struct qbc_kernel *k;
     int64_t head_dim, padded, group, window; /* group: query heads a kv head */
+    int64_t ahead, sinks, slopes;
+    double cap;
     int64_t key_bytes, value_bytes;          /* of a head */
     int head_rows, token_rows, rows;         /* of a block */
     float scale;
@@ -26,7 +32,8 @@ struct attention {
 
 /* What is known of a block's rows. */
 struct rows {
-    MlirValue q[MOST_ROWS], y[MOST_ROWS], limit[MOST_ROWS]; /* limit i32: positions that a row sees */
+    MlirValue q[MOST_ROWS], y[MOST_ROWS], limit[MOST_ROWS]; /* limit i32: positions before it are seen */
+    MlirValue own[MOST_ROWS], sink[MOST_ROWS], slope[MOST_ROWS]; /* own i32: the row's position, plus 1 */
     MlirValue keys, values, last;                           /* last: the largest limit, i64 */
 };
 
@@ -41,6 +48,16 @@ static int largest_divisor(int64_t of, int at_most)
 static MlirValue lanes_f32(struct attention *a, double value)
 {
     return k_float_of(a->k, k_vec(a->k, BLOCK, a->k->f32), value);
+}
+
+/* Up to which position a row sees, whose own is `own` - 1. */
+static MlirValue limit_of(struct attention *a, MlirValue own)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue all = k_add(k, k->pos, k->rows);
+    if (!a->ahead)
+        return own;
+    return a->ahead < 0 ? all : k_op2(k, "arith.minsi", all, k_add_i(k, own, a->ahead));
 }
 
 /* Unit u = (kv head * head blocks + head block) * token blocks + token block. */
@@ -61,7 +78,13 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
         /* rows past the end do the last token's work again, with the same result */
         token = k_op2(k, "arith.minsi", token, last_token);
         MlirValue column = k_mul_i(k, k_add_i(k, head, i % a->head_rows), a->head_dim * 4);
-        MlirValue sees = k_add_i(k, k_add(k, k->pos, token), 1);
+        MlirValue own = k_add_i(k, k_add(k, k->pos, token), 1), sees = limit_of(a, own);
+        MlirValue number = k_mul_i(k, k_add_i(k, head, i % a->head_rows), 4);
+        if (a->sinks)
+            r.sink[i] = k_load(k, k->f32, k_at(k, k->operand[a->sinks], number), 4);
+        if (a->slopes)
+            r.slope[i] = k_load(k, k->f32, k_at(k, k->operand[a->slopes], number), 4);
+        r.own[i] = k_cast(k, "arith.trunci", own, k->i32);
         r.q[i] = k_at(k, k_row(k, Q, token), column);
         r.y[i] = k_at(k, k_row(k, Y, token), column);
         r.limit[i] = k_cast(k, "arith.trunci", sees, k->i32);
@@ -89,17 +112,35 @@ static void scores(struct attention *a, const struct rows *r, MlirValue position
         s[i] = k_fmul(k, d.carried[i], lanes_f32(a, (double)a->scale));
 }
 
-/* Which of the 16 positions row i sees. */
-static MlirValue visible(struct attention *a, const struct rows *r, MlirValue position, int i)
+/* 16 positions from `position`, i32. */
+static MlirValue indices(struct attention *a, MlirValue position)
 {
     struct qbc_kernel *k = a->k;
     MlirValue first = k_splat(k, k_cast(k, "arith.trunci", position, k->i32), BLOCK);
-    MlirValue index = k_add(k, first, k_iota(k, BLOCK, k->i32));
+    return k_add(k, first, k_iota(k, BLOCK, k->i32));
+}
+
+/* Which of them row i sees. */
+static MlirValue visible(struct attention *a, const struct rows *r, MlirValue index, int i)
+{
+    struct qbc_kernel *k = a->k;
     MlirValue limit = k_splat(k, r->limit[i], BLOCK), sees = k_cmp(k, QBC_LT, index, limit);
     if (!a->window)
         return sees;
-    MlirValue oldest = k_add_i(k, limit, -a->window);
+    MlirValue oldest = k_add_i(k, k_splat(k, r->own[i], BLOCK), -a->window);
     return k_op2(k, "arith.andi", sees, k_cmp(k, QBC_GE, index, oldest));
+}
+
+/* What row i makes of its scores: capped, and less for what is far back. */
+static MlirValue adjusted(struct attention *a, const struct rows *r, MlirValue index, int i, MlirValue s)
+{
+    struct qbc_kernel *k = a->k;
+    if (a->cap > 0)
+        s = k_fmul(k, k_tanh(k, k_fmul(k, s, lanes_f32(a, 1 / a->cap))), lanes_f32(a, a->cap));
+    if (!a->slopes)
+        return s;
+    MlirValue back = k_add_i(k, k_sub(k, index, k_splat(k, r->own[i], BLOCK)), 1);
+    return k_fma(k, k_splat(k, r->slope[i], BLOCK), k_cast(k, "arith.sitofp", back, k->f32), s);
 }
 
 /* Turn scores to weights in scratch; carried[2 i] is row i's maximum, carried[2 i + 1] its sum.
@@ -108,9 +149,10 @@ static void softmax(struct attention *a, const struct rows *r, MlirValue positio
                     MlirValue *carried, MlirValue *shrink)
 {
     struct qbc_kernel *k = a->k;
+    MlirValue index = indices(a, position);
     for (int i = 0; i < a->rows; ++i) {
-        MlirValue sees = visible(a, r, position, i), old = carried[2 * i];
-        MlirValue masked = k_select(k, sees, s[i], lanes_f32(a, -1e30));
+        MlirValue sees = visible(a, r, index, i), old = carried[2 * i];
+        MlirValue masked = k_select(k, sees, adjusted(a, r, index, i, s[i]), lanes_f32(a, -1e30));
         MlirValue top = k_op2(k, "arith.maxnumf", old, k_reduce(k, "maxnumf", masked));
         MlirValue p = k_exp(k, k_fsub(k, masked, k_splat(k, top, BLOCK)));
         p = k_select(k, sees, p, lanes_f32(a, 0));
@@ -172,7 +214,7 @@ static void walk_positions(struct attention *a, const struct rows *r, MlirValue 
     struct qbc_kernel *k = a->k;
     MlirValue s[MOST_ROWS], shrink[MOST_ROWS], next[2 * MOST_ROWS], from = k_i64(k, 0);
     if (a->window) { /* the first row sees least far back */
-        MlirValue oldest = k_add_i(k, k_cast(k, "arith.extsi", r->limit[0], k->i64), -a->window);
+        MlirValue oldest = k_add_i(k, k_cast(k, "arith.extsi", r->own[0], k->i64), -a->window);
         oldest = k_op2(k, "arith.maxsi", oldest, from);
         from = k_op2(k, "arith.andi", oldest, k_i64(k, -BLOCK));
     }
@@ -212,8 +254,8 @@ static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
     k_store(k, lanes_f32(a, 0), k_at(k, a->sums, clear.i), 64);
     k_end(k, &clear, NULL);
     for (int i = 0; i < a->rows; ++i) {
-        state[2 * i] = k_f32(k, -1e30f);
-        state[2 * i + 1] = k_f32(k, 0);
+        state[2 * i] = a->sinks ? r.sink[i] : k_f32(k, -1e30f);
+        state[2 * i + 1] = k_f32(k, a->sinks ? 1 : 0);
     }
     walk_positions(a, &r, state);
     for (int i = 0; i < a->rows; ++i) {
@@ -235,6 +277,10 @@ void qbc_kernel_attention(struct qbc_kernel *k)
         .group = qbc_int(k->launch, "heads", 0) / kv_heads,
         .window = qbc_int(k->launch, "window", 0),
         .scale = (float)qbc_float(k->launch, "scale", 1),
+        .ahead = qbc_int(k->launch, "ahead", 0),
+        .sinks = qbc_int(k->launch, "sinks", 0),
+        .slopes = qbc_int(k->launch, "slopes", 0),
+        .cap = qbc_float(k->launch, "cap", 0),
     };
     a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
     a.key_bytes = qbc_head_bytes(true, context, a.head_dim);

@@ -53,16 +53,16 @@ bool task_logits(struct tool *tool)
         free(ids.ids);
         return false;
     }
-    const size_t chunk = tool_chunk(tool), vocab = tool->facts->vocab;
-    float *logits = reserve(chunk * vocab * sizeof *logits);
+    const size_t chunk = tool_chunk(tool), columns = tool->facts->outputs;
+    float *logits = reserve(chunk * columns * sizeof *logits);
     struct output o;
     bool good = begin(tool, &o);
     if (good) {
-        bool written = npy_write_header(&o, "<f4", 2, (const size_t[]){ids.count, vocab});
+        bool written = npy_write_header(&o, "<f4", 2, (const size_t[]){ids.count, columns});
         for (size_t at = 0; at < ids.count && good && written; at += chunk) {
             size_t n = ids.count - at < chunk ? ids.count - at : chunk;
             good = tool_check(tool, qbrt_eval_all(tool->session, ids.ids + at, n, logits));
-            written = good && output_write(&o, logits, n * vocab * sizeof *logits);
+            written = good && output_write(&o, logits, n * columns * sizeof *logits);
         }
         good = finish(tool, &o, good, written);
     }

@@ -61,6 +61,7 @@ static void print_numbers(const struct qbrt_facts *f)
         {"vocab", f->vocab},
         {"context", f->context},
         {"chunk", f->chunk},
+        {"outputs", f->outputs},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         printf("  \"%s\": %llu,\n", numbers[i].key, (unsigned long long)numbers[i].value);
@@ -192,7 +193,10 @@ static void print_text(const struct tool *tool)
            (unsigned long long)f->file_bytes, (unsigned long long)f->code_bytes,
            (unsigned long long)f->tokenizer_bytes);
     printf("vocabulary       %u\n", f->vocab);
-    printf("context          %u tokens, %u a step\n", f->context, f->chunk);
+    if (f->whole)
+        printf("an encoder       texts of at most %u tokens, each gives %u numbers\n", f->context, f->outputs);
+    else
+        printf("context          %u tokens, %u a step\n", f->context, f->chunk);
     printf("a session takes  %llu bytes: state %llu, scratch %llu\n",
            (unsigned long long)qbrt_session_size(tool->model), (unsigned long long)f->state_bytes,
            (unsigned long long)f->arena_bytes);

@@ -80,9 +80,18 @@ static bool open_session(struct tool *tool)
     return tool_check(tool, status);
 }
 
+/* An encoder takes a text at once, and gives no scores of a next token. */
+static bool check_task(const struct tool *tool)
+{
+    const struct options *o = &tool->options;
+    if (!tool->facts->whole || o->task == TASK_INFO || (o->task == TASK_LOGITS && !o->chunk))
+        return true;
+    return complain("'%s' is an encoder, which reads whole texts: --logits gives its results, without --chunk", o->model);
+}
+
 bool tool_open(struct tool *tool)
 {
-    if (!open_model(tool))
+    if (!open_model(tool) || !check_task(tool))
         return false;
     if (tool->facts->tokenizer) {
         if (qbrt_tokenizer_open(&tool->tokenizer, tool->facts->tokenizer,

@@ -1,6 +1,7 @@
 /* kernel_attention_test: attention over the state, against f64.
  *
- * One module has all shapes: grouped heads, head sizes that are no multiple of a vector, windows. Steps of
+ * One module has all shapes: grouped heads, head sizes that are no multiple of a vector, windows, later positions, capped
+ * scores, slopes, sinks. Steps of
  * 1, 2, 5 and 33 tokens begin at positions 0, 7 and 100; the context ends in the middle of a block of
  * positions. What is not yet filled of the state is NaN.
  */
@@ -15,10 +16,15 @@ static const struct shape {
     const char *name;
     int heads, kv_heads, head_dim, window;
     float spread; /* of the scores */
+    int ahead;
+    double cap;
+    bool slopes, sinks;
 } shapes[] = {
     {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
     {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
     {"i", 8, 8, 16, 40, 30}, {"j", 5, 5, 64, 0, 200}, {"k", 10, 2, 16, 16, 1}, {"l", 1, 1, 8, 0, 1},
+    {"m", 4, 2, 16, 0, 1, -1, 0, 0, 0}, {"n", 2, 1, 24, 9, 1, 8, 0, 0, 0}, {"o", 4, 1, 32, 0, 20, 0, 5, 0, 0},
+    {"p", 6, 6, 16, 0, 1, 0, 0, 1, 0}, {"q", 6, 2, 16, 12, 2, 0, 0, 0, 1}, {"r", 4, 4, 8, 0, 9, 0, 3, 1, 0},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -32,9 +38,12 @@ static float exp_score(int token, int head, int column)
     return column ? -86.9f * (float)(i * 7919 % 65536) / 65536 : 0;
 }
 
+/* sinks: there is a vector %bNAME of them. */
 static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim,
-                          const char *more)
+                          const char *more, bool sinks)
 {
+    const char *sink = sinks ? qbc_text(lab->q, ", %%b%s", name) : "";
+    const char *sink_type = sinks ? qbc_text(lab->q, ", tensor<%dxf32>", heads) : "";
     long q = heads * head_dim, kv = kv_heads * head_dim;
     const char *kv_type = qbc_text(lab->q, "tensor<?x%ldxf32>", kv), *n = name;
     for (const char *s = "kv"; *s; ++s) {
@@ -43,9 +52,28 @@ static void say_attention(struct lab *lab, const char *name, int heads, int kv_h
                 kv_type, kv_type);
     }
     lab_say(lab,
-            "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s) {heads = %d : i64, kv_heads = %d : i64, "
-            "head_dim = %d : i64, %s} : (tensor<?x%ldxf32>, %s, %s) -> tensor<?x%ldxf32> loc(\"%s\")\n",
-            n, n, n, n, heads, kv_heads, head_dim, more, q, kv_type, kv_type, q, n);
+            "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s%s) {heads = %d : i64, kv_heads = %d : i64, "
+            "head_dim = %d : i64, %s} : (tensor<?x%ldxf32>, %s, %s%s) -> tensor<?x%ldxf32> loc(\"%s\")\n",
+            n, n, n, n, sink, heads, kv_heads, head_dim, more, q, kv_type, kv_type, sink_type, q, n);
+}
+
+static float slope_of(int head)
+{
+    return 0.5f / (float)(1 << head);
+}
+
+/* What this shape has beyond most, as attributes. */
+static const char *more_of(struct lab *lab, const struct shape *s)
+{
+    const char *text = s->window ? qbc_text(lab->q, ", window = %d : i64", s->window) : "";
+    if (s->ahead)
+        text = qbc_text(lab->q, "%s, ahead = %d : i64", text, s->ahead);
+    if (s->cap > 0)
+        text = qbc_text(lab->q, "%s, cap = %.9e : f32", text, s->cap);
+    for (int i = 0; i < s->heads && s->slopes; ++i)
+        text = qbc_text(lab->q, "%s%s%.9e%s", text, i ? ", " : ", slopes = array<f32: ", (double)slope_of(i),
+                        i + 1 < s->heads ? "" : ">");
+    return text;
 }
 
 static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
@@ -58,9 +86,11 @@ static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
         queries[i] = s->spread * check_normal(seed);
     for (int i = 0; i < VOCABULARY * kv; ++i)
         keys[i] = check_normal(seed), values[i] = check_normal(seed);
-    const char *window = s->window ? qbc_text(lab->q, ", window = %d : i64", s->window) : "";
+    float *sinks = s->sinks ? lab_vector(lab, qbc_text(lab->q, "b%s", s->name), s->heads) : NULL;
+    for (int i = 0; i < s->heads && sinks; ++i)
+        sinks[i] = 2 * check_normal(seed);
     say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
-                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), window));
+                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks);
 }
 
 static void add_exp(struct lab *lab)
@@ -72,7 +102,7 @@ static void add_exp(struct lab *lab)
             q[token * EXP_HEADS * EXP_DIM + i] = exp_score(token, i / EXP_DIM, i % EXP_DIM);
         k[token * EXP_DIM + token] = v[token * EXP_DIM + token] = 1;
     }
-    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32");
+    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false);
 }
 
 /* --- checking */
@@ -88,13 +118,13 @@ static const float *row_of(struct lab *lab, const char *table, const struct shap
 
 struct scores {
     double p[CONTEXT], total, largest_terms;
-    int64_t from, to;
+    int64_t from, to, own;
 };
 
-static struct scores softmax(const struct shape *s, const float *q, const float *const *keys, int64_t from,
-                             int64_t to)
+static struct scores softmax(const struct shape *s, int head, const float *sinks, const float *q,
+                             const float *const *keys, struct scores r)
 {
-    struct scores r = {.from = from, .to = to};
+    int64_t from = r.from, to = r.to;
     double scale = (double)(float)(1 / sqrt(s->head_dim)), top = -INFINITY;
     for (int64_t j = from; j < to; ++j) {
         double sum = 0, size = 0;
@@ -103,9 +133,15 @@ static struct scores softmax(const struct shape *s, const float *q, const float 
             size += fabs((double)q[d] * (double)keys[j][d]);
         }
         r.p[j] = sum * scale;
+        if (s->cap > 0) /* whose own error grows with its result */
+            r.p[j] = s->cap * tanh(r.p[j] / s->cap), size += s->cap / scale;
+        if (s->slopes)
+            r.p[j] += (double)slope_of(head) * (double)(j - r.own), size += 100 / scale;
         top = fmax(top, r.p[j]);
         r.largest_terms = fmax(r.largest_terms, size * scale);
     }
+    if (sinks)
+        top = fmax(top, (double)sinks[head]), r.total = exp((double)sinks[head] - top);
     for (int64_t j = from; j < to; ++j)
         r.total += r.p[j] = exp(r.p[j] - top);
     return r;
@@ -139,7 +175,10 @@ static void check_head(struct lab *lab, const struct shape *s, const struct scor
 
 static void check_token(struct lab *lab, const struct shape *s, const struct history *h, size_t run, int64_t t)
 {
-    int64_t to = lab->runs[run].pos + t + 1, from = s->window && to > s->window ? to - s->window : 0;
+    int64_t own = lab->runs[run].pos + t, end = lab->runs[run].pos + lab->runs[run].n_tokens;
+    int64_t from = s->window && own >= s->window ? own + 1 - s->window : 0;
+    int64_t to = s->ahead < 0 || own + 1 + s->ahead > end ? end : own + 1 + s->ahead;
+    const float *sinks = s->sinks ? lab_tensor(lab, qbc_text(lab->q, "b%s", s->name))->vector : NULL;
     const float *q = row_of(lab, "q", s, lab->tokens[run][t], s->heads);
     const float *y = lab_row(lab, run, "attention", s->name, t);
     const char *where = qbc_text(lab->q, "pos %ld token %ld of %ld", (long)lab->runs[run].pos, (long)t,
@@ -151,7 +190,7 @@ static void check_token(struct lab *lab, const struct shape *s, const struct his
             keys[j] = row_of(lab, "k", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
             values[j] = row_of(lab, "v", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
         }
-        struct scores r = softmax(s, q, keys, from, to);
+        struct scores r = softmax(s, head, sinks, q, keys, (struct scores){.from = from, .to = to, .own = own});
         check_head(lab, s, &r, values, y, where);
     }
 }
