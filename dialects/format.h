@@ -127,6 +127,8 @@ enum { QBC_FORMAT_WHY = 256 };
 bool qbc_format_parse(const char *name, struct qbc_format *out, char *why);
 /* Names worth knowing, for lists and "did you mean"; NULL: past the end. */
 const char *qbc_format_example(size_t i);
+/* How names of leaves begin, for every kind and width: "i4", "t1.6", "pow4a0.5"; NULL: past the end. */
+const char *qbc_format_kind(size_t i);
 /* Part i of a composite. False: it has fewer. */
 bool qbc_format_part(const struct qbc_format *f, int i, struct qbc_format *out);
 

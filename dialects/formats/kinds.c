@@ -271,33 +271,48 @@ static bool make_nine(struct qbc_reader *r, struct qbc_format *f)
     return make_planes(f, 2, 3, 1, -1);
 }
 
+enum { MOST_EACH = 8 };
+
+/* `each`: the beginnings that the row reads, one of each width at least; tests walk them. */
 static const struct {
     const char *prefix;
     int least, most; /* the number that follows; 0: none */
     bool (*make)(struct qbc_reader *r, struct qbc_format *f);
+    const char *each[MOST_EACH];
 } kinds[] = {
-    {"trellis", 1, 4, make_trellis},
-    {"bitmod", 3, 4, make_bitmod},
-    {"fdb2", 0, 0, make_dual},
-    {"bcq", 1, QBC_MOST_PLANES, make_signs},
-    {"lut", 1, 5, make_learned},
-    {"pow", 2, 6, make_power},
-    {"iq4", 0, 0, make_iq4},
-    {"bp", 1, QBC_MOST_PLANES, make_bits},
-    {"lm", 1, 4, make_lloyd_max},
-    {"nf", 2, 5, make_normal_float},
-    {"vq", 2, 16, make_vector},
-    {"b1", 0, 0, make_sign},
-    {"l5", 0, 0, make_five},
-    {"p9", 0, 0, make_nine},
-    {"e", 1, 4, make_float},
-    {"i", 1, 8, make_int},
-    {"t", 0, 0, make_ternary},
+    {"trellis", 1, 4, make_trellis, {"trellis1", "trellis2", "trellis3", "trellis4"}},
+    {"bitmod", 3, 4, make_bitmod, {"bitmod3", "bitmod4"}},
+    {"fdb2", 0, 0, make_dual, {"fdb2"}},
+    {"bcq", 1, QBC_MOST_PLANES, make_signs, {"bcq1", "bcq2", "bcq3", "bcq4"}},
+    {"lut", 1, 5, make_learned, {"lut1", "lut2", "lut3", "lut4", "lut5"}},
+    {"pow", 2, 6, make_power, {"pow2a0.5", "pow3a0.7", "pow4a0.5", "pow5a1", "pow6a0.3"}},
+    {"iq4", 0, 0, make_iq4, {"iq4"}},
+    {"bp", 1, QBC_MOST_PLANES, make_bits, {"bp1", "bp2", "bp3", "bp4"}},
+    {"lm", 1, 4, make_lloyd_max, {"lm1", "lm2", "lm3", "lm4"}},
+    {"nf", 2, 5, make_normal_float, {"nf2", "nf3", "nf4", "nf5"}},
+    {"vq", 2, 16, make_vector, {"vq8x256", "vq2x16", "vq4x16n", "vq2x2x16"}},
+    {"b1", 0, 0, make_sign, {"b1"}},
+    {"l5", 0, 0, make_five, {"l5"}},
+    {"p9", 0, 0, make_nine, {"p9"}},
+    {"e", 1, 4, make_float, {"e2m0", "e2m1", "e3m0", "e2m2", "e2m3", "e1m4"}},
+    {"i", 1, 8, make_int, {"i8", "i7", "i6", "i5", "i4", "i3", "i2"}},
+    {"t", 0, 0, make_ternary, {"t2", "t1.67", "t1.6"}},
 };
+
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+const char *qbc_format_kind(size_t i)
+{
+    for (size_t row = 0; row < N_KINDS; ++row)
+        for (size_t n = 0; n < MOST_EACH && kinds[row].each[n]; ++n)
+            if (i-- == 0)
+                return kinds[row].each[n];
+    return NULL;
+}
 
 bool qbc_parse_kind(struct qbc_reader *r, struct qbc_format *f)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i)
+    for (size_t i = 0; i < N_KINDS; ++i)
         if (qbc_reader_skip(r, kinds[i].prefix))
             return (!kinds[i].most || qbc_reader_number(r, "the number of bits", kinds[i].least, kinds[i].most,
                                                         &f->bits)) &&

@@ -3,6 +3,7 @@
 #ifndef KERNEL_GRAPH_H
 #define KERNEL_GRAPH_H
 
+#include "kernel_blocks.h"
 #include "kernel_lab.h"
 
 /* f32 [rows][cols] of a table or float weight. */
@@ -11,35 +12,34 @@ static inline float *lab_values(struct lab *lab, const char *name)
     return lab_tensor(lab, name)->blocks.values;
 }
 
-/* Random blocks: every code of the format, scales of any size, some of them 0 or subnormal. */
+/* Random values of variance 1, or any blocks. */
 static inline void lab_fill(struct qbc_blocks *b, uint64_t *seed)
 {
-    const struct qbc_format *f = b->format;
-    bool is_float = f->codebook == QBC_CODE_FLOAT;
-    uint64_t span = (uint64_t)(f->high - f->low + 1);
-    for (int64_t i = 0; is_float && i < b->rows * b->cols; ++i)
-        if (f->bits == 16)
+    if (b->format->codebook != QBC_CODE_FLOAT)
+        blocks_fill(b, 0, seed);
+    for (int64_t i = 0; b->values && i < b->rows * b->cols; ++i)
+        if (b->format->bits == 16)
             ((uint16_t *)b->values)[i] = qbc_float_to_half(check_normal(seed));
         else
             ((float *)b->values)[i] = check_normal(seed);
-    for (int64_t i = 0; !is_float && i < b->rows * b->groups * f->group; ++i)
-        b->codes[i] = (uint8_t)(f->low + (int)((check_random(seed) >> 33) % span));
-    for (int64_t i = 0; !is_float && i < b->rows * b->groups; ++i) {
-        b->scales[i] = qbc_float_to_half(i % 13 ? 0.02f * check_normal(seed) : i % 2 ? 0 : 0x1p-23f);
-        if (f->offset == QBC_OFFSET_ZERO)
-            b->zeros[i] = (uint8_t)(f->low + (int)((check_random(seed) >> 33) % span));
-    }
+}
+
+/* %NAME = the tokens' rows of the weight %W [rows][cols]. */
+static inline void lab_embed(struct lab *lab, const char *name, const char *w, int64_t rows, int64_t cols)
+{
+    lab_say(lab,
+            "%%%s = \"qb.embed\"(%%tokens, %%%s) : (tensor<?xi32>, tensor<%ldx%ldxf32>) -> tensor<?x%ldxf32> "
+            "loc(\"%s\")\n",
+            name, w, (long)rows, (long)cols, (long)cols, name);
 }
 
 /* %NAME = the tokens' rows of the table tNAME, [rows][cols] in format f, to be filled. */
 static inline struct qbc_blocks *lab_table(struct lab *lab, const char *name, const struct qbc_format *f,
                                            int64_t rows, int64_t cols)
 {
-    struct qbc_blocks *b = lab_matrix(lab, qbc_text(lab->q, "t%s", name), f, rows, cols);
-    lab_say(lab,
-            "%%%s = \"qb.embed\"(%%tokens, %%t%s) : (tensor<?xi32>, tensor<%ldx%ldxf32>) -> tensor<?x%ldxf32> "
-            "loc(\"%s\")\n",
-            name, name, (long)rows, (long)cols, (long)cols, name);
+    const char *table = qbc_text(lab->q, "t%s", name);
+    struct qbc_blocks *b = lab_matrix(lab, table, f, rows, cols);
+    lab_embed(lab, name, table, rows, cols);
     return b;
 }
 

@@ -89,18 +89,6 @@ __attribute__((format(printf, 2, 3))) static inline void lab_say(struct lab *lab
     lab->length += more;
 }
 
-/* The formats that products are tried with, QBC_TEST_ALL: more of them. NULL: past the end. */
-static inline const struct qbc_format *lab_format(struct qbc *q, size_t i)
-{
-    static const char *const names[] = {"f32",   "f16",     "i8g32",  "i4g32", "i4g128z", "i3g64",
-                                        "i7g32", "i2g128z", "i5g256", "i6g32", "i2g32",   NULL};
-    enum { USUAL = 6 };
-    for (size_t n = 0; n <= i; ++n)
-        if (!names[n] || (n == USUAL && !getenv("QBC_TEST_ALL")))
-            return NULL;
-    return qbc_find_format(q, names[i]);
-}
-
 /* --- tensors */
 
 static inline struct lab_tensor *lab_new_tensor(struct lab *lab, const char *name)
@@ -140,7 +128,7 @@ static inline float *lab_vector(struct lab *lab, const char *name, int64_t n)
     return t->vector;
 }
 
-static inline const struct lab_tensor *lab_tensor(struct lab *lab, const char *name)
+static inline const struct lab_tensor *lab_tensor(const struct lab *lab, const char *name)
 {
     for (size_t i = 0; i < lab->n_tensors; ++i)
         if (!strcmp(lab->tensors[i].name, name))

@@ -1,6 +1,5 @@
 /* kernel_rows_test: kernels that work on rows.
  *
- *   embed        every format: the reference decode, bit for bit
  *   quantize     records bit for bit (docs/numerics.md, rules 10 and 11): zeros, subnormals, ties, infinities
  *   rms_norm     sums of f32 against f64; runs shorter than the row; into a quantize
  */
@@ -9,29 +8,6 @@
 #include "kernel_reference.h"
 
 enum { VOCABULARY = 48, CHUNK = 33, CONTEXT = 64, WIDE = 1000, ODD = 344, NARROW = 172 };
-
-/* --- embed */
-
-static const char *embed_name(struct lab *lab, const struct qbc_format *f)
-{
-    return qbc_text(lab->q, "e%s", f->name);
-}
-
-static void check_embed(struct lab *lab, const struct qbc_format *f)
-{
-    const char *name = embed_name(lab, f);
-    const struct qbc_blocks *b = &lab_tensor(lab, qbc_text(lab->q, "t%s", name))->blocks;
-    float *decoded = malloc((size_t)(b->rows * b->cols) * sizeof *decoded);
-    qbc_format_decode(b, decoded);
-    for (size_t run = 0; run < lab->job.runs; ++run)
-        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t) {
-            const float *want = decoded + lab->tokens[run][t] * b->cols;
-            CHECK(!memcmp(lab_row(lab, run, "embed", name, t), want, (size_t)b->cols * sizeof *want),
-                  "%s: embed of %s differs from the decoder in row %d", lab->q->target->name, f->name,
-                  lab->tokens[run][t]);
-        }
-    free(decoded);
-}
 
 /* --- quantize */
 
@@ -154,13 +130,6 @@ static void check_norm_quantize(struct lab *lab, const char *name, const char *n
 
 /* --- all of it in one module */
 
-static void add_embeds(struct lab *lab, uint64_t *seed)
-{
-    for (size_t i = 0; lab_format(lab->q, i); ++i)
-        lab_fill(lab_table(lab, embed_name(lab, lab_format(lab->q, i)), lab_format(lab->q, i), VOCABULARY, i % 2 ? ODD : NARROW),
-                 seed);
-}
-
 static void add_product(struct lab *lab, const char *name, const char *x, const char *format, int64_t columns,
                         uint64_t *seed)
 {
@@ -198,8 +167,6 @@ static void add_norms(struct lab *lab, uint64_t *seed)
 
 static void check_all(struct lab *lab)
 {
-    for (size_t i = 0; lab_format(lab->q, i); ++i)
-        check_embed(lab, lab_format(lab->q, i));
     check_quantize(lab, "z", "edges", NARROW, 8, 1);
     check_quantize(lab, "b", "edges2", NARROW, 6, 8);
     check_quantize(lab, "m", "edges3", NARROW, 6, 1);
@@ -215,7 +182,6 @@ static void test(struct qbc *q, const struct lab_machine *machine)
     struct lab lab;
     uint64_t seed = 3;
     lab_begin(&lab, q, machine);
-    add_embeds(&lab, &seed);
     add_quantizes(&lab, &seed);
     add_norms(&lab, &seed);
     lab_run_counts(&lab, sizeof counts / sizeof *counts, counts, VOCABULARY);
