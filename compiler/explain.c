@@ -280,6 +280,7 @@ static void put_norms(struct qbc *q, struct qbc_page *page, MlirOperation func)
 static void put_state(struct qbc *q, struct qbc_page *page, MlirOperation func)
 {
     struct qbc_ops ops = qbc_collect(q, func, "qb.state");
+    bool encoder = qbc_bool(qbc_module_op(func), "qb.whole", false);
     struct kinds *k = qbc_alloc(q, sizeof *k);
     for (size_t i = 0; i < ops.n; ++i) {
         const char *name = qbc_string(q, ops.op[i], "name", ""), *dot = strrchr(name, '.');
@@ -287,7 +288,7 @@ static void put_state(struct qbc *q, struct qbc_page *page, MlirOperation func)
         add_kind(q, k, qbc_text(q, "%s: %ld floats a token", dot ? dot + 1 : name, (long)qbc_dim(v, 1)), block_of(ops.op[i]));
     }
     if (ops.n)
-        line(q, page, "cache", "%s", page->past ? "the model's own, kept by the session" : "derived: the export has none");
+        line(q, page, "cache", "%s", encoder ? "none outside of a call, which reads a whole text" : page->past ? "the model's own, kept by the session" : "derived: the export has none");
     put_kinds(q, page, "", k);
 }
 

@@ -33,6 +33,14 @@ irdl.dialect @qb {
     irdl.operands(w: %w)
     irdl.results(y: %y)
   }
+  // b [N] -> [T, N], the same row for each token: a segment's embedding; a vector as an `extra` of fused_linear. Costs
+  // nothing.
+  irdl.operation @repeat {
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(b: %b)
+    irdl.results(y: %y)
+  }
   // x [T, K], w [N, K] -> [T, N]: y = x w^T. {block, role}
   irdl.operation @linear {
     %x = irdl.any
@@ -160,13 +168,6 @@ irdl.dialect @qb {
     %map = irdl.any
     %y = irdl.any
     irdl.operands(x: %x, map: %map)
-    irdl.results(y: %y)
-  }
-  // b [N] -> [T, N], the same row for each token: a vector as an `extra` of fused_linear. Costs nothing.
-  irdl.operation @repeat {
-    %b = irdl.any
-    %y = irdl.any
-    irdl.operands(b: %b)
     irdl.results(y: %y)
   }
   // linear that reads blocks itself. The region is the epilogue, elementwise on f32: its arguments

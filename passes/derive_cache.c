@@ -10,7 +10,7 @@
  * so rows of earlier calls can be kept. Either way the graph is the same.
  *
  * needs    name-blocks
- * leaves   level 1 in its final form; module attributes qb.level = "graph", qb.vocab
+ * leaves   level 1 in its final form; module attributes qb.level = "graph", qb.vocab; of an encoder qb.whole, qb.outputs
  * complains of inputs that still matter, of pasts that are not a cache
  */
 #include "pattern.h"
@@ -77,6 +77,20 @@ static bool return_logits(struct qbc *q, MlirOperation module, MlirOperation fun
     return true;
 }
 
+/* A model whose tokens see later ones reads whole texts, and need not give scores: its ids are the embedding's rows. */
+static void note_encoder(struct qbc *q, MlirOperation module, MlirOperation func, const struct qbc_ops *attentions)
+{
+    struct qbc_ops embeds = qbc_collect(q, func, "qb.embed");
+    bool ahead = false;
+    for (size_t i = 0; i < attentions->n; ++i)
+        ahead |= qbc_has(attentions->op[i], "ahead");
+    if (!ahead || !embeds.n)
+        return;
+    qbc_set_bool(q, module, "qb.whole", true);
+    qbc_set_int(q, module, "qb.outputs", qbc_int(module, "qb.vocab", 0));
+    qbc_set_int(q, module, "qb.vocab", qbc_dim(mlirOperationGetOperand(embeds.op[0], 1), 0));
+}
+
 static const char *input_name(struct qbc *q, MlirOperation func, intptr_t i)
 {
     MlirAttribute name = qbc_function_attr(func, "arg_attrs", (size_t)i, "qb.name");
@@ -117,6 +131,7 @@ void qbc_pass_derive_cache(struct qbc *q, MlirOperation module)
     }
     if (!return_logits(q, module, func))
         return;
+    note_encoder(q, module, func, &ops);
     take_tokens(q, func);
     if (q->errors)
         return;

@@ -560,7 +560,8 @@ void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
         outline(&o, op);
     }
     int64_t chunk = qbc_bool(module, "qb.whole", false) ? o.context : q->options.chunk ? q->options.chunk : CHUNK;
-    qbc_set_int(q, module, "qb.vocab", qbc_dim(o.result, 1));
+    if (!qbc_bool(module, "qb.whole", false))
+        qbc_set_int(q, module, "qb.vocab", qbc_dim(o.result, 1));
     qbc_set_int(q, module, "qb.context", o.context);
     qbc_set_int(q, module, "qb.chunk", chunk < o.context ? chunk : o.context);
     if (!q->errors)

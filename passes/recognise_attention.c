@@ -1,12 +1,12 @@
-/* recognise-attention: softmax(scale * q k^T, causal) v, whatever mask and scale are written as.
+/* recognise-attention: softmax(scale * q k^T, mask) v, whatever mask and scale are written as.
  *
  *   before   MatMul(%q, %k^T), Mul or Div, Add or Where with a mask, Softmax, Where(IsNaN), MatMul(., %v)
- *   after    %y = "qb.attention"(%q, %k, %v) {heads, kv_heads, head_dim, scale [, window]}
+ *   after    %y = "qb.attention"(%q, %k, %v) {heads, kv_heads, head_dim, scale [, window, ahead, cap, slopes]}
  *            operands as rows [T or P + T, heads * head_dim], transposed from the heads' layout
  *
  * The product before the Softmax is bound to random scores. What then comes to the product after it
- * must be softmax(scale * scores) over what each token may see; scale and mask follow from the
- * numbers, for several T and P and for longer ones than every number in the mask's cone, so that a
+ * must be softmax(scale * scores) over what each token may see, maybe with a cap, slopes or sinks (base/law.c); all of it
+ * follows from the numbers, for several T and P and for longer ones than every number in the mask's cone, so that a
  * window shows. What follows the second product must only put the heads side by side.
  *
  * needs    recognise-linear, unpack-attention
@@ -28,8 +28,9 @@ struct core {
     struct qbc_dims dims[4];               /* of q, k, v as operands, and y */
     int64_t heads, kv_heads, head_dim;
     bool keys_transposed; /* k is [.., S, D], not [.., D, S] */
-    double scale;
-    struct qbc_mask mask;
+    bool joined;              /* something stands beside the scores in the softmax */
+    struct qbc_strided sinks; /* which is this */
+    struct qbc_law law;
 };
 
 static bool is_product(MlirOperation op)
@@ -51,8 +52,9 @@ static bool is_scores(struct qbc_shapes *s, MlirOperation op)
     return a && !a->known;
 }
 
-/* The one product of activations that v comes from by elementwise operations; null: none, or two. */
-static MlirOperation product_before(struct qbc_shapes *s, MlirValue v)
+/* The one product of activations that v comes from by elementwise operations, maybe joined to something; null: none, or
+ * two. */
+static MlirOperation product_before(struct qbc_shapes *s, MlirValue v, bool *joined)
 {
     MlirValue list[MOST_VALUES] = {v};
     MlirOperation found = {NULL};
@@ -65,7 +67,9 @@ static MlirOperation product_before(struct qbc_shapes *s, MlirValue v)
                 return (MlirOperation){NULL};
             found = op;
         }
-        for (intptr_t j = 0; is_local(op) && j < mlirOperationGetNumOperands(op); ++j)
+        bool joins = qbc_is(op, "onnx.Concat");
+        *joined |= joins;
+        for (intptr_t j = 0; (joins || is_local(op)) && j < mlirOperationGetNumOperands(op); ++j)
             if (n < MOST_VALUES)
                 list[n++] = mlirOperationGetOperand(op, j);
     }
@@ -85,7 +89,7 @@ static MlirOperation product_after(struct qbc *q, MlirValue v)
                 if (!mlirOperationIsNull(found) && !mlirOperationEqual(found, op))
                     return (MlirOperation){NULL};
                 found = op;
-            } else if (mlirOperationGetNumResults(op) == 1 && is_local(op) && n < MOST_VALUES) {
+            } else if (mlirOperationGetNumResults(op) == 1 && (is_local(op) || qbc_is(op, "onnx.Slice")) && n < MOST_VALUES) {
                 list[n++] = mlirOperationGetResult(op, 0);
             }
         }
@@ -171,44 +175,88 @@ static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct 
     return largest;
 }
 
-/* Random scores; of one head only, which what follows repeats, where all would be too many. */
-static const struct qbc_array *bind_scores(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
+/* Scores: random, times `size`; of one head only, which what follows repeats, where all would be too many. */
+static const struct qbc_array *bind_scores(struct qbc *q, struct qbc_evaluation *e, MlirValue v, float size)
 {
-    const struct qbc_array *a = qbc_bind_random(q, e, v, 7), *shape = a ? a : qbc_evaluate(e, v);
-    if (a || !shape || shape->rank < 2)
-        return a;
-    int64_t dims[QBC_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
-    memcpy(dims + shape->rank - 2, shape->dims + shape->rank - 2, 2 * sizeof *dims);
-    struct qbc_array *one = qbc_alloc(q, sizeof *one);
-    *one = qbc_array_create(e, QBC_F32, shape->rank, dims);
-    if (!one->known)
-        return NULL;
-    qbc_fill_random(one, 7);
-    qbc_evaluation_bind(e, v, *one);
-    return one;
+    struct qbc_array *a = qbc_bind_zero(q, e, v);
+    const struct qbc_array *shape = a ? a : qbc_evaluate(e, v);
+    if (!a && shape && shape->rank >= 2) {
+        int64_t dims[QBC_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
+        memcpy(dims + shape->rank - 2, shape->dims + shape->rank - 2, 2 * sizeof *dims);
+        a = qbc_alloc(q, sizeof *a);
+        *a = qbc_array_create(e, QBC_F32, shape->rank, dims);
+        if (!a->known)
+            return NULL;
+        qbc_evaluation_bind(e, v, *a);
+    }
+    if (a)
+        qbc_fill_random(a, 7);
+    for (size_t i = 0; a && i < a->n; ++i)
+        a->f[i] *= size;
+    return a;
 }
 
-static const char *sample(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens,
-                          int64_t past)
+/* Scores of this size and what becomes of them. NULL, or why that cannot be computed. The evaluation is the caller's. */
+static const char *sample(struct qbc *q, struct qbc_evaluation *e, const struct core *c, float size, struct qbc_scores *x)
 {
-    struct qbc_evaluation *e = qbc_probe(q, func, tokens, past);
-    const char *problem = NULL;
-    const struct qbc_array *s = bind_scores(q, e, mlirOperationGetResult(c->scores, 0));
+    int64_t each = x->tokens * (x->tokens + x->past);
+    const struct qbc_array *s = bind_scores(q, e, mlirOperationGetResult(c->scores, 0), size);
     const struct qbc_array *p = s ? qbc_floats_of(e, mlirOperationGetOperand(c->output, 0)) : NULL;
     if (!s)
-        problem = qbc_text(q, "the mask cannot be tried with %ld tokens: too many scores", tokens);
-    else if (!p || p->n != s->n)
-        problem = qbc_text(q, "the probabilities of %ld tokens after %ld cannot be computed: %s",
-                           tokens, past, qbc_evaluation_problem(e, NULL));
-    else
-        problem = qbc_mask_softmax(q, &c->mask, &c->scale,
-                                   (int64_t)p->n / (tokens * (tokens + past)), tokens, past, s->f,
-                                   p->f);
+        return qbc_text(q, "the mask cannot be tried with %ld tokens: too many scores", x->tokens);
+    if (!p || p->n % (size_t)each || p->n < s->n || p->n % s->n)
+        return qbc_text(q, "the probabilities of %ld tokens after %ld cannot be computed: %s", x->tokens, x->past,
+                        qbc_evaluation_problem(e, NULL));
+    x->heads = (int64_t)p->n / each;
+    x->score_heads = (int64_t)s->n / each;
+    x->scores = s->f;
+    x->p = p->f;
+    return NULL;
+}
+
+static const char *check(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens, int64_t past, float size)
+{
+    struct qbc_evaluation *e = qbc_probe(q, func, tokens, past);
+    struct qbc_scores x = {.tokens = tokens, .past = past};
+    const char *problem = sample(q, e, c, size, &x);
+    if (!problem && x.heads != c->heads && (c->law.slopes || c->law.sinks))
+        problem = "heads have laws of their own, which are not told apart";
+    if (!problem)
+        problem = qbc_law_check(q, &c->law, &x);
     qbc_evaluation_destroy(e);
     return problem;
 }
 
-static bool is_causal(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct core *c)
+static void learn(struct qbc *q, MlirOperation func, struct core *c, enum qbc_lesson lesson, float size)
+{
+    enum { TOKENS = 24 };
+    struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
+    struct qbc_scores x = {.tokens = TOKENS};
+    if (!sample(q, e, c, size, &x))
+        qbc_law_learn(q, &c->law, lesson, &x);
+    qbc_evaluation_destroy(e);
+}
+
+/* A stored number for each head among what makes the probabilities. */
+static bool find_sinks(struct qbc *q, struct qbc_shapes *s, struct core *c)
+{
+    MlirValue scores = mlirOperationGetResult(c->scores, 0);
+    struct qbc_values leaves = qbc_leaves(q, mlirOperationGetOperand(c->output, 0), 1, &scores);
+    for (size_t i = 0; i < leaves.n && c->joined; ++i)
+        if (qbc_is_constant(leaves.v[i]) && qbc_strided_of(q, s->at[0], leaves.v[i], &c->sinks) && c->sinks.rank &&
+            c->sinks.dims[c->sinks.rank - 1] == c->heads) {
+            const float *numbers = qbc_strided_read(q, &c->sinks, (size_t)c->heads);
+            c->law.sinks = numbers;
+            if (numbers)
+                return true;
+        }
+    if (c->joined)
+        qbc_miss(q, c->softmax, "no attention: what is joined to the scores is no stored number for each head");
+    return !c->joined;
+}
+
+/* Cone of masks may hold numbers up to which nothing shows: samples are longer than these, and of several sizes. */
+static bool follows_law(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct core *c)
 {
     enum { SHORT = 256 };
     int64_t far = largest_number(q, s, c) + 6, at[MOST_SAMPLES][2] = {{5, 0}, {1, 0}};
@@ -220,16 +268,21 @@ static bool is_causal(struct qbc *q, MlirOperation func, struct qbc_shapes *s, s
     }
     if (!s->past[0] || far <= SHORT)
         memcpy(at[n++], (int64_t[]){far, 0}, sizeof *at);
-    for (size_t i = 0; i < n; ++i) {
-        const char *problem = sample(q, func, c, at[i][0], at[i][1]);
-        if (problem) {
-            qbc_miss(q, c->softmax, "no attention: %s", problem);
-            return false;
-        }
-    }
-    if (!(c->scale > 0))
-        qbc_miss(q, c->softmax, "no attention: the scores do not count");
-    return c->scale > 0;
+    if (!find_sinks(q, s, c))
+        return false;
+    learn(q, func, c, QBC_LEARN_SLOPES, 0);
+    learn(q, func, c, QBC_LEARN_SCALE, 0.01f);
+    float large = c->law.scale > 0 ? (float)(30 / c->law.scale) : 1;
+    learn(q, func, c, QBC_LEARN_CAP, large);
+    learn(q, func, c, QBC_REFINE_SCALE, large / 5);
+    const char *problem = c->law.scale > 0 ? NULL : "the scores do not count";
+    for (size_t i = 0; i < n && !problem; ++i)
+        problem = check(q, func, c, at[i][0], at[i][1], 1);
+    if (!problem)
+        problem = check(q, func, c, at[0][0], at[0][1], large);
+    if (problem)
+        qbc_miss(q, c->softmax, "no attention: %s", problem);
+    return !problem;
 }
 
 /* --- the heads side by side */
@@ -278,14 +331,13 @@ static bool find(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOp
                  struct core *c)
 {
     MlirValue x = mlirOperationGetOperand(softmax, 0), y = mlirOperationGetResult(softmax, 0);
-    *c = (struct core){.softmax = softmax,
-                       .scores = product_before(s, x),
-                       .output = product_after(q, y)};
+    *c = (struct core){.softmax = softmax, .output = product_after(q, y)};
+    c->scores = product_before(s, x, &c->joined);
     if (mlirOperationIsNull(c->scores) || mlirOperationIsNull(c->output)) {
         qbc_miss(q, softmax, "no attention: it does not lie between two products");
         return false;
     }
-    return has_layout(q, s, c) && is_causal(q, func, s, c) && find_result(q, func, s, c);
+    return has_layout(q, s, c) && follows_law(q, func, s, c) && find_result(q, func, s, c);
 }
 
 /* --- the rewrite */
@@ -303,6 +355,23 @@ static MlirValue heads_to_rows(struct qbc_build *b, MlirValue v, const struct qb
     return qbc_reshape(b, v, qbc_rows_type(b->q, width), 2, (int64_t[]){-1, width});
 }
 
+static void set_law(struct qbc *q, MlirOperation op, const struct qbc_law *law, int64_t heads)
+{
+    int64_t ahead = qbc_mask_ahead(&law->mask);
+    if (law->mask.window)
+        qbc_set_int(q, op, "window", law->mask.window);
+    if (ahead)
+        qbc_set_int(q, op, "ahead", ahead);
+    if (law->cap > 0)
+        qbc_set_float(q, op, "cap", (float)law->cap);
+    if (!law->slopes)
+        return;
+    float *slopes = qbc_alloc(q, (size_t)heads * sizeof *slopes);
+    for (int64_t h = 0; h < heads; ++h)
+        slopes[h] = (float)law->slopes[h];
+    qbc_set_floats(q, op, "slopes", slopes, (size_t)heads);
+}
+
 static void apply(struct qbc *q, struct core *c)
 {
     struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
@@ -314,15 +383,16 @@ static void apply(struct qbc *q, struct core *c)
                                  !c->keys_transposed, kv_width);
     MlirValue vv = heads_to_rows(&b, mlirOperationGetOperand(c->output, 1), &c->dims[2], false,
                                  kv_width);
-    MlirValue y = qbc_op(&b, "qb.attention", qbc_rows_type(q, width), 3, qv, kv, vv);
-    MlirOperation op = qbc_def_any(y);
+    size_t last = c->joined ? c->sinks.rank - 1 : 0;
+    MlirValue operands[] = {qv, kv, vv, c->joined ? qbc_weight(&b, &c->sinks, 1, &last) : (MlirValue){NULL}};
+    MlirOperation op = qbc_make(&b, "qb.attention", qbc_rows_type(q, width), NULL, 3 + c->joined, operands);
+    MlirValue y = mlirOperationGetResult(op, 0);
     qbc_set_int(q, op, "heads", c->heads);
     qbc_set_int(q, op, "kv_heads", c->kv_heads);
     qbc_set_int(q, op, "head_dim", c->head_dim);
-    double scale = qbc_shortest(c->scale * qbc_float(c->scores, "alpha", 1), 3e-6);
+    double scale = qbc_shortest(c->law.scale * qbc_float(c->scores, "alpha", 1), 3e-6);
     qbc_set_float(q, op, "scale", (float)scale);
-    if (c->mask.window)
-        qbc_set_int(q, op, "window", c->mask.window);
+    set_law(q, op, &c->law, c->heads);
     mlirValueReplaceAllUsesOfWith(c->y, qbc_unrows(&b, y, &c->dims[3]));
 }
 

@@ -3,9 +3,12 @@
  *   before   %y = "onnx.MatMul"(%x, %w)        or Gemm, FusedMatMul; %w a weight, maybe transposed
  *            %e = "onnx.Gather"(%w, %tokens)
  *            %p = "onnx.Gather"(%w, %positions)
+ *            %t = "onnx.Gather"(%w, the same row for every token)          segments
  *   after    %y = "qb.linear"(%x, %v)          %v a view [N, K] of the stored tensor, by strides
  *            %e = "qb.embed"(%tokens, %v)      %v [V, C]
  *            %p = "qb.embed_positions"(%v) {first}   if for several T and P the indices are first + P, first + P + 1, ...
+ *
+ *            %t = "qb.repeat"(row)
  *
  * needs    level 0
  * leaves   each such product of rows as one qb.linear; a Gemm's bias as an onnx.Add after it (recognise-bias)
@@ -22,8 +25,8 @@ struct product {
     size_t rows, cols; /* which dims of `weight` are N and K */
     struct qbc_dims dims; /* of the result */
     int64_t width;
-    bool embedding, by_position;
-    int64_t first; /* row for position 0 */
+    bool embedding, by_position, one_row;
+    int64_t first; /* row for position 0; the one row */
 };
 
 static bool is_product(MlirOperation op)
@@ -106,6 +109,21 @@ static bool by_position(struct qbc *q, struct qbc_shapes *s, MlirOperation op, M
     return p->by_position;
 }
 
+/* The same row for each of several tokens. */
+static bool is_one_row(struct qbc_shapes *s, MlirValue ids, struct product *p)
+{
+    for (int i = 0; i < 2; ++i) {
+        const struct qbc_array *a = qbc_evaluate(s->at[i], ids);
+        if (!a || !a->known || !a->i || (int64_t)a->n != s->tokens[i])
+            return false;
+        p->first = i ? p->first : a->i[0];
+        for (size_t t = 0; t < a->n; ++t)
+            if (a->i[t] != p->first || p->first < 0 || p->first >= p->weight.dims[0])
+                return false;
+    }
+    return p->one_row = true;
+}
+
 static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op,
                       struct product *p)
 {
@@ -115,7 +133,8 @@ static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, M
         p->weight.rank != 2 || qbc_int(op, "axis", 0) != 0)
         return false;
     const char *input = qbc_input(q, func, ids);
-    if ((!input || strcmp(input, "tokens")) && !by_position(q, s, op, ids, p)) {
+    if ((!input || strcmp(input, "tokens")) && !by_position(q, s, op, ids, p) &&
+        !is_one_row(s, ids, p)) {
         const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], ids);
         if (numbers && !numbers->known)
             qbc_miss(q, op, "rows of a table by something else than the tokens");
@@ -134,9 +153,21 @@ static MlirValue emit_positions(struct qbc_build *b, const struct product *p, Ml
     return y;
 }
 
+static MlirValue emit_row(struct qbc_build *b, const struct product *p)
+{
+    struct qbc_strided row = p->weight;
+    row.offset += p->first * row.strides[0];
+    row.dims[0] = 1;
+    return qbc_op(b, "qb.repeat", qbc_rows_type(b->q, p->width), 1, qbc_weight(b, &row, 1, &p->cols));
+}
+
 static void apply(struct qbc *q, struct product *p)
 {
     struct qbc_build b = qbc_before(q, p->op);
+    if (p->one_row) {
+        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(p->op, 0), qbc_unrows(&b, emit_row(&b, p), &p->dims));
+        return;
+    }
     MlirValue x = mlirOperationGetOperand(p->op, p->embedding), y;
     MlirValue w = qbc_weight(&b, &p->weight, 2, (size_t[]){p->rows, p->cols});
     MlirType type = qbc_rows_type(q, p->width);

@@ -196,15 +196,40 @@ int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc
 
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {
-    int64_t window; /* token t sees the last `window` positions, itself included; 0: all */
+    int64_t window;  /* token t sees the last `window` positions, itself included; 0: all */
     int64_t longest; /* most positions that a token was seen to see */
+    int64_t ahead;   /* later positions that a token sees, where it could see more; meaningful if `bounded` */
+    int64_t most_ahead; /* that a token was seen to see */
+    bool bounded;
 };
-/* One more sample: allowed[t * (past + tokens) + s]. NULL, or what is not causal about it. */
+/* One more sample: allowed[t * (past + tokens) + s]. NULL, or what is neither causal nor in both directions about it. */
 const char *qbc_mask_add(struct qbc *q, struct qbc_mask *m, int64_t tokens, int64_t past,
                          const bool *allowed);
-/* Are p [heads][tokens][past + tokens] the softmax of scale * scores over what a causal mask allows?
- * Adds the mask to m; finds scale where it is 0 and can be found. NULL, or why not. */
-const char *qbc_mask_softmax(struct qbc *q, struct qbc_mask *m, double *scale, int64_t heads,
-                             int64_t tokens, int64_t past, const float *scores, const float *p);
+/* How many later positions a token sees: 0: causal; -1: all of them. After all samples. */
+int64_t qbc_mask_ahead(const struct qbc_mask *m);
+
+/* --- law.c: what attention makes of its scores */
+struct qbc_law {
+    struct qbc_mask mask;
+    double scale;
+    double cap;           /* of scores; 0: none */
+    const double *slopes; /* [heads], a position back; NULL: none */
+    const float *sinks;   /* [heads]; NULL: none */
+};
+struct qbc_scores {
+    int64_t heads, tokens, past;
+    int64_t score_heads; /* fewer of them: they are repeated */
+    const float *scores; /* [score_heads][tokens][past + tokens] */
+    const float *p;      /* [heads][tokens][past + tokens] */
+};
+enum qbc_lesson {
+    QBC_LEARN_SLOPES, /* of scores of 0 */
+    QBC_LEARN_SCALE,  /* of small random ones */
+    QBC_LEARN_CAP,    /* of large ones, scale known */
+    QBC_REFINE_SCALE  /* of larger ones, cap known */
+};
+void qbc_law_learn(struct qbc *q, struct qbc_law *law, enum qbc_lesson lesson, const struct qbc_scores *x);
+/* Are the probabilities what the law makes of the scores? Adds their mask. NULL, or why not. */
+const char *qbc_law_check(struct qbc *q, struct qbc_law *law, const struct qbc_scores *x);
 
 #endif

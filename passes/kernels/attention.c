@@ -140,6 +140,8 @@ static MlirValue adjusted(struct attention *a, const struct rows *r, MlirValue i
     if (!a->slopes)
         return s;
     MlirValue back = k_add_i(k, k_sub(k, index, k_splat(k, r->own[i], BLOCK)), 1);
+    if (a->ahead) /* later ones cost the same */
+        back = k_op2(k, "arith.minsi", back, k_sub(k, k_int_of(k, mlirValueGetType(back), 0), back));
     return k_fma(k, k_splat(k, r->slope[i], BLOCK), k_cast(k, "arith.sitofp", back, k->f32), s);
 }
 

@@ -15,7 +15,7 @@
 // CHECK: %[[Y:.*]] = "qb.attention"(%[[Q]], %[[K]], %[[V]]) {head_dim = 4 : i64, heads = 4 : i64, kv_heads = 2 : i64, scale = 8.000000e+00 : f32}
 // CHECK-NEXT: "qb.linear"(%[[Y]]
 // CHECK-NOT: onnx.Softmax
-// NOT-CAUSAL: error: Softmax is not understood: no attention: not causal: position 0 sees the later position 1 (5 tokens after 0)
+// NOT-CAUSAL: error: Softmax is not understood: no attention: its mask: position 1 does not see position 1 (5 tokens after 0)
 // KEEPS-NOT: qb.attention
 func.func @main(%x: tensor<?x16xf32>, %w: tensor<16x16xf32>, %kw: tensor<8x16xf32>) -> tensor<?x16xf32> {
   %q = "qb.linear"(%x, %w) : (tensor<?x16xf32>, tensor<16x16xf32>) -> tensor<?x16xf32>

@@ -47,10 +47,19 @@ int main(void)
     expect(got && strstr(got, "others the last 4"), "two windows", got);
 
     m = (struct qbc_mask){0};
-    bool all[4] = {true, true, true, true}, holes[6] = {true, false, true, true, true, false};
-    got = qbc_mask_add(&q, &m, 2, 0, all);
-    expect(got && strstr(got, "position 0 sees the later position 1"), "not causal", got);
-    holes[5] = true;
+    bool all[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, holes[6] = {true, false, true, true, true, true};
+    got = qbc_mask_add(&q, &m, 3, 0, all);
+    expect(!got && qbc_mask_ahead(&m) == -1, "an encoder", got);
+    bool near[9] = {1, 1, 0, 1, 1, 1, 0, 1, 1};
+    m = (struct qbc_mask){0};
+    got = qbc_mask_add(&q, &m, 3, 0, near);
+    expect(!got && qbc_mask_ahead(&m) == 1 && m.window == 2, "neighbours", got);
+    got = qbc_mask_add(&q, &m, 3, 0, all);
+    expect(got && strstr(got, "position 0 sees the later position 2"), "now all, now neighbours", got);
+    m = (struct qbc_mask){0};
+    got = qbc_mask_add(&q, &m, 2, 1, all);
+    expect(got && strstr(got, "though there is a past"), "later positions and a cache", got);
+    m = (struct qbc_mask){0};
     got = qbc_mask_add(&q, &m, 2, 1, holes);
     expect(got && strstr(got, "position 1 does not see position 1"), "a hole", got);
     qbc_close(&q);
