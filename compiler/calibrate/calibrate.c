@@ -179,6 +179,10 @@ bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *o
     size_t window = context < WINDOW ? (size_t)context : WINDOW;
     size_t measure = c->n_measure;
     *c = (struct qbc_calibration){.n_measure = measure};
+    if (qbc_bool(graph, "qb.whole", false)) {
+        qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
+        return false;
+    }
     if (!qbc_windows_read(q, "-calib", q->options.calib, qbc_tokenizer_path(q), vocab, window, MOST_TOKENS, &c->windows) ||
         !open_pool(q, c) || !qbc_stages_create(q, graph, (int64_t)c->windows.length, &c->stages)) {
         qbc_calibration_destroy(c);

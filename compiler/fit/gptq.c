@@ -44,8 +44,6 @@ bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double 
     for (size_t j = 0; j < n && memory; ++j)
         s->weight[j] = h[j * (n + 1)] > 0 ? h[j * (n + 1)] : 0;
     bool useful = memory && factorize(s, h, damping, damped);
-    for (size_t j = 0; j < n && useful && getenv("QBC_W"); ++j)
-        s->weight[j] = 1 / (s->u[j * (n + 1)] * s->u[j * (n + 1)]);
     free(damped);
     if (!useful) {
         free(s->u);
