@@ -9,6 +9,7 @@ static const struct qbc_tile tiles[] = {
     {32, 32, 8, 32, QBC_KIND_FMA},
     {8, 8, 1, 16, QBC_KIND_DOT4, DOT}, /* one token: bound by memory */
     {8, 8, 8, 16, QBC_KIND_DOT4, DOT},
+    {8, 8, 8, 16, QBC_KIND_DOT4, DOT, .many = true}, /* a prompt: bound by arithmetic */
     {0},
 };
 

@@ -9,6 +9,7 @@ static const struct qbc_tile tiles[] = {
     {32, 32, 4, 16, QBC_KIND_FMA},
     {8, 8, 1, 8, QBC_KIND_DOT4, DOT},
     {8, 8, 4, 8, QBC_KIND_DOT4, DOT},
+    {8, 8, 4, 8, QBC_KIND_DOT4, DOT, .many = true},
     {0},
 };
 

@@ -11,7 +11,8 @@ static const struct qbc_tile tiles[] = {
     {32, 32, 4, 16, QBC_KIND_FMA},
     {8, 8, 1, 16, QBC_KIND_DOT4, DOT}, /* one token: bound by memory */
     {8, 8, 2, 8, QBC_KIND_DOT4, DOT},
-    {8, 8, 4, 8, QBC_KIND_DOT4, DOT}, /* a prompt: bound by arithmetic */
+    {8, 8, 4, 8, QBC_KIND_DOT4, DOT},
+    {8, 8, 4, 16, QBC_KIND_DOT4, DOT, .many = true}, /* a prompt: bound by arithmetic */
     {0},
 };
 

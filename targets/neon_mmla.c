@@ -12,7 +12,8 @@ static const struct qbc_tile tiles[] = {
     {32, 32, 1, 32, QBC_KIND_FMA}, /* the reference */
     {32, 32, 4, 16, QBC_KIND_FMA},
     {8, 8, 1, 8, QBC_KIND_MMLA, MMLA}, /* one token: bound by memory */
-    {8, 8, 4, 8, QBC_KIND_MMLA, MMLA}, /* a prompt: bound by arithmetic */
+    {8, 8, 4, 8, QBC_KIND_MMLA, MMLA},
+    {8, 8, 8, 8, QBC_KIND_MMLA, MMLA, .many = true}, /* a prompt: bound by arithmetic */
     {0},
 };
 

@@ -74,7 +74,7 @@ const struct qbc_tile *qbc_target_tile(const struct qbc_target *t, int act_bits,
 {
     const struct qbc_tile *best = NULL;
     for (const struct qbc_tile *tile = t->tiles; tile->act_bits; ++tile)
-        if (tile->act_bits == act_bits && code_bits <= tile->code_bits && tile->m <= tokens)
+        if (tile->act_bits == act_bits && code_bits <= tile->code_bits && tile->m <= tokens && !tile->many)
             best = tile;
     return best;
 }

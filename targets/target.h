@@ -43,6 +43,7 @@ struct qbc_tile {
     const char *fold;
     const char *mmla;
     bool dot_signed;  /* `dot` takes both operands signed */
+    bool many;        /* of many tokens, for which weights are decoded to bytes first (passes/kernels/linear_many.c) */
     bool dot_by_lane; /* `dot` multiplies by one lane of a register at no cost: activations come 16 bytes at a time */
 };
 

@@ -371,6 +371,18 @@ MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_
         qbc_make(&k->b, "llvm.intr.masked.load", type, attrs, 3, operands), 0);
 }
 
+void k_prefetch(struct qbc_kernel *k, MlirValue at, bool to_write)
+{
+    enum { SECOND_LEVEL = 2, DATA = 1 };
+    struct qbc_attr attrs[] = {
+        {"cache", mlirIntegerAttrGet(k->i32, DATA)},
+        {"hint", mlirIntegerAttrGet(k->i32, SECOND_LEVEL)},
+        {"rw", mlirIntegerAttrGet(k->i32, to_write)},
+        {0},
+    };
+    qbc_make(&k->b, "llvm.intr.prefetch", (MlirType){NULL}, attrs, 1, &at);
+}
+
 /* At the head of the function, so that a loop does not grow the stack. */
 MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes)
 {

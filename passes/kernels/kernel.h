@@ -123,6 +123,7 @@ MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and the
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
 void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
 MlirValue k_load_upto(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue n); /* n lanes, others 0 */
+void k_prefetch(struct qbc_kernel *k, MlirValue at, bool to_write); /* a line, which may lie anywhere, to come near */
 MlirValue k_scratch(struct qbc_kernel *k, int64_t bytes); /* on the stack, 64-byte aligned */
 
 struct k_loop {

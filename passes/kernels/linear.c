@@ -9,7 +9,7 @@
  * vectors of codes, and the kinds of arithmetic (linear_dot.c, linear_fma.c) add up one group. Where vectors are of any
  * length, a thread's share is not panels but strips: linear_axpy.c.
  */
-#include "linear.h"
+#include "linear_many.h"
 
 #include <mlir-c/BuiltinTypes.h>
 
@@ -27,26 +27,27 @@ static MlirValue extra_at(struct qbc_linear *l, size_t i, MlirValue row, MlirVal
     return k_load(k, type, at, 4);
 }
 
-/* Results of one block: row `token + j`, columns of the panel from l->row on. */
-static void finish(struct qbc_linear *l, MlirValue token, MlirValue panel, int m, const MlirValue *sums)
+/* A token's results, columns of the panel from l->row on. */
+static void finish_row(struct qbc_linear *l, MlirValue row, MlirValue column, MlirValue sums)
 {
     struct qbc_kernel *k = l->k;
-    MlirType type = mlirValueGetType(sums[0]);
     int64_t n = qbc_int(k->launch, "n", 0);
     size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
-    MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row), extra[8];
-    for (int j = 0; j < m; ++j) {
-        MlirValue row = k_add_i(k, token, j);
-        for (size_t i = 0; i < n_extra; ++i)
-            extra[i] = extra_at(l, i, row, column, type);
-        MlirValue result = k_epilogue(k, sums[j], n_extra, extra);
-        MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
-        /* rows of the arena are padded; only what the host sees must end exactly */
-        if (qbc_bool(k->launch, "exact", false) && n % l->packing.rows)
-            k_store_first(k, result, at, k_sub(k, k_i64(k, n), column));
-        else
-            k_store(k, result, at, 4);
-    }
+    MlirValue extra[8];
+    for (size_t i = 0; i < n_extra; ++i)
+        extra[i] = extra_at(l, i, row, column, mlirValueGetType(sums));
+    MlirValue result = k_epilogue(k, sums, n_extra, extra);
+    MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
+    /* rows of the arena are padded; only what the host sees must end exactly */
+    if (qbc_bool(k->launch, "exact", false) && n % l->packing.rows)
+        k_store_first(k, result, at, k_sub(k, k_i64(k, n), column));
+    else
+        k_store(k, result, at, 4);
+}
+
+void qbc_linear_finish(struct qbc_linear *l, MlirValue token, MlirValue panel, MlirValue sums)
+{
+    finish_row(l, token, k_mul_i(l->k, panel, l->packing.rows), sums);
 }
 
 static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
@@ -60,7 +61,9 @@ static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
         qbc_linear_float(l, m, x, w, sums);
     else
         qbc_linear_groups(l, m, x, w, sums);
-    finish(l, token, panel, m, sums);
+    MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row);
+    for (int j = 0; j < m; ++j)
+        finish_row(l, k_add_i(k, token, j), column, sums[j]);
 }
 
 /* A panel is as high as one token likes it; the sums of several tokens leave registers for fewer rows. */
@@ -114,17 +117,50 @@ static int64_t tokens_in_cache(const struct qbc_linear *l)
     return fit > 4 * m ? fit : 4 * m;
 }
 
-/* Some tokens with this thread's share of the weights. */
-static void multiply(struct qbc_linear *l)
+/* All tokens, a few at a time, with the panels of `share` in their packed form. */
+static void few(struct qbc_linear *l, struct k_range share)
 {
-    if (l->k->q->target->scalable) {
+    struct qbc_kernel *k = l->k;
+    int64_t some = tokens_in_cache(l);
+    struct k_loop chunks = k_for(k, k_i64(k, 0), k->rows, some, 0, NULL);
+    l->from = chunks.i;
+    l->to = k_op2(k, "arith.minsi", k_add_i(k, chunks.i, some), k->rows);
+    struct k_loop panels = k_for(k, share.from, share.to, 1, 0, NULL);
+    qbc_linear_tokens(l, panels.i, block);
+    k_end(k, &panels, NULL);
+    k_end(k, &chunks, NULL);
+}
+
+static void several(struct qbc_linear *l, struct k_range share)
+{
+    struct qbc_kernel *k = l->k;
+    int least = qbc_linear_least_many(l);
+    if (!least) {
+        few(l, share);
+        return;
+    }
+    struct k_loop is_few = k_if(k, k_cmp(k, QBC_LT, k->rows, k_i64(k, least)));
+    few(l, share);
+    k_end(k, &is_few, NULL);
+    struct k_loop is_many = k_if(k, k_cmp(k, QBC_GE, k->rows, k_i64(k, least)));
+    qbc_linear_many(l, share);
+    k_end(k, &is_many, NULL);
+}
+
+/* Where vectors are of any length. */
+static void strips(struct qbc_linear *l)
+{
+    struct qbc_kernel *k = l->k;
+    if (k->one) {
         qbc_linear_axpy(l);
         return;
     }
-    struct k_range share = k_share(l->k, k_i64(l->k, l->layout.panels));
-    struct k_loop panels = k_for(l->k, share.from, share.to, 1, 0, NULL);
-    qbc_linear_tokens(l, panels.i, block);
-    k_end(l->k, &panels, NULL);
+    int64_t some = tokens_in_cache(l);
+    struct k_loop chunks = k_for(k, k_i64(k, 0), k->rows, some, 0, NULL);
+    l->from = chunks.i;
+    l->to = k_op2(k, "arith.minsi", k_add_i(k, chunks.i, some), k->rows);
+    qbc_linear_axpy(l);
+    k_end(k, &chunks, NULL);
 }
 
 void qbc_kernel_linear(struct qbc_kernel *k)
@@ -140,14 +176,16 @@ void qbc_kernel_linear(struct qbc_kernel *k)
         .multiplier = qbc_int(k->launch, "multiplier", 1),
     };
     l.layout = qbc_layout(format, l.packing, n, depth);
-    if (k->one) {
-        multiply(&l);
+    if (k->q->target->scalable) {
+        strips(&l);
         return;
     }
-    int64_t some = tokens_in_cache(&l);
-    struct k_loop chunks = k_for(k, k_i64(k, 0), k->rows, some, 0, NULL);
-    l.from = chunks.i;
-    l.to = k_op2(k, "arith.minsi", k_add_i(k, chunks.i, some), k->rows);
-    multiply(&l);
-    k_end(k, &chunks, NULL);
+    struct k_range share = k_share(k, k_i64(k, l.layout.panels));
+    if (!k->one) {
+        several(&l, share);
+        return;
+    }
+    struct k_loop panels = k_for(k, share.from, share.to, 1, 0, NULL);
+    qbc_linear_tokens(&l, panels.i, block);
+    k_end(k, &panels, NULL);
 }

@@ -14,12 +14,12 @@ LEAST = {
     ("cortex-a76", "i4g32"): 8,
     ("cortex-a53", "i4g32"): 2.5,
     ("haswell", "i4g32"): 12,
-    ("znver4", "i4g32"): 24,
+    ("znver4", "i4g32"): 20,
     ("neoverse-v1", "i4g32"): 16,
     ("apple-m1", "i4g32"): 16,
     ("neoverse-n1", "i4g128z"): 8,
     ("neoverse-n1", "i8g32"): 8,
-    ("znver4", "i8g32"): 32,
+    ("znver4", "i8g32"): 20,
 }
 
 

@@ -26,7 +26,7 @@
 // CHECK: %[[Q:.*]] = "qb.place"() {name = "2", row_bytes = 512
 // CHECK: "qb.launch"(%[[Q]], %[[A]], %{{.*}}) ({
 // CHECK-NEXT: ^bb0
-// CHECK: }) {format = "i4g32", k = 40 : i64, kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 16 : i64, row_bytes = array<i64: 512, 128, 0>, rows = "all"}
+// CHECK: }) {format = "i4g32", k = 40 : i64, kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 32 : i64, row_bytes = array<i64: 512, 128, 0>, rows = "all"}
 // ARM: kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 8 : i64
 // CHECK: "qb.launch"(%[[T:.*]], %{{.*}}) ({
 // CHECK-NEXT: }) {kernel = "angles", pairs = 4 : i64, row_bytes = array<i64: 512, 0>, rows = "all", scale = 1.000000e+00 : f32}

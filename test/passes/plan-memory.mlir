@@ -5,14 +5,14 @@
 // until the end. The tail of a buffer is that buffer.
 // CHECK: module attributes {qb.arena_bytes = 4608 : i64, qb.chunk = 4 : i64
 // CHECK-SAME: qb.state_bytes = 192 : i64, qb.state_names = ["k", "v"], qb.state_offsets = array<i64: 0, 128>, qb.state_sizes = array<i64: 128, 64>
-// CHECK-SAME: qb.weights_bytes = 2752 : i64
+// CHECK-SAME: qb.weights_bytes = 3328 : i64
 // NO-STEP: error: there is no function @step; run outline-kernels first
 module attributes {qb.chunk = 4 : i64} {
-  // A matrix of 20 rows is two panels of 16: 2 * 16 * 18 bytes; a vector is f32; each begins at 64
+  // A matrix of 16 rows and two groups is a panel of 32: 2 * 32 * 18 bytes; a vector is f32; each begins at 64
   // CHECK: name = "w", place = 0 : i64
-  // CHECK: name = "g", place = 576 : i64
-  // CHECK: name = "t", place = 640 : i64
-  // CHECK: name = "unused", place = 2688 : i64
+  // CHECK: name = "g", place = 1152 : i64
+  // CHECK: name = "t", place = 1216 : i64
+  // CHECK: name = "unused", place = 3264 : i64
   func.func @weights() {
     %0 = "qb.weight"() {name = "w"} : () -> tensor<16x40x!qb.block<"i4g32">>
     %1 = "qb.weight"() {name = "g"} : () -> tensor<5xf32>
@@ -31,9 +31,9 @@ module attributes {qb.chunk = 4 : i64} {
     %c = "qb.place"() {section = "arena", name = "3", row_bytes = 512 : i64} : () -> !llvm.ptr
     // CHECK: name = "1", offset = 2048 : i64, {{.*}}skip
     %tail = "qb.place"() {section = "arena", name = "1", row_bytes = 128 : i64, skip = true} : () -> !llvm.ptr
-    // CHECK: name = "g", offset = 576 : i64
+    // CHECK: name = "g", offset = 1152 : i64
     %g = "qb.place"() {section = "weights", name = "g"} : () -> !llvm.ptr
-    // CHECK: name = "t", offset = 640 : i64
+    // CHECK: name = "t", offset = 1216 : i64
     %t = "qb.place"() {section = "weights", name = "t"} : () -> !llvm.ptr
     // CHECK: bytes = 100 : i64, name = "k", offset = 0 : i64
     %k = "qb.place"() {section = "state", name = "k", bytes = 100 : i64} : () -> !llvm.ptr

@@ -2,6 +2,7 @@
  *
  *   chain   products of products of the same height, with no quantize between them: every thread reads what all of
  *           them wrote
+ *   same    a token's results do not depend on how many others came with it, to the last bit
  *   tail    the last rows of the step only, for the host, where nothing may be written beyond the last column
  */
 #include "kernel_blocks.h"
@@ -75,6 +76,19 @@ static void check_chain(struct lab *lab)
                           lab_row(lab, run, "linear", link_of(lab, i), t));
 }
 
+static void check_same(struct lab *lab, const char *name)
+{
+    const float *first[VOCABULARY] = {NULL};
+    for (size_t run = 0; run < lab->job.runs; ++run)
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t) {
+            int token = lab->tokens[run][t];
+            const float *y = lab_row(lab, run, "linear", name, t);
+            CHECK(!first[token] || !memcmp(first[token], y, WIDE * sizeof *y), "%s %s: token %d is another one among %ld",
+                  lab->q->target->name, name, token, (long)lab->runs[run].n_tokens);
+            first[token] = y;
+        }
+}
+
 static void check_tail(struct lab *lab)
 {
     const float *x = lab_values(lab, "tshort");
@@ -99,6 +113,8 @@ static void try_format(struct qbc *q, const struct lab_machine *machine, const s
     CHECK(good, "%s %s is not built or does not run", machine->target->name, f->name);
     if (good) {
         check_chain(&lab);
+        for (int i = 0; i < CHAIN; ++i)
+            check_same(&lab, link_of(&lab, i));
         check_tail(&lab);
     }
     lab_end(&lab);
@@ -106,7 +122,7 @@ static void try_format(struct qbc *q, const struct lab_machine *machine, const s
 
 static void test(struct qbc *q, const struct lab_machine *machine)
 {
-    static const char *const formats[] = {"f32", "f16", "i4g32"};
+    static const char *const formats[] = {"f32", "f16", "i4g32", "i4g128z", "i8g32", "i3g64"};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i)
         try_format(q, machine, qbc_find_format(q, formats[i]));
 }

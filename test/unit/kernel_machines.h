@@ -142,6 +142,25 @@ static inline bool lab_plain_machine(struct qbc *q, const char *host, struct lab
     return !lab_lacks(q, host, t);
 }
 
+/* Tiles for many tokens with fewer rows than one token's, and caches that hold few tokens and few groups. */
+static inline bool lab_small_machine(struct qbc *q, const char *host, struct lab_machine *m)
+{
+    static const char dot[] = "llvm.x86.avx2.pmadd.ub.sw", widen[] = "llvm.x86.avx2.pmadd.wd";
+    static const struct qbc_tile tiles[] = {
+        {32, 32, 1, 8, QBC_KIND_FMA},
+        {8, 8, 1, 16, QBC_KIND_DOT4, .dot = dot, .widen = widen},
+        {8, 8, 3, 8, QBC_KIND_DOT4, .dot = dot, .widen = widen, .many = true},
+        {0},
+    };
+    struct qbc_target *t = qbc_alloc(q, sizeof *t);
+    *t = *qbc_target_find("x86-64-v3");
+    t->name = "small";
+    t->tiles = tiles;
+    t->l1_bytes = 6 << 10, t->l2_bytes = 1 << 10;
+    *m = (struct lab_machine){.target = t, .command = {qbc_text(q, "%s/kernel_runner", lab_folder(q))}};
+    return !lab_lacks(q, host, t);
+}
+
 /* Does an earlier row make the same code, but for its scheduling? */
 static inline bool lab_is_known(const struct qbc_target *t)
 {
@@ -162,6 +181,8 @@ static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_ma
             n += lab_find_machines(q, triple, host, only, qbc_target_at(i), &machines[n]);
     if (!only || !strcmp(only, "plain"))
         n += lab_plain_machine(q, host, &machines[n]);
+    if (!only || !strcmp(only, "small"))
+        n += lab_small_machine(q, host, &machines[n]);
     LLVMDisposeMessage(triple);
     LLVMDisposeMessage(host);
     return n;

@@ -42,7 +42,7 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
     intrinsic(t->name, tile->mmla);
 }
 
-/* Tiles of the same activations and codes: more tokens further down, the same packing. */
+/* Tiles of the same activations and codes: more tokens further down, and one packing, that of the first. */
 static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
                       const struct qbc_tile *below)
 {
@@ -50,8 +50,8 @@ static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
         return;
     CHECK(above->m <= below->m, "%s: a tile of %d tokens hides one of %d", t->name, below->m,
           above->m);
-    CHECK(above->n % below->n == 0 && above->kind == below->kind, "%s: %d-bit codes need two packings",
-          t->name, above->code_bits);
+    CHECK((above->m > 1 || above->n % below->n == 0) && above->kind == below->kind,
+          "%s: %d-bit codes need two packings", t->name, above->code_bits);
 }
 
 static void lint(const struct qbc_target *t, const char *symbol)
