@@ -13,13 +13,13 @@ build_packages=(
     llvm-22-dev libmlir-22-dev mlir-22-tools liblld-22-dev lld-22 clang-22
     protobuf-c-compiler libprotobuf-c-dev libonnx-dev
     flatbuffers-compiler libflatbuffers-dev
-    libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev
+    libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-serial-dev
 )
 test_packages=(
     llvm-22 llvm-22-tools python3 python3-numpy pkgconf make
     qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
-    qemu-system-arm qemu-system-misc
+    qemu-system-arm qemu-system-misc libglpk-dev
 )
 model=test/models/docs-4m/optimum-past/model.onnx
 results=build/test/results

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What this machine's runtime would say, so that code for `native` is never refused here. */
-static const struct qbc_target *native(struct qbc *q)
+const struct qbc_target *qbc_native_target(struct qbc *q)
 {
     char *triple = LLVMGetDefaultTargetTriple(), *cpu = LLVMGetHostCPUName();
     const char *features = qbc_checkable_features(q, triple, qbrt_cpu_has);
@@ -41,7 +41,7 @@ static void unknown(struct qbc *q, const char *name)
 static const struct qbc_target *find(struct qbc *q, const char *name)
 {
     if (!strcmp(name, "native"))
-        return native(q);
+        return qbc_native_target(q);
     const struct qbc_target *row = qbc_find_target(q, name);
     if (!row)
         unknown(q, name);

@@ -5,7 +5,7 @@
 
 static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
                                     "exe", "static-lib", "shared", "header", "explain", NULL};
-static const char *const fits[] = {"rtn", "range", NULL};
+static const char *const fits[] = {"rtn", "range", "gptq", NULL};
 
 const char *const *qbc_emits(void)
 {
@@ -98,6 +98,8 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-emit", o->emit, emits);
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
+    if (o->fit && !strcmp(o->fit, "gptq") && !o->calib)
+        qbc_error_in(q, "-fit", "gptq needs a text to learn from; say which with -calib=FILE");
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
     const char *wanted = o->print_after, *dot = strrchr(o->input, '.');

@@ -1,7 +1,9 @@
 /* pipeline: the compilation, top to bottom. */
 #include "pipeline.h"
 
+#include "calibrate.h"
 #include "emit.h"
+#include "hessians.h"
 #include "import.h"
 #include "library.h"
 #include "target.h"
@@ -51,8 +53,8 @@ bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation modu
 
 /* --- the whole way */
 
-/* All passes up to a level, starting after the level that the module is at. */
-static bool run_to(struct qbc *q, MlirOperation module, const char *from, const char *to)
+/* Starts after the level that the module is at. */
+bool qbc_run_passes(struct qbc *q, MlirOperation module, const char *from, const char *to)
 {
     const struct qbc_pass *p;
     for (size_t i = 0; (p = qbc_listed_pass(q, i)); ++i) {
@@ -138,7 +140,7 @@ static bool make_variant(struct qbc *q, MlirOperation module, const char *level,
     struct qbc_bytes object = {0};
     q->target = v->target;
     v->module = mlirOperationClone(module);
-    if (run_to(q, v->module, level, "code"))
+    if (qbc_run_passes(q, v->module, level, "code"))
         object = make_code(q, v->module, QBC_CODE_OBJ, &v->weights);
     if (object.data)
         v->image = qbc_link(q, object);
@@ -200,9 +202,28 @@ static bool explain(struct qbc *q, MlirOperation module, const char *level)
 {
     struct qbc_page page = {0};
     qbc_explain_import(q, module, &page);
-    bool good = run_to(q, module, level, "graph");
+    bool good = qbc_run_passes(q, module, level, "graph");
     qbc_explain_graph(q, module, &page);
     return qbc_explain_write(q, &page) && good;
+}
+
+/* What the fit learns from text, between levels "graph" and "quant". */
+static bool learn(struct qbc *q, MlirOperation module, const char **level)
+{
+    struct qbc_calibration c = {.n_measure = 0};
+    bool wanted = q->options.calib && qbc_level_number(q->options.emit) > qbc_level_number("graph");
+    if (!wanted)
+        return true;
+    if (qbc_level_number(*level) > qbc_level_number("graph")) {
+        qbc_error_in(q, "-calib", "%s is IR of level '%s'; calibration starts at level 'graph' or before", q->options.input,
+                     *level);
+        return false;
+    }
+    if (!qbc_run_passes(q, module, *level, "graph") || !qbc_calibrate(q, module, &c))
+        return false;
+    *level = "graph";
+    qbc_calibration_destroy(&c);
+    return true;
 }
 
 bool qbc_pipeline_run(struct qbc *q)
@@ -218,11 +239,13 @@ bool qbc_pipeline_run(struct qbc *q)
         mlirModuleDestroy(module);
         return good && !q->errors;
     }
-    bool good = targets_fit(q, level) && run_to(q, op, level, ir ? emit : artifact ? "quant" : "code");
+    bool good = targets_fit(q, level) && learn(q, op, &level) &&
+                qbc_run_passes(q, op, level, ir ? emit : artifact ? "quant" : "code");
     if (good && artifact)
         good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
     else if (good)
         good = ir ? emit_ir(q, op) : qbc_is_library(emit) ? emit_library(q, op) : emit_text(q, op);
     mlirModuleDestroy(module);
+    qbc_hessians_destroy(q);
     return good && !q->errors;
 }

@@ -16,6 +16,7 @@ size_t qbc_level_number(const char *name); /* "onnx" 0, "graph" 1, ...; past the
 /* --- choose_target.c: set q->targets, and q->target to the first, from q->options.target, mcpu, mattr and mtriple. False
  * after an error; near misses are suggested. */
 bool qbc_choose_target(struct qbc *q);
+const struct qbc_target *qbc_native_target(struct qbc *q); /* the best row for this CPU; NULL after an error */
 
 /* --- check_machine.c: the CPU and features of targets that came from outside. False after an error. */
 bool qbc_check_machines(struct qbc *q);
@@ -49,6 +50,8 @@ bool qbc_explain_write(struct qbc *q, const struct qbc_page *page); /* false aft
 /* Run one pass, verify the module after it, print it where options say so. False after errors, or when the
  * user wants to stop. */
 bool qbc_pass_run(struct qbc *q, const struct qbc_pass *pass, MlirOperation module);
+/* All passes that lead from one level to another. False after errors. */
+bool qbc_run_passes(struct qbc *q, MlirOperation module, const char *from, const char *to);
 /* Everything: q->options says what. False after errors; then no output is left behind. */
 bool qbc_pipeline_run(struct qbc *q);
 

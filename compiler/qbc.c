@@ -22,7 +22,9 @@ static const char usage[] =
     "  -quant=FORMAT              format of every matrix; f32 unless given; --list-formats\n"
     "  -quant-tensor=REGEX=FORMAT another format for tensors whose name matches; may be repeated,\n"
     "                             the last that matches wins ('ffn_down=i8g32')\n"
-    "  -fit=rtn|range             how codes are chosen: nearest, or the scale searched (rtn)\n"
+    "  -fit=rtn|range|gptq        how codes are chosen: nearest, the scale searched, or so that errors\n"
+    "                             compensate each other on the text of -calib (rtn)\n"
+    "  -calib=TEXT|TOKENS.npy     what to learn from\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -274,7 +276,7 @@ int main(int argc, char **argv)
         {"-fit=", &o->fit, NULL},             {"-emit=", &o->emit, NULL},
         {"-tokenizer=", &o->tokenizer, NULL}, {"-print-after=", &o->print_after, NULL},
         {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
-        {"-depfile=", &o->depfile, NULL},
+        {"-depfile=", &o->depfile, NULL},     {"-calib=", &o->calib, NULL},
         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},

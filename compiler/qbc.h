@@ -101,6 +101,8 @@ struct qbc_options {
     /* Asked between passes and between tensors: true ends the compilation with QBC_STOPPED. Long steps
      * inside LLVM are not interrupted: expect to wait for seconds. */
     bool (*stop)(void *user);
+
+    const char *calib;     /* a text, or token ids in a .npy: what the fit and the choice of formats learn from */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,

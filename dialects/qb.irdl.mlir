@@ -144,6 +144,12 @@ irdl.dialect @qb {
     irdl.results(y: %y)
   }
 
+  // x [T, C], {name}: its rows are left in the state `name` for whoever calibrates (compiler/calibrate/).
+  irdl.operation @observe {
+    %x = irdl.any
+    irdl.operands(x: %x)
+  }
+
   // --- L2: quantized
 
   // x [T, K] f32 -> [T, K] of !qb.block<act>: int8 codes, a scale per 32 columns, dynamic. {act}
@@ -186,7 +192,7 @@ irdl.dialect @qb {
 
   // --- L3: a straight program over planned memory. Pointers are !llvm.ptr.
 
-  // {section = "arena" | "state" | "weights" | "tokens" | "logits", ...}: a place in memory.
+  // {section = "arena" | "state" | "weights" | "input" | "logits", ...}: a place in memory.
   // arena: {row_bytes, name, offset once planned}; state and weights: {name, offset}.
   irdl.operation @place {
     %p = irdl.any

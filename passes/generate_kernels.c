@@ -28,7 +28,7 @@ struct program {
     struct known_kernel *kernels;
     size_t n_kernels;
     struct qbc_kernel k; /* the step function being written */
-    MlirValue weights, arena, state, logits, first_logit, tail_rows;
+    MlirValue weights, arena, state, tokens, logits, first_logit, tail_rows;
 };
 
 static void append(MlirStringRef part, void *user)
@@ -173,6 +173,7 @@ static MlirValue pointer(struct program *p, MlirOperation place)
     MlirValue base = !strcmp(section, "weights")  ? p->weights
                      : !strcmp(section, "state")  ? p->state
                      : !strcmp(section, "logits") ? p->logits
+                     : !strcmp(section, "input")  ? p->tokens
                                                   : p->arena;
     MlirValue at = k_at_i(k, base, qbc_int(place, "offset", 0));
     if (qbc_bool(place, "skip", false) && !p->one)
@@ -224,6 +225,7 @@ static void write_step(struct program *p, const char *name, bool one)
     p->weights = load_field(k, QBRT_STEP_WEIGHTS, k->ptr);
     p->arena = load_field(k, QBRT_STEP_ARENA, k->ptr);
     p->state = load_field(k, QBRT_STEP_STATE, k->ptr);
+    p->tokens = load_field(k, QBRT_STEP_TOKENS, k->ptr);
     p->logits = load_field(k, QBRT_STEP_LOGITS, k->ptr);
     k->rows = one ? k_i64(k, 1) : load_field(k, QBRT_STEP_N_TOKENS, k->i64);
     p->first_logit = load_field(k, QBRT_STEP_FIRST_LOGIT, k->i64);

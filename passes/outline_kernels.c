@@ -31,7 +31,7 @@ struct outline {
     } *known;
     size_t n_known, capacity;
     size_t n_buffers;
-    int64_t context;
+    int64_t context, chunk;
     MlirValue result; /* what @main returns: the logits */
     MlirOperation last_rope; /* whose angles are at hand */
     MlirValue angles;
@@ -421,7 +421,7 @@ static MlirValue tail_of(struct outline *o, MlirValue x)
 {
     if (!strcmp(rows_of(o, x), "tail"))
         return x;
-    MlirOperation tail = new_place(o, "arena");
+    MlirOperation tail = new_place(o, qbc_string(o->q, qbc_def_any(x), "section", "arena"));
     copy_attribute(qbc_def_any(x), tail, "name");
     copy_attribute(qbc_def_any(x), tail, "row_bytes");
     qbc_set_string(o->q, tail, "rows", "tail");
@@ -433,6 +433,19 @@ static MlirValue tail_of(struct outline *o, MlirValue x)
 static void outline_repeat(struct outline *o, MlirOperation op)
 {
     remember(o, value_of(op), place_of(o, mlirOperationGetOperand(op, 0)));
+}
+
+/* The rows stay where they are found after the step: [chunk][C], rows padded as in the arena. */
+static void outline_observe(struct outline *o, MlirOperation op)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0), from = place_of(o, x);
+    MlirOperation state = new_place(o, "state");
+    MlirValue operands[] = {value_of(state), from};
+    copy_attribute(op, state, "name");
+    qbc_set_int(o->q, state, "row_bytes", padded_row(qbc_dim(x, 1)));
+    qbc_set_int(o->q, state, "bytes", padded_row(qbc_dim(x, 1)) * o->chunk);
+    MlirOperation l = launch(o, "elementwise", rows_of(o, from), 2, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(x, 1));
 }
 
 static void outline_tail(struct outline *o, MlirOperation op)
@@ -503,6 +516,7 @@ static const struct {
     {"qb.repeat", outline_repeat},       {"qb.times", outline_elementwise},
     {"qb.bias", outline_elementwise},    {"qb.act", outline_elementwise},
     {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
+    {"qb.observe", outline_observe},
 };
 
 static void outline(struct outline *o, MlirOperation op)
@@ -514,6 +528,17 @@ static void outline(struct outline *o, MlirOperation op)
             return;
         }
     qbc_error(o->q, op, "no kernel does %s here", qbc_op_name(op));
+}
+
+/* Rows that the host brings instead of tokens, where a part of a model is run: padded as in the arena. */
+static void outline_input(struct outline *o, MlirValue argument)
+{
+    if (qbc_rank(argument) != 2)
+        return;
+    MlirOperation place = new_place(o, "input");
+    qbc_set_int(o->q, place, "row_bytes", padded_row(qbc_dim(argument, 1)));
+    qbc_set_string(o->q, place, "rows", "all");
+    remember(o, argument, value_of(place));
 }
 
 static MlirBlock make_func(struct qbc *q, MlirOperation main, const char *name)
@@ -545,6 +570,8 @@ void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
 {
     enum { CHUNK = 512 };
     struct outline o = {.q = q, .context = choose_context(q, module)};
+    int64_t chunk = qbc_bool(module, "qb.whole", false) ? o.context : q->options.chunk ? q->options.chunk : CHUNK;
+    o.chunk = chunk < o.context ? chunk : o.context;
     MlirOperation main = qbc_find_func(module, "main");
     if (mlirOperationIsNull(main)) {
         qbc_error(q, module, "there is no function @main");
@@ -555,15 +582,16 @@ void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
     o.result = mlirOperationGetOperand(ret, 0);
     o.weights = make_func(q, main, "weights");
     o.b = qbc_before(q, mlirBlockGetTerminator(make_func(q, main, "step")));
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(from); ++i)
+        outline_input(&o, mlirBlockGetArgument(from, i));
     for (MlirOperation op = mlirBlockGetFirstOperation(from), next; !mlirOperationIsNull(op); op = next) {
         next = mlirOperationGetNextInBlock(op); /* a weight moves away */
         outline(&o, op);
     }
-    int64_t chunk = qbc_bool(module, "qb.whole", false) ? o.context : q->options.chunk ? q->options.chunk : CHUNK;
     if (!qbc_bool(module, "qb.whole", false))
         qbc_set_int(q, module, "qb.vocab", qbc_dim(o.result, 1));
     qbc_set_int(q, module, "qb.context", o.context);
-    qbc_set_int(q, module, "qb.chunk", chunk < o.context ? chunk : o.context);
+    qbc_set_int(q, module, "qb.chunk", o.chunk);
     if (!q->errors)
         mlirOperationDestroy(main);
 }

@@ -126,8 +126,7 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* tokenizer.json next to the model or one folder up, unless an option says where. */
-static const char *find_tokenizer(struct qbc *q)
+const char *qbc_tokenizer_path(struct qbc *q)
 {
     if (q->options.tokenizer)
         return *q->options.tokenizer && strcmp(q->options.tokenizer, "none") ? q->options.tokenizer : NULL;
@@ -143,7 +142,7 @@ static const char *find_tokenizer(struct qbc *q)
 
 static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
 {
-    const char *path = find_tokenizer(q);
+    const char *path = qbc_tokenizer_path(q);
     struct qbc_tokenizer_facts facts;
     uint8_t *blob;
     a->bos = -1;

@@ -15,6 +15,9 @@ struct qbc_described {
     struct qbc_artifact_tensor *tensors; /* [n], placed */
 };
 
+/* tokenizer.json next to the model or one folder up, unless an option says where; NULL: none. */
+const char *qbc_tokenizer_path(struct qbc *q);
+
 /* Facts of a module after generate-kernels: its attributes, the weights, the tokenizer. NULL after an error. */
 struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func);
 

@@ -5,6 +5,8 @@
  */
 #include "coded.h"
 #include "fit_weights.h"
+#include "gptq.h"
+#include "hessians.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -25,6 +27,7 @@ struct fitting {
     size_t n_packings;
     enum qbc_fit how;
     bool import; /* the model's own codes */
+    struct qbc_sweep sweep; /* -fit=gptq: what calibration saw of its input; cols 0: nothing */
     int64_t slab_rows, slabs;
     int threads;
     qbc_write_packed write;
@@ -69,6 +72,14 @@ static void pack_slab(struct worker *w, size_t which, int64_t row, int64_t rows)
     f->write(f->user, which, row / packing.rows * layout.panel_bytes, w->packed, (size_t)layout.bytes);
 }
 
+/* Codes for `rows` rows of the tensor from `weights`, which is used up. -1, or the index of what cannot be kept. */
+static int64_t fit_rows(const struct fitting *f, struct qbc_blocks *b, int64_t rows, float *weights)
+{
+    if (f->sweep.u && qbc_can_sweep(f->format))
+        return qbc_gptq(&f->sweep, b, 0, rows, weights, NULL);
+    return qbc_format_fit_weighted(f->how, b, 0, rows, weights, f->sweep.weight);
+}
+
 /* false: a weight cannot be kept */
 static bool do_slab(struct worker *w, int64_t slab)
 {
@@ -79,12 +90,13 @@ static bool do_slab(struct worker *w, int64_t slab)
         qbc_coded_take(&f->view, row, rows, &w->blocks);
     } else {
         qbc_view_read(&f->view, row, rows, w->weights);
-        bad = qbc_format_fit(f->how, &w->blocks, 0, rows, w->weights);
+        bad = fit_rows(f, &w->blocks, rows, w->weights);
     }
     if (bad >= 0) {
         w->bad_row = row + bad / f->view.cols;
         w->bad_col = bad % f->view.cols;
-        w->bad_value = w->weights[bad];
+        qbc_view_read(&f->view, w->bad_row, 1, w->weights); /* the fit may have used them up */
+        w->bad_value = w->weights[w->bad_col];
         return false;
     }
     for (size_t i = 0; i < f->n_packings; ++i)
@@ -203,6 +215,19 @@ static int64_t choose_slab(const struct fitting *f)
     return rows < f->view.rows ? rows : f->view.rows;
 }
 
+/* False: no memory. */
+static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f)
+{
+    const char *name = qbc_string(q, weight, "name", "");
+    bool wanted = q->options.fit && !strcmp(q->options.fit, "gptq") && f->format->codebook != QBC_CODE_FLOAT;
+    const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
+    bool lookup = !strcmp(qbc_string(q, weight, "role", ""), "embed");
+    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, lookup ? QBC_DAMPING_LOOKUP : QBC_DAMPING))
+        return true;
+    qbc_error(q, weight, "there is no memory to fit this weight");
+    return false;
+}
+
 bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t n,
                       qbc_write_packed write, void *user)
 {
@@ -210,8 +235,10 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
     f.format = qbc_weight_format(q, weight);
     if (!f.format || !qbc_view_of(q, weight, &f.view))
         return false;
-    f.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    f.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
     f.import = f.view.source->coded && !strncmp(qbc_string(q, weight, "fit", ""), "import", 6);
+    if (!prepare_sweep(q, weight, &f))
+        return false;
     f.slab_rows = choose_slab(&f);
     f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
     f.threads = count_threads(q, f.slabs);
@@ -220,5 +247,6 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
         workers[i] = (struct worker){.fitting = &f, .index = i, .bad_row = -1};
     work_together(workers, f.threads);
     qbc_view_release(&f.view);
+    qbc_sweep_destroy(&f.sweep);
     return judge(q, weight, &f, workers);
 }

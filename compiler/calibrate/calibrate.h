@@ -1,0 +1,24 @@
+/* calibrate.h: what the compiler learns from running the float model. */
+#ifndef QBC_CALIBRATE_H
+#define QBC_CALIBRATE_H
+
+#include "stage.h"
+#include "tokens.h"
+
+/* The float model, what it was shown, and the values at each cut. */
+struct qbc_calibration {
+    struct qbc_stages stages;
+    struct qbc_windows windows;
+    struct qbrt_parallel threads;
+    void *pool;
+    /* values before stage i, of the first n_measure windows: f32 [n_measure * length][in_cols]; 0: none */
+    float **before; /* [stages.n] */
+    float *logits;  /* [n_measure * length][vocab] as log-probabilities */
+    size_t n_measure;
+};
+
+/* Run the calibration text through the model and keep H of every product's input (hessians.h). False after an error. */
+bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out);
+void qbc_calibration_destroy(struct qbc_calibration *c);
+
+#endif

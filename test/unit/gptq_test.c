@@ -1,0 +1,196 @@
+/* GPTQ against the textbook in f64, one column at a time; the factor of the inverse against its definition. */
+#include "check.h"
+#include "gptq.h"
+#include "linear_algebra.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 24, COLS = 192, SAMPLES = 700 };
+
+/* x [SAMPLES][COLS] with channels of different size that depend on each other; h = 2/T sum x^T x. */
+static void make_h(float *h, uint64_t *state)
+{
+    static float x[SAMPLES][COLS];
+    for (int t = 0; t < SAMPLES; ++t)
+        for (int j = 0; j < COLS; ++j)
+            x[t][j] = check_normal(state) * (0.2f + (float)(j % 7)) + (j > 2 ? 0.7f * x[t][j - 1] - 0.4f * x[t][j - 3] : 0);
+    for (int i = 0; i < COLS; ++i)
+        for (int j = 0; j < COLS; ++j) {
+            double sum = 0;
+            for (int t = 0; t < SAMPLES; ++t)
+                sum += (double)x[t][i] * (double)x[t][j];
+            h[i * COLS + j] = (float)(2 * sum / SAMPLES);
+        }
+}
+
+static void test_factor(const float *h)
+{
+    static float u[COLS * COLS];
+    double worst = 0;
+    REQUIRE(qbc_inverse_factor(COLS, h, u));
+    for (int i = 0; i < COLS; ++i) /* h u^T u = 1 */
+        for (int j = 0; j < COLS; ++j) {
+            double sum = 0;
+            for (int k = 0; k < COLS; ++k) {
+                double inverse = 0;
+                for (int m = 0; m <= (k < j ? k : j); ++m)
+                    inverse += (double)u[m * COLS + k] * (double)u[m * COLS + j];
+                sum += (double)h[i * COLS + k] * inverse;
+            }
+            worst = fmax(worst, fabs(sum - (i == j)));
+        }
+    CHECK(worst < 1e-3, "H U^T U differs from 1 by %g", worst);
+    for (int i = 1; i < COLS; ++i)
+        CHECK(u[i * COLS + i - 1] == 0, "U is upper triangular at %d", i);
+    float indefinite[4] = {1, 2, 2, 1};
+    CHECK(!qbc_inverse_factor(2, indefinite, u), "no factor of what is not positive definite");
+}
+
+/* --- the textbook: Hinv by Gauss-Jordan, its Cholesky factor by definition, all in f64 */
+
+static double inverse[COLS][2 * COLS], upper[COLS][COLS];
+
+static void invert(const float *h, double damping)
+{
+    double mean = 0;
+    for (int j = 0; j < COLS; ++j)
+        mean += (double)h[j * (COLS + 1)] / COLS;
+    for (int i = 0; i < COLS; ++i)
+        for (int j = 0; j < COLS; ++j) {
+            inverse[i][j] = (double)h[i * COLS + j] + (i == j ? damping * mean : 0);
+            inverse[i][COLS + j] = i == j;
+        }
+    for (int p = 0; p < COLS; ++p) {
+        double pivot = inverse[p][p];
+        for (int j = 0; j < 2 * COLS; ++j)
+            inverse[p][j] /= pivot;
+        for (int i = 0; i < COLS; ++i) {
+            double factor = i == p ? 0 : inverse[i][p];
+            for (int j = 0; j < 2 * COLS && factor != 0; ++j)
+                inverse[i][j] -= factor * inverse[p][j];
+        }
+    }
+}
+
+static void factor_inverse(void)
+{
+    for (int i = 0; i < COLS; ++i)
+        for (int j = i; j < COLS; ++j) {
+            double sum = inverse[i][COLS + j];
+            for (int k = 0; k < i; ++k)
+                sum -= upper[k][i] * upper[k][j];
+            upper[i][j] = i == j ? sqrt(sum) : sum / upper[i][i];
+        }
+}
+
+static void textbook(const struct qbc_format *f, const float *w, const float *h, struct qbc_blocks *b)
+{
+    float diagonal[COLS], unit[COLS];
+    double row[COLS];
+    struct qbc_grid grid;
+    for (int j = 0; j < COLS; ++j)
+        diagonal[j] = h[j * (COLS + 1)];
+    for (int r = 0; r < ROWS; ++r) {
+        for (int j = 0; j < COLS; ++j)
+            row[j] = (double)w[r * COLS + j];
+        for (int j = 0; j < COLS; ++j) {
+            int n = f->block ? f->block : f->group;
+            if (j % n == 0) {
+                n = n < COLS - j ? n : COLS - j;
+                for (int k = 0; k < n; ++k)
+                    unit[k] = (float)row[j + k];
+                REQUIRE(qbc_fit_unit(QBC_FIT_RANGE, b, r, j / (f->block ? f->block : f->group), n, unit, diagonal + j) < 0);
+            }
+            qbc_unit_grid(b, r, j / f->group, &grid);
+            int code = qbc_grid_round(&grid, (float)row[j]);
+            b->codes[(int64_t)r * b->groups * f->group + j] = (uint8_t)code;
+            double e = (row[j] - (double)grid.value[code]) / upper[j][j];
+            for (int k = j; k < COLS; ++k)
+                row[k] -= e * upper[j][k];
+        }
+    }
+}
+
+/* sum over rows of (w - q) H (w - q)^T */
+static double loss_of(const float *w, const struct qbc_blocks *b, const float *h)
+{
+    static float q[ROWS * COLS];
+    double loss = 0;
+    qbc_format_decode(b, q);
+    for (int r = 0; r < ROWS; ++r)
+        for (int i = 0; i < COLS; ++i)
+            for (int j = 0; j < COLS; ++j)
+                loss += (double)(w[r * COLS + i] - q[r * COLS + i]) * (double)h[i * COLS + j] *
+                        (double)(w[r * COLS + j] - q[r * COLS + j]);
+    return loss;
+}
+
+static void test_format(const char *name, const float *h, uint64_t *state)
+{
+    static float w[ROWS * COLS], used[ROWS * COLS];
+    struct qbc_format f;
+    char why[QBC_FORMAT_WHY];
+    struct qbc_blocks fast, slow, nearest;
+    struct qbc_sweep sweep;
+    double loss;
+    REQUIRE(qbc_format_parse(name, &f, why) && qbc_can_sweep(&f));
+    for (int i = 0; i < ROWS * COLS; ++i)
+        used[i] = w[i] = 0.05f * check_normal(state);
+    REQUIRE(qbc_blocks_create(&fast, &f, ROWS, COLS) && qbc_blocks_create(&slow, &f, ROWS, COLS) &&
+            qbc_blocks_create(&nearest, &f, ROWS, COLS) && qbc_sweep_create(&sweep, COLS, h, QBC_DAMPING));
+    CHECK(qbc_gptq(&sweep, &fast, 0, ROWS, used, &loss) < 0, "%s: all weights are kept", name);
+    textbook(&f, w, h, &slow);
+    int64_t differ = 0, width = fast.groups * f.group;
+    for (int r = 0; r < ROWS; ++r)
+        for (int j = 0; j < COLS; ++j)
+            differ += fast.codes[r * width + j] != slow.codes[r * width + j];
+    CHECK(differ == 0, "%s: %ld of %d codes differ from the textbook's", name, (long)differ, ROWS * COLS);
+    qbc_format_fit(QBC_FIT_RTN, &nearest, 0, ROWS, w);
+    double ours = loss_of(w, &fast, h), theirs = loss_of(w, &nearest, h);
+    CHECK(ours < 0.8 * theirs, "%s: loss %g, to nearest %g", name, ours, theirs);
+    CHECK(fabs(2 * loss - ours) < 0.2 * ours, "%s: the sweep says %g, it is %g", name, 2 * loss, ours);
+    qbc_sweep_destroy(&sweep);
+    qbc_blocks_destroy(&fast);
+    qbc_blocks_destroy(&slow);
+    qbc_blocks_destroy(&nearest);
+}
+
+/* Columns that no token used say nothing: their codes are those of the plain fit with searched ranges. */
+static void test_dead_columns(void)
+{
+    enum { N = 64 };
+    static float h[N * N], w[N], used[N];
+    uint64_t state = 5;
+    struct qbc_sweep sweep;
+    struct qbc_blocks fast, plain;
+    struct qbc_format f;
+    char why[QBC_FORMAT_WHY];
+    for (int j = 0; j < N; ++j)
+        used[j] = w[j] = check_normal(&state);
+    REQUIRE(qbc_format_parse("i4g32", &f, why) && qbc_sweep_create(&sweep, N, h, QBC_DAMPING));
+    REQUIRE(qbc_blocks_create(&fast, &f, 1, N) && qbc_blocks_create(&plain, &f, 1, N));
+    CHECK(qbc_gptq(&sweep, &fast, 0, 1, used, NULL) < 0, "a matrix that nothing reads can be fitted");
+    qbc_format_fit(QBC_FIT_RANGE, &plain, 0, 1, w);
+    CHECK(!memcmp(fast.codes, plain.codes, N), "codes are those of the range fit");
+    used[7] = INFINITY;
+    CHECK(qbc_gptq(&sweep, &fast, 0, 1, used, NULL) == 7, "an infinite weight is told");
+    qbc_sweep_destroy(&sweep);
+    qbc_blocks_destroy(&fast);
+    qbc_blocks_destroy(&plain);
+}
+
+int main(void)
+{
+    static const char *const formats[] = {"i4g32", "i3g64z", "i2g128", "i8g64", "nf4g64", "i4g32m", "q4_k"};
+    static float h[COLS * COLS];
+    uint64_t state = 2210;
+    make_h(h, &state);
+    test_factor(h);
+    invert(h, QBC_DAMPING);
+    factor_inverse();
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i)
+        test_format(formats[i], h, &state);
+    test_dead_columns();
+    return check_failures() != 0;
+}
