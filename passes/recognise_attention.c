@@ -227,14 +227,17 @@ static const char *check(struct qbc *q, MlirOperation func, struct core *c, int6
     return problem;
 }
 
-static void learn(struct qbc *q, MlirOperation func, struct core *c, enum qbc_lesson lesson, float size)
+/* NULL, or why there is nothing to learn from. */
+static const char *learn(struct qbc *q, MlirOperation func, struct core *c, enum qbc_lesson lesson, float size)
 {
     enum { TOKENS = 24 };
     struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
     struct qbc_scores x = {.tokens = TOKENS};
-    if (!sample(q, e, c, size, &x))
+    const char *problem = sample(q, e, c, size, &x);
+    if (!problem)
         qbc_law_learn(q, &c->law, lesson, &x);
     qbc_evaluation_destroy(e);
+    return problem;
 }
 
 /* A stored number for each head among what makes the probabilities. */
@@ -271,11 +274,12 @@ static bool follows_law(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     if (!find_sinks(q, s, c))
         return false;
     learn(q, func, c, QBC_LEARN_SLOPES, 0);
-    learn(q, func, c, QBC_LEARN_SCALE, 0.01f);
+    const char *problem = learn(q, func, c, QBC_LEARN_SCALE, 0.01f);
     float large = c->law.scale > 0 ? (float)(30 / c->law.scale) : 1;
     learn(q, func, c, QBC_LEARN_CAP, large);
     learn(q, func, c, QBC_REFINE_SCALE, large / 5);
-    const char *problem = c->law.scale > 0 ? NULL : "the scores do not count";
+    if (!problem && !(c->law.scale > 0))
+        problem = "the scores do not count";
     for (size_t i = 0; i < n && !problem; ++i)
         problem = check(q, func, c, at[i][0], at[i][1], 1);
     if (!problem)

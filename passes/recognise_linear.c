@@ -91,37 +91,61 @@ static bool linear(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct
     return plain(q, op);
 }
 
-/* Are the indices those of positions P .. P + T - 1, from row `first` on? The table is as long as the context then. */
-static bool by_position(struct qbc *q, struct qbc_shapes *s, MlirOperation op, MlirValue ids, struct product *p)
+/* Indices for tokens of our own; some exports count those that are no padding, which have low numbers. NULL: unknown. The
+ * caller destroys the evaluation. */
+static const struct qbc_array *indices_of(struct qbc *q, MlirOperation func, MlirValue ids, int64_t tokens, int64_t past,
+                                          uint32_t seed, struct qbc_evaluation **e)
 {
-    for (int i = 0; i < 2; ++i) {
-        const struct qbc_array *a = qbc_evaluate(s->at[i], ids);
-        if (!a || !a->known || !a->i || (int64_t)a->n != s->tokens[i])
-            return false;
-        p->first = i ? p->first : a->i[0] - s->past[0];
-        for (size_t t = 0; t < a->n; ++t)
-            if (a->i[t] != p->first + s->past[i] + (int64_t)t)
-                return false;
+    enum { ORDINARY = 16, SPREAD = 200 };
+    MlirBlock body = qbc_func_body(func);
+    *e = qbc_probe(q, func, tokens, past);
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(body); ++i) {
+        const char *input = qbc_input(q, func, mlirBlockGetArgument(body, i));
+        if (!input || strcmp(input, "tokens"))
+            continue;
+        struct qbc_array a = qbc_array_create(*e, QBC_I64, 2, (int64_t[]){1, tokens});
+        for (int64_t t = 0; t < tokens && a.i; ++t)
+            a.i[t] = ORDINARY + (t * 37 + seed * 101) % SPREAD;
+        qbc_evaluation_bind(*e, mlirBlockGetArgument(body, i), a);
     }
-    p->by_position = p->first >= 0 && p->first < p->weight.dims[0];
+    const struct qbc_array *a = qbc_evaluate(*e, ids);
+    return a && a->known && a->i && (int64_t)a->n == tokens ? a : NULL;
+}
+
+/* Are the indices those of positions P .. P + T - 1, from row `first` on? The table is as long as the context then. */
+static bool by_position(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op, MlirValue ids,
+                        struct product *p)
+{
+    bool good = true;
+    for (int i = 0; i < 2 && good; ++i) {
+        struct qbc_evaluation *e;
+        const struct qbc_array *a = indices_of(q, func, ids, s->tokens[i], s->past[i], (uint32_t)i, &e);
+        p->first = !a ? -1 : i ? p->first : a->i[0] - s->past[0];
+        for (size_t t = 0; a && t < a->n; ++t)
+            good &= a->i[t] == p->first + s->past[i] + (int64_t)t;
+        good &= a != NULL;
+        qbc_evaluation_destroy(e);
+    }
+    p->by_position = good && p->first >= 0 && p->first < p->weight.dims[0];
     if (p->by_position)
         qbc_limit_context(q, op, p->weight.dims[0] - p->first);
     return p->by_position;
 }
 
 /* The same row for each of several tokens. */
-static bool is_one_row(struct qbc_shapes *s, MlirValue ids, struct product *p)
+static bool is_one_row(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirValue ids, struct product *p)
 {
-    for (int i = 0; i < 2; ++i) {
-        const struct qbc_array *a = qbc_evaluate(s->at[i], ids);
-        if (!a || !a->known || !a->i || (int64_t)a->n != s->tokens[i])
-            return false;
-        p->first = i ? p->first : a->i[0];
-        for (size_t t = 0; t < a->n; ++t)
-            if (a->i[t] != p->first || p->first < 0 || p->first >= p->weight.dims[0])
-                return false;
+    bool good = true;
+    for (int i = 0; i < 2 && good; ++i) {
+        struct qbc_evaluation *e;
+        const struct qbc_array *a = indices_of(q, func, ids, s->tokens[i], s->past[i], (uint32_t)i, &e);
+        p->first = !a ? -1 : i ? p->first : a->i[0];
+        for (size_t t = 0; a && t < a->n; ++t)
+            good &= a->i[t] == p->first;
+        good &= a && p->first >= 0 && p->first < p->weight.dims[0];
+        qbc_evaluation_destroy(e);
     }
-    return p->one_row = true;
+    return p->one_row = good;
 }
 
 static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOperation op,
@@ -133,8 +157,8 @@ static bool embedding(struct qbc *q, MlirOperation func, struct qbc_shapes *s, M
         p->weight.rank != 2 || qbc_int(op, "axis", 0) != 0)
         return false;
     const char *input = qbc_input(q, func, ids);
-    if ((!input || strcmp(input, "tokens")) && !by_position(q, s, op, ids, p) &&
-        !is_one_row(s, ids, p)) {
+    if ((!input || strcmp(input, "tokens")) && !by_position(q, func, s, op, ids, p) &&
+        !is_one_row(q, func, s, ids, p)) {
         const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], ids);
         if (numbers && !numbers->known)
             qbc_miss(q, op, "rows of a table by something else than the tokens");

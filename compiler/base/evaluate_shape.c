@@ -10,14 +10,12 @@ bool qbc_ev_identity(struct qbc_ev *c)
     return qbc_ev_wants(c, 1) && qbc_ev_alias(c, c->in[0]->rank, c->in[0]->dims);
 }
 
-/* Outside of training nothing is dropped, and the mask is all ones. */
+/* Nothing is dropped, and the mask is all ones: a compiled model is used, not trained, even where an exporter (dynamo, of
+ * modules that were not told) left the training mode on. */
 bool qbc_ev_dropout(struct qbc_ev *c)
 {
-    bool training = qbc_ev_has(c, 2) && (!qbc_ev_known(c, 2) || !c->in[2]->n || c->in[2]->i[0]);
     if (!qbc_ev_wants(c, 1) || !qbc_ev_shape_like(c, 1, QBC_BOOL, c->in[0]))
         return false;
-    if (training)
-        return qbc_ev_shape_like(c, 0, c->in[0]->element, c->in[0]);
     if (c->n_out > 1 && qbc_ev_numbers(c, 1))
         for (size_t i = 0; i < c->out[1].n; ++i)
             c->out[1].i[i] = 1;
