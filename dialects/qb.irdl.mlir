@@ -128,6 +128,20 @@ irdl.dialect @qb {
     irdl.operands(x: %x)
     irdl.results(y: %y)
   }
+  // x + by, elementwise. {by}. Of a scalar in an epilogue.
+  irdl.operation @plus {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(y: %y)
+  }
+  // min(max(x, low), high), elementwise. {low, high}: maybe infinite. Of a scalar in an epilogue.
+  irdl.operation @clip {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(y: %y)
+  }
   // x [T, N], b [N] -> [T, N]: x + b, the bias of a linear. {block, role}
   irdl.operation @bias {
     %x = irdl.any

@@ -32,6 +32,13 @@ static MlirValue act(struct qbc *q, struct qbc_build *b, MlirOperation user, Mli
     return y;
 }
 
+static const char *const numbers[] = {"by", "low", "high"};
+
+static bool is_with_numbers(MlirOperation op)
+{
+    return qbc_is(op, "qb.times") || qbc_is(op, "qb.plus") || qbc_is(op, "qb.clip");
+}
+
 /* What the epilogue does with `product` and the other operand of `user`, if that has one. */
 static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, int operand,
                        MlirValue product, MlirValue other)
@@ -39,9 +46,11 @@ static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, i
     MlirType f32 = mlirF32TypeGet(q->mlir);
     if (qbc_is(user, "qb.act"))
         return act(q, b, user, product);
-    if (qbc_is(user, "qb.times")) {
-        MlirValue y = qbc_op(b, "qb.times", f32, 1, product);
-        qbc_set_float(q, qbc_def_any(y), "by", (float)qbc_float(user, "by", 1));
+    if (is_with_numbers(user)) {
+        MlirValue y = qbc_op(b, qbc_op_name(user), f32, 1, product);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
+            if (qbc_has(user, numbers[i]))
+                qbc_set_float(q, qbc_def_any(y), numbers[i], (float)qbc_float(user, numbers[i], 0));
         return y;
     }
     if (!qbc_is(user, "qb.glu"))
@@ -54,7 +63,7 @@ static bool can_take(struct qbc *q, MlirOperation user, int operand)
 {
     if (qbc_is(user, "qb.glu") || qbc_is(user, "qb.act"))
         return qbc_knows_activation(qbc_string(q, user, "act", ""));
-    return qbc_is(user, "arith.addf") || qbc_is(user, "qb.times") || (qbc_is(user, "qb.bias") && operand == 0);
+    return qbc_is(user, "arith.addf") || is_with_numbers(user) || (qbc_is(user, "qb.bias") && operand == 0);
 }
 
 /* A fused_linear with what else `user` reads as one more input, its epilogue followed by what `user` does. */

@@ -216,7 +216,8 @@ static void name_operand(struct qbc *q, MlirValue v, const char *role)
             give_role(q, norm_of(mlirOperationGetOperand(op, 0)), "attn_norm");
             return;
         }
-        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.bias") && !qbc_is(op, "qb.times") && !is_norm(op))
+        if (!qbc_is(op, "qb.rope") && !qbc_is(op, "qb.append") && !qbc_is(op, "qb.bias") && !qbc_is(op, "qb.times") && !qbc_is(op, "qb.clip") &&
+            !is_norm(op))
             return;
         v = mlirOperationGetOperand(op, qbc_is(op, "qb.append"));
     }

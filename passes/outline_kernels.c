@@ -458,9 +458,11 @@ static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op
 {
     MlirType f32 = mlirF32TypeGet(o->q->mlir);
     bool gated = qbc_is(op, "qb.glu");
-    if (qbc_is(op, "qb.times")) {
-        MlirValue y = qbc_op(b, "qb.times", f32, 1, x[0]);
-        qbc_set_float(o->q, qbc_def_any(y), "by", (float)qbc_float(op, "by", 1));
+    if (qbc_is(op, "qb.times") || qbc_is(op, "qb.plus") || qbc_is(op, "qb.clip")) {
+        MlirValue y = qbc_op(b, qbc_op_name(op), f32, 1, x[0]);
+        copy_attribute(op, qbc_def_any(y), "by");
+        copy_attribute(op, qbc_def_any(y), "low");
+        copy_attribute(op, qbc_def_any(y), "high");
         return y;
     }
     if (!gated && !qbc_is(op, "qb.act"))
@@ -515,6 +517,8 @@ static const struct {
     {"qb.glu", outline_elementwise},     {"func.return", outline_return},
     {"qb.repeat", outline_repeat},       {"qb.times", outline_elementwise},
     {"qb.bias", outline_elementwise},    {"qb.act", outline_elementwise},
+    {"qb.plus", outline_elementwise},    {"qb.clip", outline_elementwise},
+    {"arith.subf", outline_elementwise}, {"arith.divf", outline_elementwise},
     {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
     {"qb.observe", outline_observe},
 };

@@ -32,6 +32,8 @@ struct norm {
     double eps;
     struct qbc_dims dims; /* of y */
     struct qbc_strided gain, shift;
+    MlirValue rows;       /* x, or what x is a transposition of */
+    const int64_t *perm;  /* that one; NULL: none */
 };
 
 /* One number for each of the last `width` columns. */
@@ -51,11 +53,28 @@ static bool is_vector(struct qbc *q, struct qbc_shapes *s, const struct norm *n,
     return true;
 }
 
+/* Norms of heads [1, heads, T, head_dim]: a transposition that leaves the last dimension alone may follow as well. */
+static void look_through_transpose(struct qbc *q, struct norm *n)
+{
+    MlirOperation op = qbc_def(n->x, "onnx.Transpose");
+    const int64_t *perm;
+    size_t rank = mlirOperationIsNull(op) ? 0 : qbc_ints(q, op, "perm", &perm);
+    n->rows = n->x;
+    if (!rank || perm[rank - 1] != (int64_t)rank - 1)
+        return;
+    n->rows = mlirOperationGetOperand(op, 0);
+    n->perm = perm;
+}
+
 static bool describe(struct qbc *q, struct qbc_shapes *s, struct norm *n)
 {
     struct qbc_dims dims;
-    n->columns = qbc_shapes_width(s, n->y, &n->dims);
-    if (!n->columns || qbc_shapes_width(s, n->x, &dims) != n->columns) {
+    if (qbc_shapes_width(s, n->x, NULL))
+        n->rows = n->x;
+    else
+        look_through_transpose(q, n);
+    n->columns = qbc_shapes_width(s, n->rows, &n->dims);
+    if (!n->columns || !qbc_shapes_dims(s, n->y, &dims) || dims.rank != n->dims.rank) {
         qbc_miss(q, n->op, "a norm of something that is not a row for each token");
         return false;
     }
@@ -64,18 +83,23 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, struct norm *n)
            (mlirValueIsNull(n->b) || is_vector(q, s, n, n->b, "bias", &n->shift));
 }
 
-static void apply(struct qbc *q, struct norm *n)
+/* What takes its place. */
+static MlirValue apply(struct qbc *q, struct norm *n)
 {
     struct qbc_build b = qbc_before(q, n->op);
     size_t last = n->gain.rank - 1, last_of_shift = n->shift.rank - 1;
-    MlirValue operands[3] = {qbc_rows(&b, n->x, n->columns), qbc_weight(&b, &n->gain, 1, &last)};
+    MlirValue operands[3] = {qbc_rows(&b, n->rows, n->columns), qbc_weight(&b, &n->gain, 1, &last)};
     size_t count = 2;
     if (!mlirValueIsNull(n->b))
         operands[count++] = qbc_weight(&b, &n->shift, 1, &last_of_shift);
     MlirOperation y = qbc_make(&b, n->centred ? "qb.layer_norm" : "qb.rms_norm", qbc_rows_type(q, n->columns), NULL,
                                count, operands);
     qbc_set_float(q, y, "eps", (float)n->eps);
-    mlirValueReplaceAllUsesOfWith(n->y, qbc_unrows(&b, mlirOperationGetResult(y, 0), &n->dims));
+    MlirValue result = qbc_unrows(&b, mlirOperationGetResult(y, 0), &n->dims);
+    if (n->perm)
+        result = qbc_transpose(&b, result, n->dims.rank, n->perm);
+    mlirValueReplaceAllUsesOfWith(n->y, result);
+    return result;
 }
 
 /* --- one operation that is a norm */
@@ -187,7 +211,7 @@ static size_t ends(struct qbc *q, MlirOperation reduction, MlirValue *out)
     for (size_t i = 0; i < n; ++i) {
         struct qbc_ops users = qbc_users(q, out[i]);
         for (size_t j = 0; j < users.n && n < MOST_ENDS; ++j)
-            if ((qbc_is_elementwise(users.op[j]) || is_reduction(users.op[j])) && !is_listed(users.op[j], out, n))
+            if ((qbc_is_elementwise(users.op[j]) || is_reduction(users.op[j]) || is_fused(users.op[j])) && !is_listed(users.op[j], out, n))
                 out[n++] = mlirOperationGetResult(users.op[j], 0);
     }
     return n;
@@ -368,6 +392,14 @@ static bool decomposed(struct qbc *q, MlirOperation func, struct qbc_shapes *s, 
     return false;
 }
 
+static bool is_end_of(const struct norm *found, size_t n, MlirOperation op)
+{
+    for (size_t i = 0; i < n; ++i)
+        if (mlirOperationEqual(qbc_def_any(found[i].y), op))
+            return true;
+    return false;
+}
+
 void qbc_pass_recognise_norm(struct qbc *q, MlirOperation module)
 {
     MlirOperation func = qbc_main(q, module);
@@ -381,12 +413,18 @@ void qbc_pass_recognise_norm(struct qbc *q, MlirOperation module)
     size_t n = 0;
     qbc_shapes_open(q, func, &shapes);
     for (size_t i = 0; i < ops.n; ++i)
-        if (is_fused(ops.op[i]))
-            n += fused(q, &shapes, ops.op[i], &found[n]);
-        else if (is_reduction(ops.op[i]) && is_data(&shapes, ops.op[i]))
+        if (is_reduction(ops.op[i]) && is_data(&shapes, ops.op[i]))
             n += decomposed(q, func, &shapes, ops.op[i], &found[n]);
+    size_t in_parts = n; /* some of which end with an operation that is a norm by itself */
+    for (size_t i = 0; i < ops.n; ++i)
+        if (is_fused(ops.op[i]) && !is_end_of(found, in_parts, ops.op[i]))
+            n += fused(q, &shapes, ops.op[i], &found[n]);
     qbc_shapes_close(&shapes);
-    for (size_t i = 0; i < n; ++i)
-        apply(q, &found[i]);
+    for (size_t i = 0; i < n; ++i) {
+        MlirValue y = apply(q, &found[i]);
+        for (size_t j = i + 1; j < n; ++j) /* norms of norms */
+            if (qbc_same(found[j].rows, found[i].y))
+                found[j].rows = y;
+    }
     qbc_tidy(q, module);
 }

@@ -12,7 +12,8 @@
 /* A row of the result depends on the same row of operand 0 only. */
 static bool is_by_row(MlirOperation op)
 {
-    static const char *const kinds[] = {"qb.linear", "qb.rms_norm", "qb.layer_norm", "qb.bias", "qb.act", "qb.times"};
+    static const char *const kinds[] = {"qb.linear", "qb.rms_norm", "qb.layer_norm", "qb.bias", "qb.act", "qb.times",
+                                        "qb.plus", "qb.clip"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i)
         if (qbc_is(op, kinds[i]))
             return true;

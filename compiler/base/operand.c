@@ -72,7 +72,7 @@ static int64_t columns_that_turn(const struct qbc_sample *s, const struct qbc_op
     for (int64_t i = 0; i < s->rows * s->heads * d; ++i) {
         int64_t row = i / d, column = i % d, t = row / s->heads, h = row % s->heads / group;
         double x = (double)s->x->f[(t * o->heads + h) * d + column];
-        bool turned = !qbc_near(o->factor * x, (double)s->y[i], 0, 3e-6 * fabs(o->factor));
+        bool turned = !qbc_near(o->factor * x, (double)s->y[i], 0, 3e-6 * qbc_sample_size(t) * fabs(o->factor));
         last = turned && column + 1 > last ? column + 1 : last;
     }
     return (last + 1) & ~(int64_t)1;

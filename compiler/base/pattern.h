@@ -186,6 +186,7 @@ struct qbc_sample {
 };
 struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
                                   int64_t tokens, int64_t past, enum qbc_pattern pattern);
+double qbc_sample_size(int64_t token); /* of a random sample's numbers */
 /* Is y what the operand's description says? Of a random sample. */
 bool qbc_sample_agrees(struct qbc *q, const struct qbc_sample *s, const struct qbc_operand *o);
 /* [head_dim] of a row of the past; NULL: there is no past of that shape. */
@@ -193,6 +194,9 @@ const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_op
                                  int64_t position, int64_t head);
 /* Positions for which the operand's cone has stored tables, which it lists; 0: it has none. */
 int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc_values *tables);
+
+/* --- elementwise.c: arithmetic on the elements of level-1 rows as level 1; or only what keeps them within bounds */
+void qbc_elementwise(struct qbc *q, MlirOperation module, bool only_clips);
 
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {

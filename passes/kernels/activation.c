@@ -6,7 +6,9 @@
  *               cancellation
  *   gelu_quick  x / (1 + exp(-1.702 x))
  *   relu, relu2 max(x, 0), and its square
- *   sigmoid, tanh
+ *   sigmoid, tanh, exp, erf
+ *   softplus    log(1 + exp(x)) as max(x, 0) + log(1 + exp(-|x|)): the logarithm of 1 to 2 is 2 atanh(z), z to 1/3
+ *   abs, sqrt, reciprocal
  */
 #include "kernel.h"
 
@@ -59,12 +61,47 @@ static MlirValue sigmoid(struct qbc_kernel *k, MlirValue x)
     return logistic(k, constant(k, x, 1), x, -1);
 }
 
+static MlirValue erf_of(struct qbc_kernel *k, MlirValue x)
+{
+    static const double root = 1.4142135623730951;
+    MlirValue scaled = k_fmul(k, x, constant(k, x, root)), e = k_erfc_of(k, scaled); /* erfc(|x|) */
+    MlirValue size = k_fsub(k, constant(k, x, 1), e), negative = k_fsub(k, constant(k, x, 0), size);
+    return k_select(k, k_fcmp(k, QBC_FGT, x, constant(k, x, 0)), size, negative);
+}
+
+static MlirValue softplus(struct qbc_kernel *k, MlirValue x)
+{
+    static const double odd[] = {2, 2. / 3, 2. / 5, 2. / 7, 2. / 9, 2. / 11, 2. / 13};
+    MlirValue y = k_exp(k, k_fsub(k, constant(k, x, 0), k_op1(k, "math.absf", x)));
+    MlirValue z = k_fdiv(k, y, k_fadd(k, y, constant(k, x, 2))), square = k_fmul(k, z, z);
+    MlirValue sum = constant(k, x, odd[6]);
+    for (int i = 6; i-- > 0;)
+        sum = k_fma(k, sum, square, constant(k, x, odd[i]));
+    return k_fma(k, z, sum, k_fmax(k, constant(k, x, 0), x));
+}
+
+static MlirValue absolute(struct qbc_kernel *k, MlirValue x)
+{
+    return k_op1(k, "math.absf", x);
+}
+
+static MlirValue root(struct qbc_kernel *k, MlirValue x)
+{
+    return k_op1(k, "math.sqrt", x);
+}
+
+static MlirValue reciprocal(struct qbc_kernel *k, MlirValue x)
+{
+    return k_fdiv(k, constant(k, x, 1), x);
+}
+
 static const struct {
     const char *name;
     MlirValue (*build)(struct qbc_kernel *k, MlirValue x);
 } activations[] = {
     {"silu", k_silu}, {"gelu", gelu},   {"gelu_tanh", gelu_tanh}, {"gelu_quick", gelu_quick},
     {"relu", relu},   {"relu2", relu2}, {"sigmoid", sigmoid},     {"tanh", k_tanh},
+    {"exp", k_exp},   {"erf", erf_of}, {"softplus", softplus}, {"abs", absolute}, {"sqrt", root}, {"reciprocal", reciprocal},
 };
 enum { N_ACTIVATIONS = sizeof activations / sizeof *activations };
 

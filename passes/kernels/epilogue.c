@@ -1,6 +1,7 @@
 /* epilogue: the launch's region, written for one element, built on vectors. */
 #include "kernel.h"
 
+#include <math.h>
 #include <mlir-c/BuiltinTypes.h>
 
 enum { MOST_VALUES = 64 };
@@ -18,6 +19,13 @@ static MlirValue look_up(const struct mapping *m, MlirValue v)
     return (MlirValue){NULL};
 }
 
+static MlirValue clipped(struct qbc_kernel *k, MlirValue x, double low, double high)
+{
+    if (low > -INFINITY)
+        x = k_fmax(k, k_float_of(k, mlirValueGetType(x), low), x);
+    return high < INFINITY ? k_fmin(k, k_float_of(k, mlirValueGetType(x), high), x) : x;
+}
+
 static MlirValue build(struct qbc_kernel *k, MlirOperation op, const struct mapping *m)
 {
     MlirValue a = look_up(m, mlirOperationGetOperand(op, 0));
@@ -25,6 +33,10 @@ static MlirValue build(struct qbc_kernel *k, MlirOperation op, const struct mapp
         return k_activation(k, qbc_string(k->q, op, "act", ""), a);
     if (qbc_is(op, "qb.times"))
         return k_fmul(k, a, k_float_of(k, mlirValueGetType(a), qbc_float(op, "by", 1)));
+    if (qbc_is(op, "qb.plus"))
+        return k_fadd(k, a, k_float_of(k, mlirValueGetType(a), qbc_float(op, "by", 0)));
+    if (qbc_is(op, "qb.clip"))
+        return clipped(k, a, qbc_float(op, "low", -INFINITY), qbc_float(op, "high", INFINITY));
     if (mlirOperationGetNumOperands(op) == 2)
         return k_op2(k, qbc_op_name(op), a, look_up(m, mlirOperationGetOperand(op, 1)));
     return k_op1(k, qbc_op_name(op), a);

@@ -49,6 +49,11 @@ static double sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
+static double softplus(double x)
+{
+    return log1p(exp(x));
+}
+
 /* Largest relative error on -10 .. 10, and more for each x^2: what rounding the exponential's argument costs. */
 static const struct {
     const char *name;
@@ -63,6 +68,9 @@ static const struct {
     {"relu2", relu2, 0x1p-23, 0},
     {"sigmoid", sigmoid, 0x1p-21, 0},
     {"tanh", tanh, 0x1p-21, 0},
+    {"exp", exp, 0x1p-21, 0},
+    {"softplus", softplus, 0x1p-20, 0},
+    {"abs", fabs, 0, 0},
 };
 enum { N_ACTIVATIONS = sizeof activations / sizeof *activations };
 

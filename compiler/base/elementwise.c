@@ -1,0 +1,248 @@
+/* elementwise: level-0 arithmetic on the elements of rows as level 1 (pattern.h).
+ *
+ *     Add, Sub, Mul, Div of rows           arith.addf, subf, mulf, divf
+ *     ... of rows and a stored vector      the same with "qb.repeat"(vector)
+ *     ... of rows and a number             qb.times, qb.plus
+ *     Clip, Max, Min of rows and numbers   qb.clip
+ *     Tanh, Exp, Softplus, ... of rows     qb.act
+ */
+#include "pattern.h"
+
+#include <math.h>
+#include <string.h>
+
+enum kind { NUMBER, VECTOR, ROWS };
+
+static const struct {
+    const char *onnx, *act;
+} functions[] = {
+    {"Tanh", "tanh"}, {"Sigmoid", "sigmoid"}, {"Relu", "relu"}, {"Exp", "exp"},   {"Softplus", "softplus"},
+    {"Abs", "abs"},   {"Sqrt", "sqrt"},       {"Erf", "erf"},   {"Swish", "silu"}, {"Reciprocal", "reciprocal"},
+};
+
+static const struct {
+    const char *onnx, *arith;
+} pairs[] = {{"Add", "arith.addf"}, {"Sub", "arith.subf"}, {"Mul", "arith.mulf"}, {"Div", "arith.divf"}};
+
+static const char *onnx_name(MlirOperation op)
+{
+    const char *name = qbc_op_name(op);
+    return strncmp(name, "onnx.", 5) ? "" : name + 5;
+}
+
+static const char *act_of(MlirOperation op)
+{
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; ++i)
+        if (!strcmp(onnx_name(op), functions[i].onnx))
+            return functions[i].act;
+    return NULL;
+}
+
+static const char *arith_of(MlirOperation op)
+{
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; ++i)
+        if (!strcmp(onnx_name(op), pairs[i].onnx))
+            return pairs[i].arith;
+    return NULL;
+}
+
+static bool is_clip(MlirOperation op)
+{
+    static const char *const names[] = {"Clip", "Max", "Min", NULL};
+    return qbc_one_of(onnx_name(op), names);
+}
+
+struct operand {
+    enum kind kind;
+    float number;
+    struct qbc_strided vector;
+    size_t axis;
+};
+
+struct found {
+    MlirOperation op;
+    int64_t width;
+    struct qbc_dims dims;
+    size_t n;
+    struct operand operand[3];
+};
+
+/* One number, the same for all tokens. */
+static bool is_number(struct qbc_shapes *s, MlirValue v, float *out)
+{
+    const struct qbc_array *a = qbc_evaluate_small(s->at[0], v), *b = qbc_evaluate_small(s->at[1], v);
+    bool good = a && b && a->known && b->known && a->f && b->f && a->n == 1 && b->n == 1 && a->f[0] == b->f[0];
+    *out = good ? a->f[0] : 0;
+    return good;
+}
+
+/* As many stored numbers as a row has, in its last dimension. */
+static bool is_vector(struct qbc *q, struct qbc_shapes *s, MlirValue v, const struct found *f, struct operand *o)
+{
+    struct qbc_strided *w = &o->vector;
+    if (!qbc_is_constant(qbc_strip(v)) || !qbc_strided_of(q, s->at[0], v, w) || !w->rank ||
+        f->dims.at[f->dims.rank - 1] != f->width)
+        return false;
+    o->axis = w->rank - 1;
+    for (size_t d = 0; d < w->rank; ++d)
+        if (w->dims[d] != (d == o->axis ? f->width : 1))
+            return false;
+    return true;
+}
+
+static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct found *f)
+{
+    MlirValue y = mlirOperationGetResult(op, 0);
+    const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], y);
+    size_t rows = 0;
+    *f = (struct found){.op = op, .n = (size_t)mlirOperationGetNumOperands(op)};
+    if (!numbers || numbers->known || !qbc_is_float(numbers->element) || f->n > 3)
+        return false;
+    f->width = qbc_shapes_width(s, y, &f->dims);
+    for (size_t i = 0; i < f->n && f->width; ++i) {
+        MlirValue v = mlirOperationGetOperand(op, (intptr_t)i);
+        struct operand *o = &f->operand[i];
+        if (qbc_is_none(v))
+            *o = (struct operand){.kind = NUMBER, .number = i == 1 ? -INFINITY : INFINITY}; /* of Clip */
+        else if (is_number(s, v, &o->number))
+            o->kind = NUMBER;
+        else if (is_vector(q, s, v, f, o))
+            o->kind = VECTOR;
+        else if (qbc_shapes_width(s, v, NULL) == f->width)
+            o->kind = ROWS, ++rows;
+        else
+            return false;
+    }
+    return f->width && rows;
+}
+
+/* --- the rewrite */
+
+static MlirValue with_number(struct qbc_build *b, const char *name, MlirValue x, float by)
+{
+    MlirValue y = qbc_op(b, name, mlirValueGetType(x), 1, x);
+    qbc_set_float(b->q, qbc_def_any(y), "by", by);
+    return y;
+}
+
+static MlirValue act(struct qbc_build *b, const char *name, MlirValue x)
+{
+    MlirValue y = qbc_op(b, "qb.act", mlirValueGetType(x), 1, x);
+    qbc_set_string(b->q, qbc_def_any(y), "act", name);
+    return y;
+}
+
+static MlirValue clip(struct qbc_build *b, const struct found *f, MlirValue x)
+{
+    float low = -INFINITY, high = INFINITY;
+    bool max = qbc_is(f->op, "onnx.Max"), min = qbc_is(f->op, "onnx.Min");
+    for (size_t i = 0; i < f->n; ++i) {
+        if (f->operand[i].kind == ROWS)
+            continue;
+        if (max || (!min && i == 1))
+            low = f->operand[i].number;
+        else
+            high = f->operand[i].number;
+    }
+    if (!max && !min && f->n == 1) { /* opset 6 */
+        low = (float)qbc_float(f->op, "min", -INFINITY);
+        high = (float)qbc_float(f->op, "max", INFINITY);
+    }
+    MlirValue y = qbc_op(b, "qb.clip", mlirValueGetType(x), 1, x);
+    qbc_set_float(b->q, qbc_def_any(y), "low", low);
+    qbc_set_float(b->q, qbc_def_any(y), "high", high);
+    return y;
+}
+
+/* rows op number, or number op rows; null: not one of them. */
+static MlirValue scaled(struct qbc_build *b, const struct found *f, MlirValue x, bool number_first, float by)
+{
+    if (qbc_is(f->op, "onnx.Mul"))
+        return with_number(b, "qb.times", x, by);
+    if (qbc_is(f->op, "onnx.Add"))
+        return with_number(b, "qb.plus", x, by);
+    if (qbc_is(f->op, "onnx.Div"))
+        return with_number(b, "qb.times", number_first ? act(b, "reciprocal", x) : x, number_first ? by : 1 / by);
+    return with_number(b, "qb.plus", number_first ? with_number(b, "qb.times", x, -1) : x, number_first ? by : -by);
+}
+
+/* A power of rows: 2, 3 or 1/2; null: another. */
+static MlirValue power(struct qbc_build *b, MlirValue x, float by)
+{
+    if (by == 0.5f)
+        return act(b, "sqrt", x);
+    if (by != 2 && by != 3)
+        return (MlirValue){NULL};
+    MlirValue square = qbc_op(b, "arith.mulf", mlirValueGetType(x), 2, x, x);
+    return by == 2 ? square : qbc_op(b, "arith.mulf", mlirValueGetType(x), 2, square, x);
+}
+
+static MlirValue of_two(struct qbc_build *b, const struct found *f, const MlirValue *x)
+{
+    const struct operand *o = f->operand;
+    if (qbc_is(f->op, "onnx.Pow"))
+        return o[0].kind == ROWS && o[1].kind == NUMBER ? power(b, x[0], o[1].number) : (MlirValue){NULL};
+    if (!arith_of(f->op) || f->n != 2)
+        return (MlirValue){NULL};
+    if (o[0].kind == NUMBER || o[1].kind == NUMBER)
+        return scaled(b, f, x[o[0].kind == NUMBER], o[0].kind == NUMBER, o[o[1].kind == NUMBER].number);
+    return qbc_op(b, arith_of(f->op), mlirValueGetType(x[0]), 2, x[0], x[1]);
+}
+
+static MlirValue rewritten(struct qbc_build *b, const struct found *f, const MlirValue *x)
+{
+    if (act_of(f->op) && f->n == 1)
+        return act(b, act_of(f->op), x[0]);
+    if (qbc_is(f->op, "onnx.Neg"))
+        return with_number(b, "qb.times", x[0], -1);
+    if (!is_clip(f->op))
+        return of_two(b, f, x);
+    MlirValue rows = {NULL};
+    for (size_t i = 0; i < f->n; ++i) {
+        if (f->operand[i].kind == VECTOR || (f->operand[i].kind == ROWS && !mlirValueIsNull(rows)))
+            return (MlirValue){NULL};
+        rows = f->operand[i].kind == ROWS ? x[i] : rows;
+    }
+    return mlirValueIsNull(rows) ? rows : clip(b, f, rows);
+}
+
+/* Operands are level 1 by now, or this is not done. */
+static void apply(struct qbc *q, const struct found *f)
+{
+    struct qbc_build b = qbc_before(q, f->op);
+    MlirType type = qbc_rows_type(q, f->width);
+    MlirValue x[3] = {{NULL}, {NULL}, {NULL}};
+    for (size_t i = 0; i < f->n; ++i) {
+        MlirValue rows = qbc_strip(mlirOperationGetOperand(f->op, (intptr_t)i));
+        if (f->operand[i].kind == ROWS && (!qbc_is_level1(rows) || qbc_dim(rows, 1) != f->width))
+            return;
+        if (f->operand[i].kind == VECTOR)
+            rows = qbc_op(&b, "qb.repeat", type, 1, qbc_weight(&b, &f->operand[i].vector, 1, &f->operand[i].axis));
+        x[i] = rows;
+    }
+    MlirValue y = rewritten(&b, f, x);
+    if (!mlirValueIsNull(y))
+        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(f->op, 0), qbc_unrows(&b, y, &f->dims));
+}
+
+void qbc_elementwise(struct qbc *q, MlirOperation module, bool only_clips)
+{
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    struct found *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
+    struct qbc_shapes shapes;
+    size_t n = 0;
+    qbc_shapes_open(q, func, &shapes);
+    for (size_t i = 0; i < ops.n; ++i) {
+        bool candidate = is_clip(ops.op[i]) || (!only_clips && (act_of(ops.op[i]) || arith_of(ops.op[i]) ||
+                                                                qbc_is(ops.op[i], "onnx.Neg") || qbc_is(ops.op[i], "onnx.Pow")));
+        if (candidate)
+            n += describe(q, &shapes, ops.op[i], &found[n]);
+    }
+    qbc_shapes_close(&shapes);
+    for (size_t i = 0; i < n; ++i)
+        apply(q, &found[i]);
+    qbc_tidy(q, module);
+}
