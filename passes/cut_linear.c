@@ -5,12 +5,15 @@
  *
  * A bias between them is cut too:   %z = "qb.bias"(%y, %b);  %a, %b = Split of %z's columns
  *
+ * Or heads of queries, keys and values lie mixed in it, [heads, 3, head_dim]: then a part's rows come in runs, and what reads
+ * them may transpose them first.
+ *
  * So exports that pack query, key and value, or gate and up, into one matrix become like the others.
  * The parts are views of the one stored tensor.
  *
  * needs    recognise-linear, recognise-bias
  * leaves   no Split or Slice of a linear's columns
- * keeps    linears that something uses as a whole, or other than by a run of columns
+ * keeps    linears that something uses as a whole, or other than by columns that lie in equal runs
  */
 #include "pattern.h"
 
@@ -19,7 +22,9 @@ enum { TOKENS = 3, MOST_PARTS = 64 };
 struct part {
     MlirValue value;
     int64_t first, width;
+    int64_t run, run_stride; /* its columns lie in runs; 0: in one */
     struct qbc_dims dims;
+    size_t t; /* which of them is T */
 };
 
 struct parts {
@@ -28,34 +33,74 @@ struct parts {
     bool good;
 };
 
-/* With y bound to 0, 1, 2, ...: is v a run of y's columns, row by row? */
-static bool is_run(struct qbc_evaluation *e, MlirValue v, int64_t columns, struct part *out)
+/* Column j of a part, in the whole. */
+static int64_t column_of(const struct part *p, int64_t j)
+{
+    return p->run ? p->first + j / p->run * p->run_stride + j % p->run : p->first + j;
+}
+
+/* Element j of token t, in the order of the other dimensions. */
+static int64_t element_of(const struct qbc_array *a, size_t axis, int64_t t, int64_t j)
+{
+    int64_t inner = 1;
+    for (size_t d = axis + 1; d < a->rank; ++d)
+        inner *= a->dims[d];
+    return (int64_t)a->f[(j / inner * a->dims[axis] + t) * inner + j % inner];
+}
+
+/* The run at the start, and how far away the next one is. */
+static void find_runs(const struct qbc_array *a, struct part *p)
+{
+    int64_t run = 1;
+    while (run < p->width && element_of(a, p->t, 0, run) == p->first + run)
+        ++run;
+    if (run == p->width)
+        return;
+    p->run = run;
+    p->run_stride = element_of(a, p->t, 0, run) - p->first;
+}
+
+/* With y bound to 0, 1, 2, ...: are all of v's elements for a token y's columns, in equal runs, row by row? */
+static bool is_part(struct qbc_evaluation *e, struct qbc_shapes *s, MlirValue v, int64_t columns, struct part *out)
 {
     const struct qbc_array *a = qbc_floats_of(e, v);
-    if (!a || a->n == 0 || a->n % TOKENS)
+    *out = (struct part){.value = v};
+    if (!a || a->n == 0 || a->n % TOKENS || !qbc_shapes_dims(s, v, &out->dims) || out->dims.rank != a->rank)
         return false;
-    *out = (struct part){.value = v, .first = (int64_t)a->f[0], .width = (int64_t)a->n / TOKENS};
+    while (out->t < a->rank && out->dims.at[out->t] != QBC_T)
+        ++out->t;
+    if (out->t == a->rank || a->dims[out->t] != TOKENS)
+        return false;
+    out->width = (int64_t)a->n / TOKENS;
+    out->first = element_of(a, out->t, 0, 0);
+    find_runs(a, out);
     for (int64_t t = 0; t < TOKENS; ++t)
         for (int64_t j = 0; j < out->width; ++j)
-            if ((int64_t)a->f[t * out->width + j] != t * columns + out->first + j)
+            if (element_of(a, out->t, t, j) != t * columns + column_of(out, j) || column_of(out, j) >= columns)
                 return false;
-    return out->first + out->width <= columns;
+    return out->run_stride >= 0 && (!out->run || out->width % out->run == 0);
 }
 
 static void look_at_user(struct qbc_evaluation *e, struct qbc_shapes *s, MlirOperation user,
                          int64_t columns, struct parts *p)
 {
     bool cuts = qbc_is(user, "onnx.Split") || qbc_is(user, "onnx.Slice") ||
-                qbc_is(user, "onnx.Gather");
+                qbc_is(user, "onnx.Gather") || qbc_is(user, "onnx.GatherND");
     p->good &= cuts;
     for (intptr_t i = 0; cuts && i < mlirOperationGetNumResults(user); ++i) {
         MlirValue v = mlirOperationGetResult(user, i);
         if (qbc_uses(v) == 0)
             continue;
-        p->good = p->good && p->n < MOST_PARTS && is_run(e, v, columns, &p->part[p->n]) &&
-                  qbc_shapes_width(s, v, &p->part[p->n].dims) == p->part[p->n].width;
+        p->good = p->good && p->n < MOST_PARTS && is_part(e, s, v, columns, &p->part[p->n]);
         p->n += p->good;
     }
+}
+
+/* The same elements in other dims, or in another order. */
+static bool moves(MlirOperation op, MlirValue v, MlirValue result)
+{
+    bool first = qbc_same(mlirOperationGetOperand(op, 0), v);
+    return first && (!qbc_same(qbc_strip(result), result) || qbc_is(op, "onnx.Transpose"));
 }
 
 /* Users of v, or of v in other dims. */
@@ -67,8 +112,7 @@ static void look(struct qbc *q, struct qbc_evaluation *e, struct qbc_shapes *s, 
         MlirValue r = mlirOperationGetNumResults(users.op[i]) == 1
                           ? mlirOperationGetResult(users.op[i], 0)
                           : (MlirValue){NULL};
-        if (!mlirValueIsNull(r) && !qbc_same(qbc_strip(r), r) &&
-            qbc_same(mlirOperationGetOperand(users.op[i], 0), v))
+        if (!mlirValueIsNull(r) && moves(users.op[i], v, r))
             look(q, e, s, r, columns, p);
         else
             look_at_user(e, s, users.op[i], columns, p);
@@ -81,9 +125,31 @@ static MlirValue cut_weight(struct qbc_build *b, MlirValue w, const struct part 
     struct qbc_strided rows;
     if (!qbc_strided_of(b->q, NULL, w, &rows))
         return (MlirValue){NULL};
+    if (rows.run)
+        return (MlirValue){NULL};
+    rows.run = part->run;
+    rows.run_stride = part->run_stride * rows.strides[0];
     rows.offset += part->first * rows.strides[0];
     rows.dims[0] = part->width;
     return qbc_weight(b, &rows, rows.rank, (size_t[]){0, 1});
+}
+
+/* Rows in the part's dims: T is first, or put where it was. */
+static MlirValue in_place(struct qbc_build *b, const struct part *part, MlirValue rows)
+{
+    struct qbc_dims dims = part->dims;
+    int64_t perm[QBC_MAX_RANK];
+    size_t before = 0;
+    while (dims.at[before] == 1)
+        ++before;
+    if (before >= part->t)
+        return qbc_unrows(b, rows, &dims);
+    for (size_t d = part->t; d > before; --d)
+        dims.at[d] = dims.at[d - 1];
+    dims.at[before] = QBC_T;
+    for (size_t d = 0; d < dims.rank; ++d)
+        perm[d] = (int64_t)(d == part->t ? before : d >= before && d < part->t ? d + 1 : d);
+    return qbc_transpose(b, qbc_unrows(b, rows, &dims), dims.rank, perm);
 }
 
 static void cut(struct qbc *q, MlirOperation linear, MlirOperation bias, const struct part *part)
@@ -97,7 +163,7 @@ static void cut(struct qbc *q, MlirOperation linear, MlirOperation bias, const s
     MlirValue y = qbc_op(&b, "qb.linear", type, 2, mlirOperationGetOperand(linear, 0), w);
     if (!mlirOperationIsNull(bias))
         y = qbc_op(&b, "qb.bias", type, 2, y, shift);
-    mlirValueReplaceAllUsesOfWith(part->value, qbc_unrows(&b, y, &part->dims));
+    mlirValueReplaceAllUsesOfWith(part->value, in_place(&b, part, y));
 }
 
 static void visit(struct qbc *q, MlirOperation linear)

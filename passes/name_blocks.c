@@ -45,7 +45,7 @@ static MlirValue result(MlirOperation op)
 
 static bool same_weight(MlirOperation a, MlirOperation b)
 {
-    static const char *const what[] = {"source", "offset", "strides", "blocks", NULL};
+    static const char *const what[] = {"source", "offset", "strides", "runs", "blocks", NULL};
     bool same = mlirTypeEqual(mlirValueGetType(result(a)), mlirValueGetType(result(b)));
     for (const char *const *w = what; *w && same; ++w)
         same = mlirAttributeEqual(mlirOperationGetAttributeByName(a, qbc_str(*w)),

@@ -58,6 +58,9 @@ void qbc_pass_recognise_rope(struct qbc *q, MlirOperation module)
             direct &= qbc_is_level1(mlirOperationGetOperand(ops.op[i], j));
         if (!direct)
             visit(q, func, ops.op[i], like);
+        else
+            qbc_set_float(q, ops.op[i], "scale", (float)qbc_exact_scale(qbc_float(ops.op[i], "scale", 1),
+                                                                         qbc_int(ops.op[i], "head_dim", 1)));
     }
     qbc_tidy(q, module);
 }

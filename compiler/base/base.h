@@ -220,12 +220,15 @@ struct qbc_source {
  * in elements. A vector has rows = 1. In the IR:
  *   "qb.weight"() {name = "0.ffn_up", source = "onnx::MatMul_7", offset = 0 : i64,
  *                  strides = array<i64: 1, 160>} : () -> tensor<160x128xf32>
+ * With {runs = array<i64: 16, 7680>} rows come in runs of 16 that are 7680 elements apart (of a vector: columns): heads of
+ * queries, keys and values that lie mixed in one matrix.
  * With {blocks = {...}} (coded.h) the source holds codes, and the elements are what they stand for.
  */
 struct qbc_view {
     const struct qbc_source *source;
     int64_t rows, cols;
     int64_t offset, row_stride, col_stride;
+    int64_t run, run_stride; /* rows, of a vector columns, in a run; 0: all are one */
 };
 
 struct qbc_store *qbc_store_create(struct qbc *q);
@@ -240,6 +243,8 @@ int64_t qbc_source_elements(const struct qbc_source *source);
 bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out); /* false after an error */
 /* rows x cols of the view as f32, row-major. Exact for f32, f16, bf16. */
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out);
+/* Element of the source at a row and column. */
+int64_t qbc_view_at(const struct qbc_view *view, int64_t row, int64_t col);
 /* Tell the system that the pages of this view are not needed any more. */
 void qbc_view_release(const struct qbc_view *view);
 /* The same for some rows, where they lie in one piece; else nothing. */

@@ -14,7 +14,8 @@ static bool lies_along(const struct qbc_view *v, const struct qbc_format *f)
 {
     const struct qbc_coded *c = v->source->coded;
     int64_t slice = c->length * c->inner, start = v->offset % slice / c->inner, last = v->offset % c->inner;
-    bool by_slice = v->row_stride % slice == 0, by_inner = last + (v->rows - 1) * v->row_stride < c->inner;
+    bool by_slice = v->row_stride % slice == 0 && v->run_stride % slice == 0;
+    bool by_inner = !v->run && last + (v->rows - 1) * v->row_stride < c->inner;
     bool whole = c->group >= start + v->cols; /* one scale for all columns */
     return v->col_stride == c->inner && (by_slice || by_inner || v->rows == 1) && start + v->cols <= c->length &&
            (whole || (start % c->group == 0 && c->group % f->group == 0));
@@ -25,7 +26,8 @@ static bool lies_across(const struct qbc_view *v)
 {
     const struct qbc_coded *c = v->source->coded;
     bool by_slice = v->col_stride % (c->length * c->inner) == 0;
-    bool by_inner = v->offset % c->inner + (v->cols - 1) * v->col_stride < c->inner && v->row_stride % c->inner == 0;
+    bool by_inner = v->offset % c->inner + (v->cols - 1) * v->col_stride < c->inner && v->row_stride % c->inner == 0 &&
+                    v->run_stride % c->inner == 0;
     return (by_slice && !c->scale_stride[0] && !c->zero_stride[0]) ||
            (by_inner && !c->scale_stride[2] && !c->zero_stride[2]);
 }
@@ -38,7 +40,7 @@ static bool is_plain(const struct qbc_format *f)
 
 static int64_t element_at(const struct qbc_view *v, int64_t row, int64_t col)
 {
-    return v->offset + row * v->row_stride + col * v->col_stride;
+    return qbc_view_at(v, row, col);
 }
 
 struct group {

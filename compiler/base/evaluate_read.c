@@ -174,7 +174,7 @@ bool qbc_ev_read_weight(struct qbc_evaluation *e, MlirOperation weight, struct q
     const int64_t *strides;
     size_t n = qbc_ints(q, weight, "strides", &strides);
     int64_t offset = qbc_int(weight, "offset", 0);
-    if (!source || qbc_is_float(source->element) != qbc_is_float(array->element) ||
+    if (!source || qbc_has(weight, "runs") || qbc_is_float(source->element) != qbc_is_float(array->element) ||
         qbc_element_bits(source->element) < 8 || n != array->rank || !array->n ||
         !inside(source, array, offset, strides) || !room(e, array))
         return false;

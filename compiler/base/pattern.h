@@ -76,7 +76,7 @@ MlirValue qbc_unrows(struct qbc_build *b, MlirValue rows, const struct qbc_dims 
 MlirValue qbc_ints_constant(struct qbc_build *b, const int64_t *v, size_t n);
 MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n, const int64_t *to);
 MlirValue qbc_transpose(struct qbc_build *b, MlirValue v, size_t n, const int64_t *perm);
-/* After a pass: level-1 operands that reach level-1 values through Reshape only take them directly;
+/* After a pass: transpositions that undo each other go; level-1 operands that reach level-1 values through Reshape only take them directly;
  * what nothing uses goes; the function's type says what it now takes and returns. */
 void qbc_tidy(struct qbc *q, MlirOperation module);
 void qbc_retype(struct qbc *q, MlirOperation func);
@@ -90,6 +90,7 @@ struct qbc_strided {
     MlirAttribute blocks; /* coded.h; null: the source's elements are the numbers */
     size_t rank;
     int64_t dims[QBC_MAX_RANK], strides[QBC_MAX_RANK], offset;
+    int64_t run, run_stride; /* of its first dimension, as in struct qbc_view; 0: none */
 };
 /* False when v is no float constant, or no strided view of one. `e`: for shapes, any T and P. */
 bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct qbc_strided *out);

@@ -174,8 +174,24 @@ static void take_directly(struct qbc *q, MlirOperation op)
     }
 }
 
+/* A transposition that undoes another: what that one transposed. */
+static void undo_transpose(struct qbc *q, MlirOperation op)
+{
+    MlirOperation before = qbc_def(mlirOperationGetOperand(op, 0), "onnx.Transpose");
+    const int64_t *first, *then;
+    if (mlirOperationIsNull(before))
+        return;
+    size_t n = qbc_ints(q, before, "perm", &first), m = qbc_ints(q, op, "perm", &then);
+    bool same = n && n == m;
+    for (size_t i = 0; same && i < n; ++i)
+        same = then[i] >= 0 && then[i] < (int64_t)n && first[then[i]] == (int64_t)i;
+    if (same)
+        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0), mlirOperationGetOperand(before, 0));
+}
+
 void qbc_tidy(struct qbc *q, MlirOperation module)
 {
+    qbc_each(q, module, "onnx.Transpose", undo_transpose);
     qbc_each(q, module, NULL, take_directly);
     qbc_sweep_all(q, module);
     MlirOperation func = qbc_find_func(module, "main");

@@ -5,6 +5,7 @@
  */
 #include "coded.h"
 
+#include <math.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mlir-c/BuiltinTypes.h>
@@ -164,11 +165,23 @@ const struct qbc_source *qbc_weight_source(struct qbc *q, MlirOperation weight)
 }
 
 /* Does every element of the view lie inside its source? Written so that nothing overflows. */
+int64_t qbc_view_at(const struct qbc_view *v, int64_t row, int64_t col)
+{
+    int64_t *along = v->rows == 1 ? &col : &row, runs = v->run ? *along / v->run : 0;
+    *along -= runs * v->run;
+    return v->offset + runs * v->run_stride + row * v->row_stride + col * v->col_stride;
+}
+
 static bool inside(const struct qbc_view *v)
 {
+    double runs = v->run > 0 ? (double)((v->rows == 1 ? v->cols : v->rows) - 1) : 0;
     double last = (double)v->offset + (double)(v->rows - 1) * (double)v->row_stride +
                   (double)(v->cols - 1) * (double)v->col_stride;
-    return v->rows > 0 && v->cols > 0 && v->offset >= 0 && v->row_stride >= 0 &&
+    if (v->run > 0) /* no strides so large that what lies between overflows */
+        last = fmax(last, (double)v->offset + runs * (double)v->run_stride) < 0x1p62
+                   ? (double)qbc_view_at(v, v->rows - 1, v->cols - 1)
+                   : 0x1p62;
+    return v->run >= 0 && v->run_stride >= 0 && v->rows > 0 && v->cols > 0 && v->offset >= 0 && v->row_stride >= 0 &&
            v->col_stride >= 0 && last < (double)qbc_source_elements(v->source);
 }
 
@@ -193,6 +206,10 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
     out->row_stride = rank == 2 ? strides[0] : 0;
     out->col_stride = strides[rank - 1];
     out->offset = qbc_int(weight, "offset", 0);
+    if (qbc_ints(q, weight, "runs", &strides) == 2) {
+        out->run = strides[0];
+        out->run_stride = strides[1];
+    }
     if (!inside(out)) {
         qbc_error(q, weight, "the view leaves tensor '%s'", name);
         return false;
@@ -261,8 +278,29 @@ static int64_t at_most(int64_t n, int64_t most)
     return n < most ? n : most;
 }
 
+/* Run by run, each of which is a plain view. */
+static void read_runs(const struct qbc_view *view, int64_t row, int64_t rows, float *out)
+{
+    bool vector = view->rows == 1;
+    int64_t n = vector ? view->cols : rows;
+    for (int64_t i = 0; i < n;) {
+        int64_t at = (vector ? 0 : row) + i, rest = view->run - at % view->run, now = rest < n - i ? rest : n - i;
+        struct qbc_view run = *view;
+        run.run = 0;
+        run.offset = vector ? qbc_view_at(view, 0, at) : qbc_view_at(view, at, 0);
+        run.rows = vector ? 1 : now;
+        run.cols = vector ? now : view->cols;
+        qbc_view_read(&run, 0, run.rows, out + (vector ? i : i * view->cols));
+        i += now;
+    }
+}
+
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out)
 {
+    if (view->run) {
+        read_runs(view, row, rows, out);
+        return;
+    }
     int64_t first = view->offset + row * view->row_stride;
     bool lines = view->row_stride == 1; /* elements of neighbouring rows lie together */
     int64_t height = lines ? BLOCK_ROWS : 1;
@@ -296,6 +334,6 @@ void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t row
 {
     int64_t size = (int64_t)qbc_element_bytes(view->source->element);
     const char *first = (const char *)view->source->data + (view->offset + row * view->row_stride) * size;
-    if (view->col_stride == 1 && view->row_stride == view->cols && !view->source->coded)
+    if (view->col_stride == 1 && view->row_stride == view->cols && !view->source->coded && !view->run)
         release(view->source, first, first + rows * view->cols * size);
 }

@@ -51,6 +51,10 @@ static bool of_weight(struct qbc *q, MlirOperation op, struct qbc_strided *s)
     s->blocks = mlirOperationGetAttributeByName(op, qbc_str("blocks"));
     s->offset = qbc_int(op, "offset", 0);
     row_major(s);
+    if (qbc_ints(q, op, "runs", &strides) == 2) {
+        s->run = strides[0];
+        s->run_stride = strides[1];
+    }
     size_t n = qbc_ints(q, op, "strides", &strides);
     if (n == s->rank)
         memcpy(s->strides, strides, n * sizeof *strides);
@@ -218,7 +222,7 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
     bool cuts = qbc_is(op, "onnx.Slice") || qbc_is(op, "onnx.Split");
     bool turns = qbc_is(op, "onnx.Transpose");
     MlirValue from = cuts || turns ? mlirOperationGetOperand(op, 0) : qbc_strip(v);
-    if (qbc_same(from, v) || !qbc_strided_of(q, e, from, out))
+    if (qbc_same(from, v) || !qbc_strided_of(q, e, from, out) || out->run)
         return false;
     const struct qbc_array *to = qbc_evaluate_small(e, v);
     if (!to || to->rank > QBC_MAX_RANK)
@@ -249,7 +253,7 @@ float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
         longest = view->dims[d] > view->dims[longest] ? d : longest;
     }
     struct qbc_strided s = *view;
-    struct qbc_view v = {.rows = 1, .cols = 1};
+    struct qbc_view v = {.rows = 1, .cols = 1, .run = view->run, .run_stride = view->run_stride};
     v.source = mlirAttributeIsNull(s.blocks) ? qbc_store_find(q, s.source)
                                              : qbc_coded_source(q, s.source, s.blocks);
     bool vector = s.rank > 0 && have == (size_t)s.dims[longest];
@@ -281,6 +285,10 @@ MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t
         {mlirAttributeIsNull(view->blocks) ? NULL : "blocks", view->blocks},
         {0},
     };
+    int64_t runs[2] = {view->run, view->run_stride};
     MlirType type = qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), n, shape);
-    return mlirOperationGetResult(qbc_make(b, "qb.weight", type, attrs, 0, NULL), 0);
+    MlirOperation weight = qbc_make(b, "qb.weight", type, attrs, 0, NULL);
+    if (view->run)
+        qbc_set_ints(b->q, weight, "runs", runs, 2);
+    return mlirOperationGetResult(weight, 0);
 }

@@ -53,3 +53,22 @@ func.func @biased(%x: tensor<?x8xf32>) -> (tensor<?x4xf32>, tensor<?x2xf32>) {
   %p, %r = "onnx.Split"(%z, %sizes) {axis = 1 : i64} : (tensor<?x6xf32>, tensor<2xi64>) -> (tensor<?x4xf32>, tensor<?x2xf32>)
   return %p, %r : tensor<?x4xf32>, tensor<?x2xf32>
 }
+
+// GPT-NeoX (dynamo): heads of query, key and value lie mixed, and are transposed before they are cut apart.
+// CHECK-LABEL: @mixed
+// CHECK: "qb.weight"() {name = "w", offset = 0 : i64, runs = array<i64: 4, 96>, source = "w", strides = array<i64: 8, 1>} : () -> tensor<8x8xf32>
+// CHECK: "qb.weight"() {name = "w", offset = 32 : i64, runs = array<i64: 4, 96>, source = "w", strides = array<i64: 8, 1>} : () -> tensor<8x8xf32>
+// CHECK: onnx.Transpose{{.*}} : (tensor<1x?x2x4xf32>)
+// CHECK-NOT: "onnx.Split"
+func.func @mixed(%x: tensor<?x8xf32>) -> (tensor<1x2x?x4xf32>, tensor<1x2x?x4xf32>) {
+  %w = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 8, 1>} : () -> tensor<24x8xf32>
+  %y = "qb.linear"(%x, %w) : (tensor<?x8xf32>, tensor<24x8xf32>) -> tensor<?x24xf32>
+  %heads = "onnx.Constant"() {value = dense<[1, -1, 2, 12]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %y4 = "onnx.Reshape"(%y, %heads) : (tensor<?x24xf32>, tensor<4xi64>) -> tensor<1x?x2x12xf32>
+  %t = "onnx.Transpose"(%y4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<1x?x2x12xf32>) -> tensor<1x2x?x12xf32>
+  %sizes = "onnx.Constant"() {value = dense<[4, 4, 4]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %q, %k, %v = "onnx.Split"(%t, %sizes) {axis = -1 : i64} : (tensor<1x2x?x12xf32>, tensor<3xi64>) -> (tensor<1x2x?x4xf32>, tensor<1x2x?x4xf32>, tensor<1x2x?x4xf32>)
+  %a = "onnx.Relu"(%q) : (tensor<1x2x?x4xf32>) -> tensor<1x2x?x4xf32>
+  %b = "onnx.Relu"(%k) : (tensor<1x2x?x4xf32>) -> tensor<1x2x?x4xf32>
+  return %a, %b : tensor<1x2x?x4xf32>, tensor<1x2x?x4xf32>
+}

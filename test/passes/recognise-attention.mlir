@@ -9,10 +9,9 @@
 
 //--- does.mlir
 // CHECK-LABEL: @main
-// CHECK: %[[Q:.*]] = "onnx.Reshape"({{.*}}) : ({{.*}}) -> tensor<?x16xf32>
-// CHECK: %[[K:.*]] = "onnx.Reshape"({{.*}}) : ({{.*}}) -> tensor<?x8xf32>
-// CHECK: %[[V:.*]] = "onnx.Reshape"({{.*}}) : ({{.*}}) -> tensor<?x8xf32>
-// CHECK: %[[Y:.*]] = "qb.attention"(%[[Q]], %[[K]], %[[V]]) {head_dim = 4 : i64, heads = 4 : i64, kv_heads = 2 : i64, scale = 8.000000e+00 : f32}
+// CHECK: %[[Q:.*]] = "qb.linear"({{.*}}) -> tensor<?x16xf32>
+// CHECK: %[[K:.*]] = "qb.linear"({{.*}}) -> tensor<?x8xf32>
+// CHECK: %[[Y:.*]] = "qb.attention"(%[[Q]], %[[K]], %[[K]]) {head_dim = 4 : i64, heads = 4 : i64, kv_heads = 2 : i64, scale = 8.000000e+00 : f32}
 // CHECK-NEXT: "qb.linear"(%[[Y]]
 // CHECK-NOT: onnx.Softmax
 // NOT-CAUSAL: error: Softmax is not understood: no attention: its mask: position 1 does not see position 1 (5 tokens after 0)

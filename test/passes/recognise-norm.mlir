@@ -4,6 +4,36 @@
 // RUN: qbc-opt -recognise-norm %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
 // RUN: not qbc-opt -recognise-norm -check-graph %t/keeps.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
+// RUN: qbc-opt -recognise-norm %t/heads.mlir | FileCheck %s --check-prefix=HEADS
+
+// Gemma 3 (dynamo): heads are transposed before they are normalised. Cohere at opset 23: an RMSNormalization of x - mean(x) is a
+// layer norm. BLOOM: a norm of a norm.
+
+//--- heads.mlir
+// HEADS-LABEL: @main
+// HEADS: %[[N:.*]] = "qb.rms_norm"(%{{.*}}, %{{.*}}) {eps = 9.99999974E-6 : f32} : (tensor<?x8xf32>, tensor<4xf32>) -> tensor<?x8xf32>
+// HEADS: %[[R:.*]] = "onnx.Reshape"(%[[N]]
+// HEADS: "onnx.Transpose"(%[[R]]) {perm = array<i64: 0, 2, 1, 3>}
+// HEADS: "qb.layer_norm"(%{{[^,]*}}, %{{[^,]*}}) {eps = 9.99999974E-6 : f32} : (tensor<?x4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+// HEADS: %[[A:.*]] = "qb.layer_norm"(%{{.*}}) {eps = 9.99999974E-6 : f32} : (tensor<?x4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+// HEADS: %[[B:.*]] = "qb.rms_norm"(%{{[^,]*}}, %{{.*}}) {eps = 9.99999997E-7 : f32}
+// HEADS-NOT: onnx.LayerNormalization
+// HEADS-NOT: onnx.RMSNormalization
+func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]},
+                %h: tensor<1x?x2x4xf32> {qb.input = "past", qb.dims = ["1", "T", "2", "4"]})
+    -> (tensor<1x2x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>) {
+  %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>, source = "w"} : () -> tensor<4xf32>
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %t = "onnx.Transpose"(%h) {perm = array<i64: 0, 2, 1, 3>} : (tensor<1x?x2x4xf32>) -> tensor<1x2x?x4xf32>
+  %a = "onnx.RMSNormalization"(%t, %w) {axis = -1 : i64, epsilon = 1.0e-5 : f32} : (tensor<1x2x?x4xf32>, tensor<4xf32>) -> tensor<1x2x?x4xf32>
+  %mean = "onnx.ReduceMean"(%x, %last) {keepdims = 1 : i64} : (tensor<1x?x4xf32>, tensor<1xi64>) -> tensor<1x?x1xf32>
+  %centred = "onnx.Sub"(%x, %mean) : (tensor<1x?x4xf32>, tensor<1x?x1xf32>) -> tensor<1x?x4xf32>
+  %b = "onnx.RMSNormalization"(%centred, %w) {axis = -1 : i64, epsilon = 1.0e-5 : f32} : (tensor<1x?x4xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+  %n = "onnx.LayerNormalization"(%x, %w, %w) {axis = -1 : i64, epsilon = 1.0e-5 : f32} : (tensor<1x?x4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+  %c = "onnx.RMSNormalization"(%n, %w) {axis = -1 : i64, epsilon = 1.0e-6 : f32} : (tensor<1x?x4xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
+  return %a, %b, %c : tensor<1x2x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>
+}
+
 //--- does.mlir
 // CHECK-LABEL: @main
 func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]},
