@@ -13,7 +13,8 @@ irdl.dialect @qb {
 
   // {name, source, offset, strides, block, role}: a view of a stored tensor (base/base.h, struct
   // qbc_view). Roles: passes/name_blocks.c.
-  // With {format} and a tensor of blocks: the same, quantized.
+  // With {format} and a tensor of blocks: the same, quantized. With {whole, composite, part, shape}: a piece of the tensor
+  // `whole`, of that shape and format (split-composites); part: a path of dialects/parts.h.
   irdl.operation @weight {
     %w = irdl.any
     irdl.results(w: %w)
@@ -182,12 +183,65 @@ irdl.dialect @qb {
     irdl.operands(b: %b)
     irdl.results(y: %y)
   }
-  // x * map, per channel; an activation scaling that is not folded.
+  // x [T, C], map [C] -> x * map, per channel.
   irdl.operation @scale {
     %x = irdl.any
     %map = irdl.any
     %y = irdl.any
     irdl.operands(x: %x, map: %map)
+    irdl.results(y: %y)
+  }
+  // x [T, K] -> [T, n]: columns first .. first + n - 1. {first}. Of quantized x too, where first is a multiple of 32. Costs
+  // nothing.
+  irdl.operation @columns {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
+    irdl.results(y: %y)
+  }
+  // a [T, m], b [T, n] -> [T, m + n], side by side; each is written where it belongs.
+  irdl.operation @join {
+    %a = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(a: %a, b: %b)
+    irdl.results(y: %y)
+  }
+  // x [T, K], order u16 [K, 1] -> [T, K]: column k is x's column order[k].
+  irdl.operation @gather {
+    %x = irdl.any
+    %order = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, order: %order)
+    irdl.results(y: %y)
+  }
+  // x [T, K], values f16 [N, n], indices u16 [N, n] -> [T, N]: the product of x with a matrix of n entries a row.
+  irdl.operation @sparse {
+    %x = irdl.any
+    %values = irdl.any
+    %indices = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, values: %values, indices: %indices)
+    irdl.results(y: %y)
+  }
+  // ids [T], x [T, C], values f16 [V, n], indices u16 [V, n] -> x with the entries of the tokens' rows added.
+  irdl.operation @embed_sparse {
+    %ids = irdl.any
+    %x = irdl.any
+    %values = irdl.any
+    %indices = irdl.any
+    %y = irdl.any
+    irdl.operands(ids: %ids, x: %x, values: %values, indices: %indices)
+    irdl.results(y: %y)
+  }
+  // ids [T], x [T, C], u [V], v [C] -> x * u[token] * v.
+  irdl.operation @embed_scale {
+    %ids = irdl.any
+    %x = irdl.any
+    %u = irdl.any
+    %v = irdl.any
+    %y = irdl.any
+    irdl.operands(ids: %ids, x: %x, u: %u, v: %v)
     irdl.results(y: %y)
   }
   // linear that reads blocks itself. The region is the epilogue, elementwise on f32: its arguments

@@ -35,7 +35,7 @@ static void fuse_linear(struct qbc *q, MlirOperation linear)
     MlirValue w = mlirOperationGetOperand(linear, 1);
     MlirOperation dequant = qbc_def(w, "qb.dequant");
     if (!mlirOperationIsNull(dequant)) {
-        if (mlirOperationIsNull(qbc_def(mlirOperationGetOperand(linear, 0), "qb.quantize")))
+        if (!qbc_block_format(q, mlirOperationGetOperand(linear, 0)))
             return; /* float activations times blocks: no kernel does that */
         w = mlirOperationGetOperand(dequant, 0);
         if (!qbc_block_format(q, w)) {

@@ -1,10 +1,11 @@
 /* fuse-epilogue: elementwise work on a product happens while the product is in registers.
  *
  *   before   %p = "qb.fused_linear"(%a, %w) ({ ^bb0(%0: f32): yield %0 })
- *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p), "qb.bias"(%p, %x), "qb.act"(%p), "qb.times"(%p)
+ *            %y = arith.addf %x, %p                     or "qb.glu"(%g, %p), "qb.bias"(%p, %x), "qb.scale"(%p, %x),
+ *                                                        "qb.act"(%p), "qb.times"(%p)
  *   after    %y = "qb.fused_linear"(%a, %w, %x) ({ ^bb0(%0: f32, %1: f32): yield %1 + %0 })
  *
- * A bias becomes an input of rows that are all the same: "qb.repeat"(%x).
+ * A bias, or the map of a scaling, becomes an input of rows that are all the same: "qb.repeat"(%x).
  *
  * needs    fuse-dequant
  * keeps    a product that something else reads too
@@ -53,17 +54,24 @@ static MlirValue apply(struct qbc *q, struct qbc_build *b, MlirOperation user, i
                 qbc_set_float(q, qbc_def_any(y), numbers[i], (float)qbc_float(user, numbers[i], 0));
         return y;
     }
+    bool multiplies = qbc_is(user, "arith.mulf") || qbc_is(user, "qb.scale");
     if (!qbc_is(user, "qb.glu"))
-        return qbc_op(b, qbc_is(user, "arith.mulf") ? "arith.mulf" : "arith.addf", f32, 2, other, product);
+        return qbc_op(b, multiplies ? "arith.mulf" : "arith.addf", f32, 2, other, product);
     MlirValue gate = operand == 0 ? product : other, up = operand == 0 ? other : product;
     return qbc_op(b, "arith.mulf", f32, 2, act(q, b, user, gate), up);
+}
+
+/* Of a matrix and a vector: one row for all tokens. */
+static bool takes_vector(MlirOperation user)
+{
+    return qbc_is(user, "qb.bias") || qbc_is(user, "qb.scale");
 }
 
 static bool can_take(struct qbc *q, MlirOperation user, int operand)
 {
     if (qbc_is(user, "qb.glu") || qbc_is(user, "qb.act"))
         return qbc_knows_activation(qbc_string(q, user, "act", ""));
-    return qbc_is(user, "arith.addf") || is_with_numbers(user) || (qbc_is(user, "qb.bias") && operand == 0);
+    return qbc_is(user, "arith.addf") || is_with_numbers(user) || (takes_vector(user) && operand == 0);
 }
 
 /* A fused_linear with what else `user` reads as one more input, its epilogue followed by what `user` does. */
@@ -78,7 +86,7 @@ static MlirOperation absorb(struct qbc *q, MlirOperation linear, MlirOperation u
     MlirType type = mlirValueGetType(mlirOperationGetResult(linear, 0));
     if (more)
         operands[n] = mlirOperationGetOperand(user, 1 - operand);
-    if (qbc_is(user, "qb.bias"))
+    if (takes_vector(user))
         operands[n] = qbc_op(&b, "qb.repeat", type, 1, operands[n]);
     MlirOperation fused = qbc_make_regions(&b, "qb.fused_linear", 1, &type, NULL, (size_t)n + more,
                                            operands, 1, &(struct qbc_region){0, NULL});

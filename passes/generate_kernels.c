@@ -175,7 +175,7 @@ static MlirValue pointer(struct program *p, MlirOperation place)
                      : !strcmp(section, "logits") ? p->logits
                      : !strcmp(section, "input")  ? p->tokens
                                                   : p->arena;
-    MlirValue at = k_at_i(k, base, qbc_int(place, "offset", 0));
+    MlirValue at = k_at_i(k, base, qbc_int(place, "offset", 0) + qbc_int(place, "shift", 0));
     if (qbc_bool(place, "skip", false) && !p->one)
         at = k_at(k, at, k_mul_i(k, p->first_logit, qbc_int(place, "row_bytes", 0)));
     return at;

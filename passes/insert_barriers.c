@@ -3,7 +3,8 @@
  *   before   launch A writes %p; launch B reads %p
  *   after    launch A; "qb.barrier"(); launch B
  *
- * needs    plan-memory: two places conflict when their bytes overlap, whatever their names
+ * needs    plan-memory: two places conflict when their bytes overlap, whatever their names; places that are some columns
+ *          of one buffer {shift, width}, when these overlap
  * leaves   no barrier between launches that split their work alike and share exactly the same place: each
  *          thread then reads what it wrote itself
  */
@@ -15,6 +16,7 @@
 struct access {
     const char *section;
     int64_t offset, bytes;
+    int64_t row_bytes, shift, width; /* of its columns in a row */
     const char *partition; /* NULL: of its own kind */
     bool writes;
 };
@@ -36,18 +38,28 @@ static struct access access_of(struct since_barrier *s, MlirOperation launch, in
         .partition = g ? g->partition(s->q, launch, operand) : NULL,
         .writes = operand == 0,
     };
+    a.row_bytes = qbc_int(place, "row_bytes", 0);
+    a.shift = qbc_int(place, "shift", 0);
+    a.width = qbc_int(place, "width", a.row_bytes);
     a.bytes = !strcmp(a.section, "state") ? qbc_int(place, "bytes", 0)
                                           : qbc_int(place, "row_bytes", 0) * s->chunk;
     return a;
+}
+
+/* Columns of one buffer that do not overlap. */
+static bool side_by_side(const struct access *a, const struct access *b)
+{
+    return a->offset == b->offset && a->row_bytes == b->row_bytes &&
+           (a->shift >= b->shift + b->width || b->shift >= a->shift + a->width);
 }
 
 static bool conflict(const struct access *a, const struct access *b)
 {
     if ((!a->writes && !b->writes) || strcmp(a->section, b->section))
         return false;
-    if (a->offset >= b->offset + b->bytes || b->offset >= a->offset + a->bytes)
+    if (a->offset >= b->offset + b->bytes || b->offset >= a->offset + a->bytes || side_by_side(a, b))
         return false;
-    bool same_place = a->offset == b->offset && a->bytes == b->bytes;
+    bool same_place = a->offset == b->offset && a->bytes == b->bytes && a->shift == b->shift && a->width == b->width;
     bool alike = a->partition && b->partition && !strcmp(a->partition, b->partition);
     return !(same_place && alike);
 }

@@ -8,7 +8,8 @@
  *
  * needs    formats assigned
  * leaves   every linear of integer codes with quantized activations; linears that share x, or read
- *          equal scalings of it (qb.scale with the same operands), share one qb.quantize
+ *          equal scalings of it (qb.scale with the same operands), share one qb.quantize; so do linears that read
+ *          different columns of x, where these are whole groups: qb.columns of what was quantized
  * keeps    linears of dense weights, and what is quantized already
  */
 #include "format.h"
@@ -17,14 +18,15 @@
 #include <mlir-c/BuiltinTypes.h>
 
 #define ACT "i8g32"
+enum { ACT_GROUP = 32 };
 
 /* What was quantized so far, in one block. */
-struct quantized {
+struct pair {
     MlirValue x, a;
 };
 
 struct seen {
-    struct quantized *list;
+    struct pair *list;
     size_t n;
 };
 
@@ -83,17 +85,51 @@ static bool fits(struct qbc *q, MlirOperation linear)
     return false;
 }
 
+/* qb.columns whose own groups, of the activations and of the weight, are groups of the whole row too; else null. */
+static MlirOperation whole_groups(struct qbc *q, MlirOperation linear)
+{
+    MlirValue x = mlirOperationGetOperand(linear, 0);
+    MlirOperation columns = qbc_def(x, "qb.columns"), dequant = qbc_def(mlirOperationGetOperand(linear, 1), "qb.dequant");
+    if (mlirOperationIsNull(columns))
+        return columns;
+    const struct qbc_format *format = qbc_block_format(q, mlirOperationGetOperand(dequant, 0));
+    int64_t first = qbc_int(columns, "first", 0), n = qbc_dim(x, 1), all = qbc_dim(mlirOperationGetOperand(columns, 0), 1);
+    bool is_last = first + n == all, is_whole = n % ACT_GROUP == 0 && qbc_format_groups(format, n) * format->group == n;
+    return first % ACT_GROUP == 0 && (is_last || is_whole) ? columns : (MlirOperation){NULL};
+}
+
+static MlirValue quantized(struct qbc *q, MlirOperation linear, MlirValue x, struct seen *seen)
+{
+    MlirValue a = find(seen, x, mlirOperationGetBlock(linear));
+    if (mlirValueIsNull(a)) {
+        a = quantize(q, linear, x);
+        seen->list[seen->n++] = (struct pair){x, a};
+    }
+    return a;
+}
+
+static void quantize_columns(struct qbc *q, MlirOperation linear, MlirOperation columns, struct seen *seen)
+{
+    MlirValue a = quantized(q, linear, mlirOperationGetOperand(columns, 0), seen);
+    MlirType type = qbc_tensor2(q, qbc_block_type(q, ACT), qbc_dim(a, 0), qbc_dim(mlirOperationGetResult(columns, 0), 1));
+    struct qbc_build b = qbc_before(q, linear);
+    MlirValue some = qbc_op(&b, "qb.columns", type, 1, a);
+    qbc_set_int(q, qbc_def_any(some), "first", qbc_int(columns, "first", 0));
+    mlirOperationSetOperand(linear, 0, some);
+    qbc_sweep(q, columns);
+}
+
 static void visit(struct qbc *q, MlirOperation linear, struct seen *seen)
 {
     MlirValue x = mlirOperationGetOperand(linear, 0);
     if (!reads_codes(q, linear) || qbc_block_format(q, x) || !fits(q, linear))
         return;
-    MlirValue a = find(seen, x, mlirOperationGetBlock(linear));
-    if (mlirValueIsNull(a)) {
-        a = quantize(q, linear, x);
-        seen->list[seen->n++] = (struct quantized){x, a};
+    MlirOperation columns = whole_groups(q, linear);
+    if (!mlirOperationIsNull(columns)) {
+        quantize_columns(q, linear, columns, seen);
+        return;
     }
-    mlirOperationSetOperand(linear, 0, a);
+    mlirOperationSetOperand(linear, 0, quantized(q, linear, x, seen));
     MlirOperation scale = qbc_def(x, "qb.scale");
     if (!mlirOperationIsNull(scale))
         qbc_sweep(q, scale); /* where another, equal one was taken */

@@ -59,6 +59,13 @@ static MlirValue place_of(struct outline *o, MlirValue value)
     return (MlirValue){NULL};
 }
 
+static void copy_attribute(MlirOperation from, MlirOperation to, const char *name)
+{
+    MlirAttribute a = mlirOperationGetAttributeByName(from, qbc_str(name));
+    if (!mlirAttributeIsNull(a))
+        qbc_set(to, name, a);
+}
+
 static MlirOperation new_place(struct outline *o, const char *section)
 {
     MlirOperation op = qbc_make(&o->b, "qb.place", qbc_type(o->q, "!llvm.ptr"), NULL, 0, NULL);
@@ -109,12 +116,70 @@ static bool is_logits(struct outline *o, MlirValue place)
     return !strcmp(qbc_string(o->q, qbc_def_any(place), "section", ""), "logits");
 }
 
-/* Where the result of op goes: a buffer for its columns, or the logits if it is nothing but these. */
+/* --- some of a row's columns: a place in another place */
+
+enum { NOT_QUANTIZED = 4, GROUP = QBC_ACT_GROUP, RECORD = QBC_ACT_RECORD };
+
+/* From byte `shift` of each row on, `width` bytes of it. */
+static MlirValue part_of(struct outline *o, MlirValue place, int64_t shift, int64_t width)
+{
+    static const char *const copied[] = {"name", "row_bytes", "rows", "skip", "multiplier"};
+    MlirOperation from = qbc_def_any(place), part = new_place(o, qbc_string(o->q, from, "section", ""));
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
+        copy_attribute(from, part, copied[i]);
+    qbc_set_int(o->q, part, "shift", qbc_int(from, "shift", 0) + shift);
+    qbc_set_int(o->q, part, "width", width);
+    return value_of(part);
+}
+
+/* The qb.join that op's result is a part of and nothing else; null: none. */
+static MlirOperation joined_by(MlirOperation op, int *part)
+{
+    if (qbc_uses(value_of(op)) != 1)
+        return (MlirOperation){NULL};
+    MlirOpOperand use = mlirValueGetFirstUse(value_of(op));
+    *part = (int)mlirOpOperandGetOperandNumber(use);
+    MlirOperation user = mlirOpOperandGetOwner(use);
+    return qbc_is(user, "qb.join") ? user : (MlirOperation){NULL};
+}
+
+/* How many columns op writes: an embedding of blocks writes whole groups, also behind another part of a row. */
+static int64_t written_columns(struct outline *o, MlirOperation op)
+{
+    const struct qbc_format *f = qbc_is(op, "qb.embed") ? qbc_block_format(o->q, mlirOperationGetOperand(op, 1)) : NULL;
+    int64_t columns = qbc_dim(value_of(op), 1);
+    if (!qbc_is(op, "qb.join"))
+        return f ? qbc_format_groups(f, columns) * f->group : columns;
+    MlirValue left = mlirOperationGetOperand(op, 0), right = mlirOperationGetOperand(op, 1);
+    int64_t first = written_columns(o, qbc_def_any(left)), all = qbc_dim(left, 1) + written_columns(o, qbc_def_any(right));
+    return first > all ? first : all;
+}
+
+static MlirValue output(struct outline *o, MlirOperation op, const char *rows);
+
+static MlirValue part_of_join(struct outline *o, MlirOperation join, int part, const char *rows)
+{
+    MlirValue place = place_of(o, value_of(join));
+    int64_t first = part ? qbc_dim(mlirOperationGetOperand(join, 0), 1) : 0;
+    if (mlirValueIsNull(place))
+        place = output(o, join, rows);
+    return part_of(o, place, first * NOT_QUANTIZED, qbc_dim(mlirOperationGetOperand(join, part), 1) * NOT_QUANTIZED);
+}
+
+/* Where the result of op goes: a buffer for its columns, the logits if it is nothing but these, or its part of them. */
 static MlirValue output(struct outline *o, MlirOperation op, const char *rows)
 {
     MlirValue y = value_of(op);
+    int part = 0;
+    MlirOperation join = joined_by(op, &part);
+    if (!mlirOperationIsNull(join)) {
+        MlirValue some = part_of_join(o, join, part, rows);
+        remember(o, y, some);
+        return some;
+    }
     bool is_result = mlirValueEqual(y, o->result) && qbc_uses(y) == 1 && !strcmp(rows, "tail");
-    MlirValue place = is_result ? logits(o) : buffer(o, padded_row(qbc_dim(y, 1)), rows);
+    int64_t columns = qbc_is(op, "qb.join") ? written_columns(o, op) : qbc_dim(y, 1);
+    MlirValue place = is_result ? logits(o) : buffer(o, padded_row(columns), rows);
     remember(o, y, place);
     return place;
 }
@@ -139,13 +204,6 @@ static const char *format_name(struct outline *o, MlirValue w)
 {
     const struct qbc_format *f = qbc_block_format(o->q, w);
     return f ? f->name : qbc_string(o->q, qbc_def_any(w), "format", "f32");
-}
-
-static void copy_attribute(MlirOperation from, MlirOperation to, const char *name)
-{
-    MlirAttribute a = mlirOperationGetAttributeByName(from, qbc_str(name));
-    if (!mlirAttributeIsNull(a))
-        qbc_set(to, name, a);
 }
 
 static MlirValue weight_place(struct outline *o, MlirOperation weight)
@@ -209,23 +267,37 @@ static void outline_norm(struct outline *o, MlirOperation op)
     qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
 }
 
-/* The bias that all products of these activations take off, so that the quantizer multiplies once;
- * 1 when they differ. And the records that the longest group asks for. */
-static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperation l)
+struct consumers {
+    int64_t bias;    /* that all products take off; 1 when they differ */
+    int64_t columns; /* of the longest group's end */
+};
+
+/* Products of these activations, or of some of their columns, which begin at `first`. */
+static void add_consumers(struct outline *o, MlirValue x, int64_t first, struct consumers *c)
 {
-    int64_t columns = qbc_dim(value_of(quantize), 1), bias = 0, records = 0;
-    for (MlirOpOperand use = mlirValueGetFirstUse(value_of(quantize)); !mlirOpOperandIsNull(use);
-         use = mlirOpOperandGetNextUse(use)) {
+    for (MlirOpOperand use = mlirValueGetFirstUse(x); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
+        if (qbc_is(user, "qb.columns")) {
+            add_consumers(o, value_of(user), first + qbc_int(user, "first", 0), c);
+            continue;
+        }
         const struct qbc_format *f = qbc_block_format(o->q, mlirOperationGetOperand(user, 1));
         if (!f)
             continue;
         int64_t wants = f->offset == QBC_OFFSET_ZERO ? 1 : f->bias;
-        int64_t padded = qbc_format_groups(f, columns) * f->group;
-        bias = bias == 0 || bias == wants ? wants : 1;
-        records = padded > records ? padded : records;
+        int64_t end = first + qbc_format_groups(f, qbc_dim(x, 1)) * f->group;
+        c->bias = c->bias == 0 || c->bias == wants ? wants : 1;
+        c->columns = end > c->columns ? end : c->columns;
     }
-    records = (records + QBC_ACT_GROUP - 1) / QBC_ACT_GROUP;
+}
+
+/* The bias that all products of these activations take off, so that the quantizer multiplies once. And the records that
+ * the longest group asks for. */
+static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperation l)
+{
+    struct consumers c = {0};
+    add_consumers(o, value_of(quantize), 0, &c);
+    int64_t records = (c.columns + QBC_ACT_GROUP - 1) / QBC_ACT_GROUP, bias = c.bias;
     qbc_set_int(o->q, l, "multiplier", bias ? bias : 1);
     qbc_set_int(o->q, l, "records", records);
     MlirOperation place = qbc_def_any(mlirOperationGetOperand(l, 0));
@@ -266,7 +338,7 @@ static void outline_linear(struct outline *o, MlirOperation op)
     set_matrix(o, l, w);
     if (qbc_block_format(o->q, w))
         qbc_set_int(o->q, l, "multiplier", qbc_int(qbc_def_any(operands[1]), "multiplier", 1));
-    if (is_logits(o, operands[0]))
+    if (is_logits(o, operands[0]) || qbc_has(qbc_def_any(operands[0]), "shift"))
         qbc_set_bool(o->q, l, "exact", true);
     qbc_set_bool(o->q, qbc_def_any(w), "lookup", false); /* all of it is read */
     if (!qbc_has(qbc_def_any(w), "role")) {
@@ -414,6 +486,80 @@ static void outline_attention(struct outline *o, MlirOperation op)
     qbc_set_int(o->q, l, "context", o->context);
 }
 
+/* --- what composite formats are put together with */
+
+static void outline_columns(struct outline *o, MlirOperation op)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0);
+    int64_t first = qbc_int(op, "first", 0), n = qbc_dim(value_of(op), 1);
+    bool quantized = qbc_block_format(o->q, x);
+    int64_t shift = quantized ? first / GROUP * RECORD : first * NOT_QUANTIZED;
+    int64_t width = quantized ? (n + GROUP - 1) / GROUP * RECORD : n * NOT_QUANTIZED;
+    remember(o, value_of(op), part_of(o, place_of(o, x), shift, width));
+}
+
+/* Its parts were written into it. */
+static void outline_join(struct outline *o, MlirOperation op)
+{
+    if (mlirValueIsNull(place_of(o, value_of(op))))
+        qbc_error(o->q, op, "the parts of a join are products or rows of embeddings, each of one join only");
+}
+
+/* A table that rows are looked up in, or read. */
+static void set_table(struct outline *o, MlirOperation op, MlirOperation l, MlirValue table, bool lookup)
+{
+    set_matrix(o, l, table);
+    qbc_set_bool(o->q, qbc_def_any(table), "lookup", lookup);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+}
+
+static void outline_gather(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), order = mlirOperationGetOperand(op, 1);
+    MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, order)};
+    set_table(o, op, launch(o, "gather", rows_of(o, x), 3, operands), order, false);
+}
+
+static void outline_sparse(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), values = mlirOperationGetOperand(op, 1),
+              indices = mlirOperationGetOperand(op, 2);
+    MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, values), place_of(o, indices)};
+    MlirOperation l = launch(o, "sparse", rows_of(o, x), 4, operands);
+    set_table(o, op, l, values, false);
+    qbc_set_bool(o->q, qbc_def_any(indices), "lookup", false);
+    if (qbc_has(qbc_def_any(operands[0]), "shift"))
+        qbc_set_bool(o->q, l, "exact", true);
+}
+
+/* A table that a product reads too is read by that as a whole, whichever comes first. */
+static bool is_only_looked_up(MlirValue table)
+{
+    for (MlirOpOperand use = mlirValueGetFirstUse(table); !mlirOpOperandIsNull(use);
+         use = mlirOpOperandGetNextUse(use))
+        if (qbc_is(mlirOpOperandGetOwner(use), "qb.sparse"))
+            return false;
+    return true;
+}
+
+static void outline_embed_sparse(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 1)), values = mlirOperationGetOperand(op, 2),
+              indices = mlirOperationGetOperand(op, 3);
+    MlirValue operands[] = {output(o, op, "all"), x, place_of(o, values), place_of(o, indices)};
+    set_table(o, op, launch(o, "embed_sparse", "all", 4, operands), values, is_only_looked_up(values));
+    qbc_set_bool(o->q, qbc_def_any(indices), "lookup", is_only_looked_up(indices));
+}
+
+static void outline_embed_scale(struct outline *o, MlirOperation op)
+{
+    MlirValue operands[4] = {output(o, op, "all")};
+    for (int i = 1; i < 4; ++i)
+        operands[i] = place_of(o, mlirOperationGetOperand(op, i));
+    MlirOperation l = launch(o, "embed_scale", "all", 4, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+}
+
 /* --- the rest */
 
 /* The same buffer, from the first row whose logits are wanted. */
@@ -466,7 +612,8 @@ static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op
         return y;
     }
     if (!gated && !qbc_is(op, "qb.act"))
-        return qbc_op(b, qbc_is(op, "qb.bias") ? "arith.addf" : qbc_op_name(op), f32, 2, x[0], x[1]);
+        return qbc_op(b, qbc_is(op, "qb.bias") ? "arith.addf" : qbc_is(op, "qb.scale") ? "arith.mulf" : qbc_op_name(op), f32,
+                      2, x[0], x[1]);
     MlirValue y = qbc_op(b, "qb.act", f32, 1, x[0]);
     qbc_set_string(o->q, qbc_def_any(y), "act", qbc_string(o->q, op, "act", ""));
     return gated ? qbc_op(b, "arith.mulf", f32, 2, y, x[1]) : y;
@@ -521,6 +668,10 @@ static const struct {
     {"arith.subf", outline_elementwise}, {"arith.divf", outline_elementwise},
     {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
     {"qb.observe", outline_observe},
+    {"qb.columns", outline_columns},     {"qb.join", outline_join},
+    {"qb.gather", outline_gather},       {"qb.sparse", outline_sparse},
+    {"qb.scale", outline_elementwise},   {"qb.embed_sparse", outline_embed_sparse},
+    {"qb.embed_scale", outline_embed_scale},
 };
 
 static void outline(struct outline *o, MlirOperation op)
@@ -588,7 +739,7 @@ void qbc_pass_outline_kernels(struct qbc *q, MlirOperation module)
     o.b = qbc_before(q, mlirBlockGetTerminator(make_func(q, main, "step")));
     for (intptr_t i = 0; i < mlirBlockGetNumArguments(from); ++i)
         outline_input(&o, mlirBlockGetArgument(from, i));
-    for (MlirOperation op = mlirBlockGetFirstOperation(from), next; !mlirOperationIsNull(op); op = next) {
+    for (MlirOperation op = mlirBlockGetFirstOperation(from), next; !mlirOperationIsNull(op) && !q->errors; op = next) {
         next = mlirOperationGetNextInBlock(op); /* a weight moves away */
         outline(&o, op);
     }

@@ -1,7 +1,7 @@
 /* formats: the block formats of a compilation. A name is read once; from then on it has one address, so formats are
  * compared by pointer and live as long as the context. */
 #include "extension.h"
-#include "format.h"
+#include "parts.h"
 
 #include <string.h>
 
@@ -53,6 +53,8 @@ const struct qbc_format *qbc_find_format(struct qbc *q, const char *name)
     for (size_t i = 0; from_outside(q, i); ++i)
         if (!strcmp(from_outside(q, i)->name, name))
             return from_outside(q, i);
+    if (!strcmp(name, qbc_format_u16.name))
+        return &qbc_format_u16;
     const struct qbc_format *old = known(q, name);
     return old || !qbc_format_parse(name, &format, NULL) ? old : add(q, &format);
 }
@@ -61,7 +63,7 @@ const struct qbc_format *qbc_read_format(struct qbc *q, const char *where, const
 {
     enum { MOST = 256 };
     const struct qbc_format *format = qbc_find_format(q, name);
-    if (format)
+    if (format && format != &qbc_format_u16)
         return format;
     struct qbc_format unused;
     char why[QBC_FORMAT_WHY];

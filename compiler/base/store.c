@@ -189,8 +189,9 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
 {
     MlirValue w = mlirOperationGetResult(weight, 0);
     const char *name = qbc_string(q, weight, "source", "");
-    const int64_t *strides;
-    size_t rank = qbc_rank(w), n = qbc_ints(q, weight, "strides", &strides);
+    const int64_t *strides, *shape; /* of the tensor that a piece of a composite is a piece of */
+    bool is_piece = qbc_ints(q, weight, "shape", &shape) == 2;
+    size_t rank = is_piece ? 2 : qbc_rank(w), n = qbc_ints(q, weight, "strides", &strides);
     *out = (struct qbc_view){.source = qbc_weight_source(q, weight)};
     if (!out->source) {
         bool there = qbc_store_find(q, name);
@@ -201,8 +202,8 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
         qbc_error(q, weight, "a weight is a vector or a matrix with a stride for each dimension");
         return false;
     }
-    out->rows = rank == 2 ? qbc_dim(w, 0) : 1;
-    out->cols = qbc_dim(w, rank - 1);
+    out->rows = is_piece ? shape[0] : rank == 2 ? qbc_dim(w, 0) : 1;
+    out->cols = is_piece ? shape[1] : qbc_dim(w, rank - 1);
     out->row_stride = rank == 2 ? strides[0] : 0;
     out->col_stride = strides[rank - 1];
     out->offset = qbc_int(weight, "offset", 0);

@@ -148,7 +148,7 @@ static void work_together(struct worker *workers, int threads)
             work(&workers[i]);
 }
 
-static int count_threads(const struct qbc *q, int64_t slabs)
+int qbc_count_threads(const struct qbc *q, int64_t slabs)
 {
     int64_t n = q->options.threads > 0 ? q->options.threads : sysconf(_SC_NPROCESSORS_ONLN);
     n = n < MAX_THREADS ? n : MAX_THREADS;
@@ -156,23 +156,22 @@ static int count_threads(const struct qbc *q, int64_t slabs)
     return n < 1 ? 1 : (int)n;
 }
 
-static void report(struct qbc *q, MlirOperation weight, const struct qbc_format *format,
-                   const struct worker *w)
+void qbc_report_misfit(struct qbc *q, MlirOperation weight, const struct qbc_format *format, struct qbc_misfit misfit)
 {
-    const char *name = qbc_string(q, weight, "name", "?");
-    const char *what = isnan(w->bad_value) ? "NaN" : w->bad_value > 0 ? "infinity" : "-infinity";
-    if (isfinite(w->bad_value))
+    const char *name = qbc_string(q, weight, "whole", qbc_string(q, weight, "name", "?"));
+    const char *what = isnan(misfit.value) ? "NaN" : misfit.value > 0 ? "infinity" : "-infinity";
+    if (isfinite(misfit.value))
         qbc_error(
             q, weight,
             "weight '%s' has %g at row %ld, column %ld, too large for format %s, whose f16 numbers "
             "end at 65504; give this tensor another format with -quant-tensor='^%s$=f32'",
-            name, (double)w->bad_value, (long)w->bad_row, (long)w->bad_col, format->name, name);
+            name, (double)misfit.value, (long)misfit.row, (long)misfit.col, format->name, name);
     else
         qbc_error(
             q, weight,
             "weight '%s' has %s at row %ld, column %ld; the model file is damaged or its training "
             "diverged: export it again",
-            name, what, (long)w->bad_row, (long)w->bad_col);
+            name, what, (long)misfit.row, (long)misfit.col);
 }
 
 /* The first fault in the order of rows, whoever found it. */
@@ -189,7 +188,7 @@ static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f,
             first = &w[i];
     }
     if (first)
-        report(q, weight, f->format, first);
+        qbc_report_misfit(q, weight, f->format, (struct qbc_misfit){first->bad_row, first->bad_col, first->bad_value});
     return !first;
 }
 
@@ -241,7 +240,7 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
         return false;
     f.slab_rows = choose_slab(&f);
     f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
-    f.threads = count_threads(q, f.slabs);
+    f.threads = qbc_count_threads(q, f.slabs);
     struct worker workers[MAX_THREADS];
     for (int i = 0; i < f.threads; ++i)
         workers[i] = (struct worker){.fitting = &f, .index = i, .bad_row = -1};

@@ -20,4 +20,14 @@ typedef void (*qbc_write_packed)(void *user, size_t which, int64_t offset, const
 bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t n,
                       qbc_write_packed write, void *user);
 
+/* A weight that cannot be kept in a format, and where: an error at `weight` that says what to do. */
+struct qbc_misfit {
+    int64_t row, col;
+    float value; /* not finite, or too large */
+};
+void qbc_report_misfit(struct qbc *q, MlirOperation weight, const struct qbc_format *format, struct qbc_misfit misfit);
+
+/* How many threads work on so many slabs, from 1 to 64: options.threads, or the machine's. */
+int qbc_count_threads(const struct qbc *q, int64_t slabs);
+
 #endif

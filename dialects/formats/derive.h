@@ -2,7 +2,7 @@
 #ifndef QBC_DERIVE_H
 #define QBC_DERIVE_H
 
-#include "format.h"
+#include "parts.h"
 
 /* --- scale.c: types of scales */
 int qbc_scale_bits(enum qbc_scale type);
@@ -53,9 +53,6 @@ void qbc_decode_composite(const struct qbc_blocks *b, int64_t row, int64_t n, fl
 /* Columns that are stored together: a super-block, or a group; RUN where groups are rows. */
 int qbc_format_unit(const struct qbc_format *f);
 int qbc_format_scales(const struct qbc_format *f); /* of a group: planes, or 1, or 0 */
-/* SPLIT: where part i begins, of `size` columns or rows; part n_parts begins at `size`. */
-int64_t qbc_format_cut(const struct qbc_format *f, int i, int64_t size);
-int64_t qbc_format_sparse(const struct qbc_format *f, int64_t cols); /* SPARSE: weights of a row */
 
 static inline int64_t qbc_ceil_div(int64_t a, int64_t b)
 {
@@ -64,10 +61,6 @@ static inline int64_t qbc_ceil_div(int64_t a, int64_t b)
 static inline int qbc_group_rows(const struct qbc_format *f)
 {
     return f->group_rows > 1 ? f->group_rows : 1;
-}
-static inline bool qbc_is_composite(const struct qbc_format *f)
-{
-    return f->codebook >= QBC_CODE_SUM;
 }
 
 #endif

@@ -16,7 +16,7 @@ struct row {
     MlirValue panel, lane, y;
 };
 
-static MlirValue token(struct qbc_kernel *k, MlirValue t)
+MlirValue k_token(struct qbc_kernel *k, MlirValue t)
 {
     MlirValue tokens = k_load(k, k->ptr, k_at_i(k, k->step, QBRT_STEP_TOKENS), 8);
     MlirValue id = k_load(k, k->i32, k_at(k, tokens, k_mul_i(k, t, 4)), 4);
@@ -75,7 +75,7 @@ static void embed(struct qbc_kernel *k, bool by_position)
     r.layout = qbc_layout(r.format, r.packing, vocabulary, columns);
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
-    MlirValue id = by_position ? k_add_i(k, k_add(k, k->pos, rows.i), qbc_int(k->launch, "first", 0)) : token(k, rows.i);
+    MlirValue id = by_position ? k_add_i(k, k_add(k, k->pos, rows.i), qbc_int(k->launch, "first", 0)) : k_token(k, rows.i);
     MlirValue height = k_i64(k, r.packing.rows);
     r.panel = k_at(k, k->operand[W],
                    k_mul_i(k, k_op2(k, "arith.divui", id, height), r.layout.panel_bytes));

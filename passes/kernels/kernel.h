@@ -70,6 +70,10 @@ const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc
 const char *qbc_format_lacks_kernel(const struct qbc_format *f);
 /* How it is multiplied, and on which targets otherwise, for people. */
 const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f);
+/* --- composite.c: the same two of formats that are made of others */
+const char *qbc_parts_lack_kernel(const struct qbc_format *f);
+const char *qbc_describe_parts(struct qbc *q, const struct qbc_format *f);
+
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
 
 /* --- build_kernel.c: operations in few words. Results have the type of the first operand. */
@@ -184,6 +188,12 @@ MlirValue k_float_at(struct qbc_kernel *k, MlirValue row, MlirValue column, int6
 void k_float_to(struct qbc_kernel *k, MlirValue value, MlirValue row, MlirValue column);
 /* The first n of `width` floats, the others 0 and not touched in memory. */
 MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_t n);
+
+/* --- gather.c: n f32 of `base`, whose numbers are the u16 at `indices` */
+MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices);
+
+/* --- embed.c: the id of token t, i64 */
+MlirValue k_token(struct qbc_kernel *k, MlirValue t);
 
 /* --- norm.c: 1 / sqrt(mean(x[0 .. n-1]^2) + eps), f32 */
 MlirValue k_inverse_rms(struct qbc_kernel *k, MlirValue x, int64_t n, float eps);

@@ -97,8 +97,10 @@ const char *qbc_format_lacks_kernel(const struct qbc_format *f)
 {
     if (f->codebook == QBC_CODE_FLOAT)
         return f->brain ? "bf16" : NULL;
+    if (f->codebook >= QBC_CODE_SUM)
+        return qbc_parts_lack_kernel(f);
     if (f->codebook != QBC_CODE_AFFINE)
-        return f->codebook < QBC_CODE_SUM ? "tables, planes and vectors" : "composites";
+        return "tables, planes and vectors";
     if (f->digits)
         return "codes that share bytes as digits";
     if (f->scale != QBC_SCALE_F16 || f->outer != QBC_SCALE_NONE || f->group_rows > 1)
@@ -116,6 +118,8 @@ const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f)
         return "products of floats";
     if (lacking)
         return qbc_text(q, "no kernels yet for %s", lacking);
+    if (f->codebook >= QBC_CODE_SUM)
+        return qbc_describe_parts(q, f);
     size_t all = 0, floats = 0;
     for (const struct qbc_target *t; (t = qbc_listed_target(q, all)); ++all)
         if (qbc_tile_for(t, f, 1)->kind == QBC_KIND_FMA)

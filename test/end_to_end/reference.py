@@ -2,7 +2,7 @@
 
 Weights come from an artifact (decoded by qbm_dump) or from model.safetensors, by canonical names ("embed", "0.attn_q", ...);
 hyper-parameters from config.json. Numbers are float64 but where the artifact rounds: the activations of linears whose weight has
-integer codes become int8 per 32 columns (docs/numerics.md).
+integer codes become int8 per 32 columns (docs/numerics.md). Weights of composite formats are in pieces (composite.py).
 """
 import json
 import pathlib
@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 
 import numpy as np
+
+import composite
 
 QUANTIZED_GROUP = 32
 LINEARS = ("attn_q", "attn_k", "attn_v", "attn_o", "ffn_gate", "ffn_up", "ffn_down")
@@ -44,7 +46,7 @@ def frequencies(theta, dim, scaling):
 
 
 class Weights:
-    """Arrays by name; `codes` holds the names of those that are stored as integer codes."""
+    """Arrays by name; `codes` holds the names of those that are stored as integer codes, or of composites."""
 
     def __init__(self, arrays, codes=()):
         self.arrays, self.codes = arrays, set(codes)
@@ -63,8 +65,10 @@ def from_artifact(qbm_dump, artifact, *plugin):
         lines = subprocess.run([qbm_dump, artifact, folder, *plugin], check=True, capture_output=True, text=True).stdout
         rows = [line.split("\t") for line in lines.splitlines()]
         arrays = {name: np.load(f"{folder}/{i}.npy").astype(np.float64) for i, name, *_ in rows}
-    codes = [name for _, name, fmt, *_ in rows if fmt[0] != "f"]
-    return Weights({n: a[0] if len(a) == 1 else a for n, a in arrays.items()}, codes)
+    codes = [name for _, name, fmt, *_ in rows if fmt[0] not in "fu"]
+    whole, pieces = composite.gather(arrays, codes)
+    codes = [n for n in codes if n in whole] + list(pieces)
+    return Weights({**{n: a[0] if len(a) == 1 else a for n, a in whole.items()}, **pieces}, codes)
 
 
 def read_safetensors(path):
@@ -150,7 +154,8 @@ class Model:
         """x through several weights; quantized once where a weight has codes."""
         w = self.weights
         rounded = quantize_activations(x) if any(n in w.codes for n in names) else None
-        results = [(rounded if n in w.codes else x) @ w[n].T for n in names]
+        results = [w[n].multiply(x, quantize_activations) if isinstance(w[n], composite.Piece)
+                   else (rounded if n in w.codes else x) @ w[n].T for n in names]
         return results[0] if len(names) == 1 else results
 
     def block(self, x, i):
@@ -166,7 +171,8 @@ class Model:
 
     def logits(self, tokens):
         """int [T] -> float64 [T, V]: the logits after each token, from an empty cache"""
-        x = self.weights["embed"][np.asarray(tokens)]
+        embed = self.weights["embed"]
+        x = embed.rows(tokens) if isinstance(embed, composite.Piece) else embed[np.asarray(tokens)]
         for i in range(self.config.blocks):
             x = self.block(x, i)
         return self.linear(rms_norm(x, self.weights["final_norm"], self.config.eps), self.weights.head())

@@ -4,10 +4,12 @@
  *                                 FOLDER/I.npy, float32 [N, K], for each tensor I = 0, 1, ..., and
  *                                 a line "I <tab> name <tab> format <tab> N <tab> K" on stdout
  *
+ * Pieces of composites are tensors (dialects/parts.h); u16 are the numbers that they are.
  * Root by the runtime's reader, blocks by the reference: qbc_unpack, then qbc_format_decode.
  */
 #include "extension.h"
 #include "packing.h"
+#include "parts.h"
 #include "qbm_read.h"
 
 #include <fcntl.h>
@@ -84,6 +86,8 @@ static const char *dump(struct qbc *q, const struct qbrt_tensor_facts *t, struct
     }
     qbc_unpack(&b, p, packed);
     qbc_format_decode(&b, values);
+    for (int64_t i = 0; f == &qbc_format_u16 && i < rows * cols; ++i)
+        values[i] = ((const uint16_t *)b.values)[i];
     bool good = write_npy(path, rows, cols, values);
     qbc_blocks_destroy(&b);
     free(values);

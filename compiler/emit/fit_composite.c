@@ -1,0 +1,260 @@
+/* fit_composite: a tensor of a composite format, fitted as a whole.
+ *
+ * What its parts share (a permutation, scales of columns, the rows of B) is chosen from the tensor or, of a large one, from a
+ * sample of its rows; then slabs of rows are fitted by threads, into blocks of the whole tensor, and pieces of these packed.
+ * The parts of a format that is split by rows, outermost, share nothing: each is fitted as a tensor of its own.
+ */
+#include "fit_composite.h"
+#include "parts.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SLAB_WEIGHTS = 1 << 20,
+    SAMPLE_WEIGHTS = 1 << 25, /* 128 MiB of f32 */
+    LEAST_ROWS = 64,
+    MAX_THREADS = 64,
+};
+
+struct whole {
+    struct qbc_view view;
+    const struct qbc_format *format;
+    int64_t first_row; /* of the view in the tensor */
+    enum qbc_fit how;
+    struct qbc_blocks *blocks;
+    int64_t slab_rows, slabs;
+    atomic_llong next; /* slab to be done */
+};
+
+struct worker {
+    struct whole *whole;
+    pthread_t thread;
+    bool no_memory;
+    struct qbc_misfit misfit; /* row -1: none */
+};
+
+/* --- what is fitted together */
+
+/* The part of the outermost formats that are split by rows that `path` is in; what is left of the path. */
+static const char *peel(struct qbc *q, struct whole *w, const char *path)
+{
+    while (w->format->codebook == QBC_CODE_SPLIT && w->format->by_rows) {
+        struct qbc_format part;
+        int i = qbc_part_of_path(w->format, &path);
+        if (i < 0 || !qbc_format_part(w->format, i, &part))
+            return path;
+        int64_t first = qbc_format_cut(w->format, i, w->view.rows), end = qbc_format_cut(w->format, i + 1, w->view.rows);
+        w->view.offset += first * w->view.row_stride;
+        w->view.rows = end - first;
+        w->first_row += first;
+        w->format = qbc_find_format(q, part.name);
+    }
+    return path;
+}
+
+static const struct qbc_format *composite_of(struct qbc *q, MlirOperation weight)
+{
+    return qbc_find_format(q, qbc_string(q, weight, "composite", ""));
+}
+
+const char *qbc_piece_group(struct qbc *q, MlirOperation weight)
+{
+    const char *path = qbc_string(q, weight, "part", "");
+    struct whole w = {.format = composite_of(q, weight)};
+    if (!qbc_has(weight, "whole") || !w.format)
+        return NULL;
+    int length = (int)(peel(q, &w, path) - path);
+    return qbc_text(q, "%s/%.*s", qbc_string(q, weight, "whole", ""), length, path);
+}
+
+/* --- before any row is fitted */
+
+/* Is something inside cut by rows, so that where a row lies says what part has it? */
+static bool is_cut_by_rows(const struct qbc_format *f)
+{
+    struct qbc_format part;
+    bool cut = f->codebook == QBC_CODE_SPLIT && f->by_rows;
+    for (int i = 0; !cut && qbc_is_composite(f) && qbc_format_part(f, i, &part); ++i)
+        cut = is_cut_by_rows(&part);
+    return cut;
+}
+
+/* n rows in lines of LEAST_ROWS from all over the tensor. */
+static void read_sample(const struct qbc_view *view, int64_t n, float *out)
+{
+    for (int64_t done = 0; done < n; done += LEAST_ROWS) {
+        int64_t rows = n - done < LEAST_ROWS ? n - done : LEAST_ROWS;
+        int64_t from = n < view->rows ? (int64_t)((double)done / (double)n * (double)(view->rows - rows)) : done;
+        qbc_view_read(view, from, rows, out + done * view->cols);
+    }
+}
+
+static bool prepare(struct whole *w)
+{
+    int64_t rows = w->view.rows, most = SAMPLE_WEIGHTS / w->view.cols / LEAST_ROWS * LEAST_ROWS;
+    most = most < LEAST_ROWS ? LEAST_ROWS : most;
+    int64_t n = rows <= most || is_cut_by_rows(w->format) ? rows : most;
+    float *sample = malloc((size_t)(n * w->view.cols) * sizeof *sample);
+    if (sample) {
+        read_sample(&w->view, n, sample);
+        qbc_format_prepare(w->blocks, n, sample, NULL);
+    }
+    free(sample);
+    return sample;
+}
+
+/* --- rows */
+
+static int64_t common_multiple(int64_t a, int64_t b)
+{
+    int64_t divisor = a;
+    for (int64_t rest = b; rest;) {
+        int64_t next = divisor % rest;
+        divisor = rest;
+        rest = next;
+    }
+    return a / divisor * b;
+}
+
+/* Rows that must be fitted together. */
+static int64_t rows_together(const struct qbc_format *f)
+{
+    struct qbc_format part;
+    int64_t n = 1;
+    if (!qbc_is_composite(f))
+        return common_multiple(f->group_rows > 1 ? f->group_rows : 1, f->vector_rows > 1 ? f->vector_rows : 1);
+    for (int i = 0; qbc_format_part(f, i, &part); ++i)
+        n = common_multiple(n, rows_together(&part));
+    return n;
+}
+
+static void choose_slabs(struct whole *w)
+{
+    int64_t rows = SLAB_WEIGHTS / w->view.cols, together = rows_together(w->format);
+    rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    rows = (rows + together - 1) / together * together;
+    bool at_once = rows > w->view.rows || (together > 1 && is_cut_by_rows(w->format));
+    w->slab_rows = at_once ? w->view.rows : rows;
+    w->slabs = (w->view.rows + w->slab_rows - 1) / w->slab_rows;
+}
+
+static void do_slab(struct worker *t, float *weights, int64_t slab)
+{
+    struct whole *w = t->whole;
+    int64_t row = slab * w->slab_rows, rest = w->view.rows - row, rows = rest < w->slab_rows ? rest : w->slab_rows;
+    qbc_view_read(&w->view, row, rows, weights);
+    int64_t bad = qbc_format_fit(w->how, w->blocks, row, rows, weights);
+    if (bad < 0)
+        return;
+    int64_t bad_row = w->first_row + row + bad / w->view.cols;
+    if (t->misfit.row < 0 || bad_row < t->misfit.row)
+        t->misfit = (struct qbc_misfit){bad_row, bad % w->view.cols, weights[bad]};
+}
+
+static void *work(void *user)
+{
+    struct worker *t = user;
+    struct whole *w = t->whole;
+    float *weights = malloc((size_t)(w->slab_rows * w->view.cols) * sizeof *weights);
+    t->no_memory = !weights;
+    for (long long slab; weights && (slab = atomic_fetch_add(&w->next, 1)) < w->slabs;)
+        do_slab(t, weights, slab);
+    free(weights);
+    return NULL;
+}
+
+/* What the threads found that did start: the first fault in the order of rows. */
+static bool judge(struct qbc *q, MlirOperation weight, const struct whole *w, const struct worker *workers, int n)
+{
+    const struct worker *first = NULL;
+    bool worked = false;
+    for (int i = 0; i < n; ++i) {
+        worked = worked || !workers[i].no_memory;
+        if (workers[i].misfit.row >= 0 && (!first || workers[i].misfit.row < first->misfit.row))
+            first = &workers[i];
+    }
+    if (!worked)
+        qbc_error(q, weight, "there is no memory to fit this weight");
+    else if (first)
+        qbc_report_misfit(q, weight, w->format, first->misfit);
+    return worked && !first;
+}
+
+/* A slab's codes depend on its rows and what was prepared, so it does not matter which thread takes it. */
+static bool fit_rows(struct qbc *q, MlirOperation weight, struct whole *w)
+{
+    struct worker workers[MAX_THREADS];
+    bool started[MAX_THREADS] = {false};
+    int n = qbc_count_threads(q, w->slabs);
+    for (int i = 0; i < n; ++i)
+        workers[i] = (struct worker){.whole = w, .misfit = {.row = -1}};
+    for (int i = 1; i < n; ++i)
+        started[i] = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+    work(&workers[0]);
+    for (int i = 1; i < n; ++i)
+        if (started[i])
+            pthread_join(workers[i].thread, NULL);
+    return judge(q, weight, w, workers, n);
+}
+
+bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *out)
+{
+    struct whole w = {.format = composite_of(q, weight), .blocks = &out->blocks};
+    *out = (struct qbc_fitted){.blocks.rows = 0};
+    if (!w.format || !qbc_view_of(q, weight, &w.view)) {
+        if (!w.format)
+            qbc_error(q, weight, "unknown block format '%s'", qbc_string(q, weight, "composite", ""));
+        return false;
+    }
+    peel(q, &w, qbc_string(q, weight, "part", ""));
+    w.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    choose_slabs(&w);
+    bool good = qbc_blocks_create(w.blocks, w.format, w.view.rows, w.view.cols) && prepare(&w);
+    if (!good)
+        qbc_error(q, weight, "there is no memory to fit this weight");
+    good = good && fit_rows(q, weight, &w);
+    qbc_view_release(&w.view);
+    if (!good)
+        qbc_fitted_destroy(out);
+    return good;
+}
+
+void qbc_fitted_destroy(struct qbc_fitted *fitted)
+{
+    qbc_blocks_destroy(&fitted->blocks);
+}
+
+/* --- pieces */
+
+static bool pack_one_way(const struct qbc_blocks *b, struct qbc_packing p, size_t which, qbc_write_packed write, void *user)
+{
+    int64_t rows = SLAB_WEIGHTS / b->cols / p.rows * p.rows;
+    rows = rows < p.rows ? p.rows : rows;
+    struct qbc_layout l = qbc_layout(b->format, p, rows < b->rows ? rows : b->rows, b->cols);
+    uint8_t *packed = malloc((size_t)l.bytes);
+    for (int64_t row = 0; packed && row < b->rows; row += rows) {
+        int64_t n = b->rows - row < rows ? b->rows - row : rows;
+        qbc_pack(b, p, row, n, packed);
+        write(user, which, row / p.rows * l.panel_bytes, packed, (size_t)qbc_layout(b->format, p, n, b->cols).bytes);
+    }
+    free(packed);
+    return packed;
+}
+
+bool qbc_composite_pack(struct qbc *q, const struct qbc_fitted *fitted, MlirOperation weight,
+                        const struct qbc_packing *packings, size_t n, qbc_write_packed write, void *user)
+{
+    struct whole w = {.format = composite_of(q, weight)};
+    const char *path = peel(q, &w, qbc_string(q, weight, "part", ""));
+    struct qbc_piece piece;
+    bool good = qbc_piece_open(&fitted->blocks, path, &piece);
+    for (size_t i = 0; i < n && good; ++i)
+        good = pack_one_way(&piece.blocks, packings[i], i, write, user);
+    qbc_piece_close(&piece);
+    if (!good)
+        qbc_error(q, weight, "there is no memory to pack this weight");
+    return good;
+}

@@ -1,0 +1,64 @@
+/* gather: y[t][k] = x[t][order[k]], columns in another order.
+ *
+ *   operands   y, x, order            order: u16, one after the other, however high the panels are
+ *   attributes c (columns), n, k, format, panel of `order`
+ */
+#include "kernel.h"
+
+#include <mlir-c/BuiltinAttributes.h>
+#include <mlir-c/BuiltinTypes.h>
+
+enum { Y = 0, X = 1, ORDER = 2, WIDTH = 16 };
+
+/* Are loads from many places worth an instruction here? */
+static bool has_gathers(const struct qbc_kernel *k)
+{
+    enum { LONG = 512 };
+    return k->q->target->scalable || k->q->target->vector_bits >= LONG;
+}
+
+static MlirValue by_lanes(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices)
+{
+    MlirValue *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
+    for (int64_t i = 0; i < n; ++i) {
+        MlirValue index = k_load(k, k->i16, k_at_i(k, indices, 2 * i), 2);
+        MlirValue bytes = k_mul_i(k, qbc_op(&k->b, "arith.extui", k->i64, 1, index), 4);
+        lanes[i] = k_load(k, k->f32, k_at(k, base, bytes), 4);
+    }
+    MlirType type = k_vec(k, n, k->f32);
+    return mlirOperationGetResult(qbc_make(&k->b, "vector.from_elements", type, NULL, (size_t)n, lanes), 0);
+}
+
+MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices)
+{
+    if (!has_gathers(k))
+        return by_lanes(k, n, base, indices);
+    int32_t dynamic = INT32_MIN; /* LLVM::GEPOp::kDynamicIndex: the index is an operand */
+    struct qbc_attr gep[] = {
+        {"elem_type", mlirTypeAttrGet(k->f32)},
+        {"rawConstantIndices", mlirDenseI32ArrayGet(k->q->mlir, 1, &dynamic)},
+        {0},
+    };
+    struct qbc_attr load[] = {{"alignment", mlirIntegerAttrGet(k->i32, 4)}, {0}};
+    MlirValue which = k_cast(k, "arith.extui", k_load(k, k_vec(k, n, k->i16), indices, 2), k->i32);
+    MlirType pointers = k_vec(k, n, k->ptr), floats = k_vec(k, n, k->f32);
+    MlirValue at = mlirOperationGetResult(
+        qbc_make(&k->b, "llvm.getelementptr", pointers, gep, 2, (MlirValue[]){base, which}), 0);
+    MlirValue operands[] = {at, k_int_of(k, k_vec(k, n, k->i1), 1), k_float_of(k, floats, 0)};
+    return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.gather", floats, load, 3, operands), 0);
+}
+
+static MlirValue some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    MlirValue row = *(MlirValue *)user, indices = k_at(k, k->operand[ORDER], k_mul_i(k, column, 2));
+    k_float_to(k, k_gather(k, width, k_row(k, X, row), indices), k_row(k, Y, row), column);
+    return sum;
+}
+
+void qbc_kernel_gather(struct qbc_kernel *k)
+{
+    struct k_range share = k_share(k, k->rows);
+    struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
+    k_columns(k, qbc_int(k->launch, "c", 0), WIDTH, some, &rows.i, (MlirValue){NULL});
+    k_end(k, &rows, NULL);
+}
