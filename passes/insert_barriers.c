@@ -53,15 +53,22 @@ static bool side_by_side(const struct access *a, const struct access *b)
            (a->shift >= b->shift + b->width || b->shift >= a->shift + a->width);
 }
 
+/* Threads take whole rows, whatever columns. */
+static bool shares_rows(const struct access *a)
+{
+    return !strncmp(a->partition, "rows ", 5);
+}
+
 static bool conflict(const struct access *a, const struct access *b)
 {
     if ((!a->writes && !b->writes) || strcmp(a->section, b->section))
         return false;
     if (a->offset >= b->offset + b->bytes || b->offset >= a->offset + a->bytes || side_by_side(a, b))
         return false;
-    bool same_place = a->offset == b->offset && a->bytes == b->bytes && a->shift == b->shift && a->width == b->width;
     bool alike = a->partition && b->partition && !strcmp(a->partition, b->partition);
-    return !(same_place && alike);
+    bool same_columns = a->shift == b->shift && a->width == b->width;
+    bool same_place = a->offset == b->offset && a->row_bytes == b->row_bytes && a->bytes == b->bytes;
+    return !(same_place && alike && (same_columns || shares_rows(a)));
 }
 
 static bool needs_barrier(struct since_barrier *s, MlirOperation launch)

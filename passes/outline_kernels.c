@@ -295,7 +295,7 @@ static void add_consumers(struct outline *o, MlirValue x, int64_t first, struct 
  * the longest group asks for. */
 static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperation l)
 {
-    struct consumers c = {0};
+    struct consumers c = {.columns = qbc_dim(value_of(quantize), 1)};
     add_consumers(o, value_of(quantize), 0, &c);
     int64_t records = (c.columns + QBC_ACT_GROUP - 1) / QBC_ACT_GROUP, bias = c.bias;
     qbc_set_int(o->q, l, "multiplier", bias ? bias : 1);

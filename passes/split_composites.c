@@ -32,7 +32,7 @@ enum { MOST_PIECES = 256 };
 /* A weight to be taken apart, and its pieces so far: those that linears and embeddings share exist once. */
 struct whole {
     struct qbc *q;
-    MlirOperation weight;
+    MlirOperation weight, last; /* `last`: behind which the next piece goes */
     const char *name;
     struct {
         const char *path;
@@ -68,9 +68,9 @@ static MlirOperation new_weight(struct whole *w, const char *path, MlirType type
 {
     static const char *const copied[] = {"source", "offset", "strides", "blocks", "block", "role", NULL};
     struct qbc *q = w->q;
-    struct qbc_build b = qbc_after(q, w->weight);
+    struct qbc_build b = qbc_after(q, w->last);
     MlirValue whole = mlirOperationGetResult(w->weight, 0);
-    MlirOperation op = qbc_make(&b, "qb.weight", type, NULL, 0, NULL);
+    MlirOperation op = w->last = qbc_make(&b, "qb.weight", type, NULL, 0, NULL);
     copy_attributes(w->weight, op, copied);
     qbc_set_string(q, op, "name", qbc_text(q, "%s/%s", w->name, path));
     qbc_set_string(q, op, "whole", w->name);
@@ -110,7 +110,11 @@ static MlirValue leaf(struct use *u, const struct part *p)
     qbc_set_string(q, op, "format", p->format->name);
     MlirValue w = mlirOperationGetResult(op, 0);
     struct qbc_build b = qbc_after(q, op);
-    return remember(u->whole, p->path, is_float ? w : qbc_op(&b, "qb.dequant", dense, 1, w));
+    if (!is_float) {
+        w = qbc_op(&b, "qb.dequant", dense, 1, w);
+        u->whole->last = qbc_def_any(w);
+    }
+    return remember(u->whole, p->path, w);
 }
 
 static const char *below(struct use *u, const struct part *p, const char *name)
@@ -435,7 +439,7 @@ static void take_apart(struct qbc *q, MlirOperation dequant)
     if (!f || !qbc_is_composite(f) || mlirOperationIsNull(weight))
         return;
     struct whole *w = qbc_alloc(q, sizeof *w);
-    *w = (struct whole){.q = q, .weight = weight, .name = qbc_string(q, weight, "name", "")};
+    *w = (struct whole){.q = q, .weight = weight, .last = weight, .name = qbc_string(q, weight, "name", "")};
     struct part all = {f, "", qbc_dim(blocks, 0), qbc_dim(blocks, 1)};
     rewrite_users(w, &all, mlirOperationGetResult(dequant, 0));
     if (!q->errors)

@@ -21,6 +21,7 @@
 #include "check.h"
 #include "emit.h"
 #include "kernel.h"
+#include "parts.h"
 #include "pipeline.h"
 
 #include <stdarg.h>
@@ -136,6 +137,21 @@ static inline const struct lab_tensor *lab_tensor(const struct lab *lab, const c
     return NULL;
 }
 
+/* A piece of one of our composites. */
+static inline void lab_put_piece(struct lab *lab, MlirOperation weight, uint8_t *to)
+{
+    const struct lab_tensor *t = lab_tensor(lab, qbc_string(lab->q, weight, "whole", ""));
+    struct qbc_piece piece = {.memory = NULL};
+    bool good = t && qbc_piece_open(&t->blocks, qbc_string(lab->q, weight, "part", ""), &piece);
+    CHECK(good, "nobody has a weight '%s'", qbc_string(lab->q, weight, "name", ""));
+    if (!good)
+        return;
+    bool vector = qbc_rank(mlirOperationGetResult(weight, 0)) == 1;
+    struct qbc_packing packing = qbc_packing_for(lab->q->target, piece.blocks.format, piece.blocks.rows);
+    qbc_pack(&piece.blocks, vector ? (struct qbc_packing){1, 1, false} : packing, 0, piece.blocks.rows, to);
+    qbc_piece_close(&piece);
+}
+
 /* One weight of the module to its place: ours, or (rotary frequencies) one that a pass made. */
 static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
 {
@@ -143,7 +159,9 @@ static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
     uint8_t *to = lab->weights + qbc_int(weight, "place", 0);
     const struct lab_tensor *t = lab_tensor(lab, name);
     const struct qbc_source *made = t ? NULL : qbc_store_find(lab->q, name);
-    if (made)
+    if (qbc_has(weight, "whole"))
+        lab_put_piece(lab, weight, to);
+    else if (made)
         memcpy(to, made->data, made->bytes);
     else if (t && t->vector)
         memcpy(to, t->vector, (size_t)t->blocks.cols * sizeof *t->vector);
@@ -194,7 +212,7 @@ static inline void lab_note_places(struct lab *lab, MlirOperation module)
         lab->places[lab->n_places++] = (struct lab_place){
             .kernel = qbc_string(lab->q, launches.op[i], "kernel", ""),
             .name = qbc_copy(lab->q, name.data, name.length),
-            .offset = qbc_int(place, "offset", 0),
+            .offset = qbc_int(place, "offset", 0) + qbc_int(place, "shift", 0),
             .row_bytes = qbc_int(place, "row_bytes", 0),
         };
     }
@@ -227,8 +245,8 @@ static inline bool lab_make_code(struct lab *lab, MlirOperation module)
 /* @main returns %RESULT, f32 [?][columns]. */
 static inline bool lab_build(struct lab *lab, const char *result, int64_t columns)
 {
-    static const char *const first[] = {"insert-quantize", "fuse-dequant",    "fuse-prologue",
-                                        "fuse-epilogue",   "outline-kernels", "plan-memory", NULL};
+    static const char *const first[] = {"split-composites", "insert-quantize", "fuse-dequant", "fuse-prologue",
+                                        "fuse-epilogue",    "outline-kernels", "plan-memory",  NULL};
     static const char *const last[] = {"insert-barriers", "generate-kernels", NULL};
     const char *text = qbc_text(lab->q,
                                 "func.func @main(%%tokens: tensor<?xi32>) -> tensor<?x%ldxf32> {\n%s"
