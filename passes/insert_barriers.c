@@ -49,7 +49,7 @@ static struct access access_of(struct since_barrier *s, MlirOperation launch, in
 /* Columns of one buffer that do not overlap. */
 static bool side_by_side(const struct access *a, const struct access *b)
 {
-    return a->offset == b->offset && a->row_bytes == b->row_bytes &&
+    return a->row_bytes && a->offset == b->offset && a->row_bytes == b->row_bytes &&
            (a->shift >= b->shift + b->width || b->shift >= a->shift + a->width);
 }
 

@@ -527,6 +527,7 @@ static void outline_sparse(struct outline *o, MlirOperation op)
     MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, values), place_of(o, indices)};
     MlirOperation l = launch(o, "sparse", rows_of(o, x), 4, operands);
     set_table(o, op, l, values, false);
+    qbc_set_int(o->q, l, "columns", qbc_dim(mlirOperationGetOperand(op, 0), 1));
     qbc_set_bool(o->q, qbc_def_any(indices), "lookup", false);
     if (qbc_has(qbc_def_any(operands[0]), "shift"))
         qbc_set_bool(o->q, l, "exact", true);

@@ -112,7 +112,7 @@ static int64_t own_bytes(const struct qbc_format *f, int64_t rows, int64_t cols)
     case QBC_CODE_SPLIT:
         return f->permuted ? WORD * (f->by_rows ? rows : cols) : 0;
     case QBC_CODE_SCALED:
-        return WORD * (rows + cols);
+        return 2 * WORD * (rows + cols); /* f16, stored as f32: what an epilogue reads */
     case QBC_CODE_SPARSE:
         return 2 * WORD * rows * qbc_format_sparse(f, cols); /* a value and its column */
     case QBC_CODE_LOWRANK:

@@ -22,6 +22,7 @@ static MlirValue copy(struct qbc_kernel *k, void *user, MlirValue column, int64_
 static void add_entry(struct qbc_kernel *k, MlirValue y, MlirValue offset)
 {
     MlirValue index = k_load(k, k->i16, k_at(k, k->operand[INDICES], offset), 2);
+    index = k_index(k, index, qbc_int(k->launch, "c", 0));
     MlirValue column = qbc_op(&k->b, "arith.extui", k->i64, 1, index), at = k_at(k, y, k_mul_i(k, column, 4));
     MlirValue value = k_load_half(k, 0, k_at(k, k->operand[VALUES], offset));
     k_store(k, k_fadd(k, k_load(k, k->f32, at, 4), value), at, 4);

@@ -21,18 +21,15 @@ static MlirValue by_lanes(struct qbc_kernel *k, int64_t n, MlirValue base, MlirV
 {
     MlirValue *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
     for (int64_t i = 0; i < n; ++i) {
-        MlirValue index = k_load(k, k->i16, k_at_i(k, indices, 2 * i), 2);
-        MlirValue bytes = k_mul_i(k, qbc_op(&k->b, "arith.extui", k->i64, 1, index), 4);
-        lanes[i] = k_load(k, k->f32, k_at(k, base, bytes), 4);
+        MlirValue index = qbc_op(&k->b, "arith.extui", k->i64, 1, k_extract(k, indices, i));
+        lanes[i] = k_load(k, k->f32, k_at(k, base, k_mul_i(k, index, 4)), 4);
     }
     MlirType type = k_vec(k, n, k->f32);
     return mlirOperationGetResult(qbc_make(&k->b, "vector.from_elements", type, NULL, (size_t)n, lanes), 0);
 }
 
-MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices)
+static MlirValue at_once(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices)
 {
-    if (!has_gathers(k))
-        return by_lanes(k, n, base, indices);
     int32_t dynamic = INT32_MIN; /* LLVM::GEPOp::kDynamicIndex: the index is an operand */
     struct qbc_attr gep[] = {
         {"elem_type", mlirTypeAttrGet(k->f32)},
@@ -40,18 +37,29 @@ MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue in
         {0},
     };
     struct qbc_attr load[] = {{"alignment", mlirIntegerAttrGet(k->i32, 4)}, {0}};
-    MlirValue which = k_cast(k, "arith.extui", k_load(k, k_vec(k, n, k->i16), indices, 2), k->i32);
     MlirType pointers = k_vec(k, n, k->ptr), floats = k_vec(k, n, k->f32);
+    MlirValue which = k_cast(k, "arith.extui", indices, k->i32);
     MlirValue at = mlirOperationGetResult(
         qbc_make(&k->b, "llvm.getelementptr", pointers, gep, 2, (MlirValue[]){base, which}), 0);
     MlirValue operands[] = {at, k_int_of(k, k_vec(k, n, k->i1), 1), k_float_of(k, floats, 0)};
     return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.gather", floats, load, 3, operands), 0);
 }
 
+MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count)
+{
+    return k_op2(k, "arith.minui", index, k_int_of(k, mlirValueGetType(index), (int16_t)(count - 1)));
+}
+
+MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t count, MlirValue indices)
+{
+    MlirValue which = k_index(k, k_load(k, k_vec(k, n, k->i16), indices, 2), count);
+    return has_gathers(k) ? at_once(k, n, base, which) : by_lanes(k, n, base, which);
+}
+
 static MlirValue some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
 {
     MlirValue row = *(MlirValue *)user, indices = k_at(k, k->operand[ORDER], k_mul_i(k, column, 2));
-    k_float_to(k, k_gather(k, width, k_row(k, X, row), indices), k_row(k, Y, row), column);
+    k_float_to(k, k_gather(k, width, k_row(k, X, row), qbc_int(k->launch, "c", 0), indices), k_row(k, Y, row), column);
     return sum;
 }
 

@@ -70,11 +70,11 @@ const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc
 const char *qbc_format_lacks_kernel(const struct qbc_format *f);
 /* How it is multiplied, and on which targets otherwise, for people. */
 const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f);
-/* --- composite.c: the same two of formats that are made of others */
+struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
+
+/* --- composite.c: what lacks a kernel, and how it is multiplied, of formats that are made of others */
 const char *qbc_parts_lack_kernel(const struct qbc_format *f);
 const char *qbc_describe_parts(struct qbc *q, const struct qbc_format *f);
-
-struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
 
 /* --- build_kernel.c: operations in few words. Results have the type of the first operand. */
 MlirType k_vec(struct qbc_kernel *k, int64_t n, MlirType element);
@@ -189,8 +189,10 @@ void k_float_to(struct qbc_kernel *k, MlirValue value, MlirValue row, MlirValue 
 /* The first n of `width` floats, the others 0 and not touched in memory. */
 MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_t n);
 
-/* --- gather.c: n f32 of `base`, whose numbers are the u16 at `indices` */
-MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices);
+/* --- gather.c: n f32 of the `count` at `base`, whose numbers are the u16 at `indices`. Numbers of the artifact are
+ * brought below `count`, so that a damaged file makes wrong results and nothing worse. */
+MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t count, MlirValue indices);
+MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count); /* i16, as unsigned: at most count - 1 */
 
 /* --- embed.c: the id of token t, i64 */
 MlirValue k_token(struct qbc_kernel *k, MlirValue t);

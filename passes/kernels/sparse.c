@@ -1,7 +1,7 @@
 /* sparse: y[t][n] = sum over j of values[n][j] * x[t][indices[n][j]], a few entries for each row of a matrix.
  *
  *   operands   y, x, values, indices       f16 and u16 [n][k], packed alike: entry j of a panel's rows together
- *   attributes c (columns of y), n, k (entries of a row), format, panel; exact: nothing is written beyond column n
+ *   attributes c (columns of y), columns (of x), n, k (entries of a row), format, panel; exact: nothing is written beyond column n
  *
  * Threads take panels, as for products (linear.c): who adds this to a product of the same panels reads what it wrote.
  */
@@ -11,7 +11,7 @@ enum { Y = 0, X = 1, VALUES = 2, INDICES = 3 };
 
 struct sparse {
     struct qbc_kernel *k;
-    int64_t rows, entries; /* of the matrix */
+    int64_t rows, columns, entries; /* of the matrix, of a row */
     int64_t strip;         /* rows that are worked on at once */
     struct qbc_packing packing;
     struct qbc_layout layout;
@@ -45,7 +45,7 @@ static void multiply(struct sparse *s, MlirValue row, MlirValue offset, MlirValu
     MlirValue at = k_add(k, offset, k_mul_i(k, entries.i, s->layout.group_bytes));
     k_not_unrolled(k, &entries);
     MlirValue value = k_load_half(k, s->strip, k_at(k, k->operand[VALUES], at));
-    MlirValue more = k_gather(k, s->strip, x, k_at(k, k->operand[INDICES], at));
+    MlirValue more = k_gather(k, s->strip, x, s->columns, k_at(k, k->operand[INDICES], at));
     MlirValue next = k_fma(k, value, more, entries.carried[0]);
     k_end(k, &entries, &next);
     store(s, entries.carried[0], row, token);
@@ -54,7 +54,8 @@ static void multiply(struct sparse *s, MlirValue row, MlirValue offset, MlirValu
 void qbc_kernel_sparse(struct qbc_kernel *k)
 {
     const struct qbc_format *format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""));
-    struct sparse s = {.k = k, .rows = qbc_int(k->launch, "n", 0), .entries = qbc_int(k->launch, "k", 0)};
+    struct sparse s = {.k = k, .rows = qbc_int(k->launch, "n", 0), .columns = qbc_int(k->launch, "columns", 0),
+                       .entries = qbc_int(k->launch, "k", 0)};
     s.packing = qbc_packing_for(k->q->target, format, s.rows);
     s.layout = qbc_layout(format, s.packing, s.rows, s.entries);
     s.strip = k->q->target->scalable ? QBC_PIECE : s.packing.rows;

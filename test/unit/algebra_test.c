@@ -102,7 +102,7 @@ static void sizes(void)
     size_of("i4g32@25%p|i2g32", 2, 128, 2 * (18 + 30) + 256);
     size_of("i4g32+sparse0.5%", 2, 400, 2 * (13 * 18 + 2 * 4));
     size_of("i4g32+lr16", 3, 64, 3 * 36 + 2 * 16 * 67);
-    size_of("b1row*uv", 3, 64, 3 * (8 + 2) + 2 * 67);
+    size_of("b1row*uv", 3, 64, 3 * (8 + 2) + 4 * 67);
     size_of("q4_k", 2, 257, 2 * 2 * 144);
 }
 

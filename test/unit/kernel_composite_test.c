@@ -37,14 +37,15 @@ static bool is_tried(int format, int size)
 
 static void dot_rows(const struct qbc_blocks *b, const float *x, struct reference_sum *y)
 {
-    bool is_float = b->format->codebook == QBC_CODE_FLOAT;
-    struct reference_row codes = reference_row(x, b->cols);
+    struct reference_input in = reference_input(x, b->cols, b->format->codebook != QBC_CODE_FLOAT);
     for (int64_t n = 0; n < b->rows; ++n) {
-        struct reference_sum sum = is_float ? reference_float_dot(b, n, x) : reference_dot(b, n, &codes);
+        struct reference_weights w = reference_weights(b, n);
+        struct reference_sum sum = reference_product(&w, &in);
         y[n].value += sum.value;
         y[n].size += sum.size;
+        reference_weights_free(&w);
     }
-    reference_row_free(&codes);
+    reference_input_free(&in);
 }
 
 static void multiply(const struct qbc_blocks *b, const float *x, struct reference_sum *y);
@@ -212,7 +213,7 @@ static void check_row(struct lab *lab, const struct qbc_blocks *w, const float *
     for (int64_t n = 0; n < w->rows; ++n) {
         want[n].value += r ? (double)r[n] : 0;
         want[n].size += r ? fabs((double)r[n]) : 0;
-        if (!reference_agrees(y[n], want[n], false, (double)w->cols + 16) && !bad++)
+        if (!reference_agrees(y[n], want[n], (double)w->cols + 16) && !bad++)
             CHECK(false, "%s %s %ldx%ld token %d row %ld: got %.9g, want %.9g, size %g", lab->q->target->name,
                   w->format->name, (long)w->rows, (long)w->cols, token, (long)n, (double)y[n], want[n].value, want[n].size);
     }
