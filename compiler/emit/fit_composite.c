@@ -2,9 +2,11 @@
  *
  * What its parts share (a permutation, scales of columns, the rows of B) is chosen from the tensor or, of a large one, from a
  * sample of its rows; then slabs of rows are fitted by threads, into blocks of the whole tensor, and pieces of these packed.
- * The parts of a format that is split by rows, outermost, share nothing: each is fitted as a tensor of its own.
+ * With -fit=gptq errors are weighed with what calibration saw of the input (the diagonal of its H); codes are not chosen one
+ * by one. The parts of a format that is split by rows, outermost, share nothing: each is fitted as a tensor of its own.
  */
 #include "fit_composite.h"
+#include "hessians.h"
 #include "parts.h"
 
 #include <pthread.h>
@@ -24,6 +26,7 @@ struct whole {
     const struct qbc_format *format;
     int64_t first_row; /* of the view in the tensor */
     enum qbc_fit how;
+    float *importance; /* [cols] of columns, or NULL */
     struct qbc_blocks *blocks;
     int64_t slab_rows, slabs;
     atomic_llong next; /* slab to be done */
@@ -100,7 +103,7 @@ static bool prepare(struct whole *w)
     float *sample = malloc((size_t)(n * w->view.cols) * sizeof *sample);
     if (sample) {
         read_sample(&w->view, n, sample);
-        qbc_format_prepare(w->blocks, n, sample, NULL);
+        qbc_format_prepare(w->blocks, n, sample, w->importance);
     }
     free(sample);
     return sample;
@@ -146,7 +149,7 @@ static void do_slab(struct worker *t, float *weights, int64_t slab)
     struct whole *w = t->whole;
     int64_t row = slab * w->slab_rows, rest = w->view.rows - row, rows = rest < w->slab_rows ? rest : w->slab_rows;
     qbc_view_read(&w->view, row, rows, weights);
-    int64_t bad = qbc_format_fit(w->how, w->blocks, row, rows, weights);
+    int64_t bad = qbc_format_fit_weighted(w->how, w->blocks, row, rows, weights, w->importance);
     if (bad < 0)
         return;
     int64_t bad_row = w->first_row + row + bad / w->view.cols;
@@ -200,6 +203,19 @@ static bool fit_rows(struct qbc *q, MlirOperation weight, struct whole *w)
     return judge(q, weight, w, workers, n);
 }
 
+/* The diagonal of the input's H, where there is one. */
+static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
+{
+    bool wanted = q->options.fit && !strcmp(q->options.fit, "gptq");
+    const float *h = wanted ? qbc_hessian_find(q, qbc_string(q, weight, "whole", ""), cols) : NULL;
+    float *diagonal = h ? malloc((size_t)cols * sizeof *diagonal) : NULL;
+    for (int64_t k = 0; diagonal && k < cols; ++k)
+        diagonal[k] = h[k * (cols + 1)] > 0 ? h[k * (cols + 1)] : 0;
+    if (h)
+        qbc_hessian_release(h, cols);
+    return diagonal;
+}
+
 bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *out)
 {
     struct whole w = {.format = composite_of(q, weight), .blocks = &out->blocks};
@@ -210,13 +226,15 @@ bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *o
         return false;
     }
     peel(q, &w, qbc_string(q, weight, "part", ""));
-    w.how = q->options.fit && !strcmp(q->options.fit, "range") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    w.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    w.importance = importance_of(q, weight, w.view.cols);
     choose_slabs(&w);
     bool good = qbc_blocks_create(w.blocks, w.format, w.view.rows, w.view.cols) && prepare(&w);
     if (!good)
         qbc_error(q, weight, "there is no memory to fit this weight");
     good = good && fit_rows(q, weight, &w);
     qbc_view_release(&w.view);
+    free(w.importance);
     if (!good)
         qbc_fitted_destroy(out);
     return good;
