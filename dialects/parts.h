@@ -16,7 +16,8 @@
  *     inverse       u16 [columns][1]   and column k of the tensor is position inverse[k]: for embeddings
  *     u, v          f32 [rows], [columns]
  *     values        f16 [rows][n], and their columns `indices`, u16 [rows][n]
- *     a, b          f16 [rows][rank], [rank][columns]; b_transposed [columns][rank], for embeddings
+ *     a             f16 [rows][rank]
+ *     b             f16 [rank][columns], as [rank * columns][1]; b_transposed [columns][rank], for embeddings
  */
 #ifndef QBC_PARTS_H
 #define QBC_PARTS_H

@@ -224,6 +224,14 @@ irdl.dialect @qb {
     irdl.operands(x: %x, values: %values, indices: %indices)
     irdl.results(y: %y)
   }
+  // x [T, K], b f16 [R, K] as [R * K, 1] -> [T, R]: the product of x with a few rows.
+  irdl.operation @project {
+    %x = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, b: %b)
+    irdl.results(y: %y)
+  }
   // ids [T], x [T, C], values f16 [V, n], indices u16 [V, n] -> x with the entries of the tokens' rows added.
   irdl.operation @embed_sparse {
     %ids = irdl.any

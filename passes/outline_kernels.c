@@ -520,6 +520,15 @@ static void outline_gather(struct outline *o, MlirOperation op)
     set_table(o, op, launch(o, "gather", rows_of(o, x), 3, operands), order, false);
 }
 
+static void outline_project(struct outline *o, MlirOperation op)
+{
+    MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), b = mlirOperationGetOperand(op, 1);
+    MlirValue operands[] = {output(o, op, rows_of(o, x)), x, place_of(o, b)};
+    MlirOperation l = launch(o, "project", rows_of(o, x), 3, operands);
+    set_table(o, op, l, b, false);
+    qbc_set_int(o->q, l, "columns", qbc_dim(mlirOperationGetOperand(op, 0), 1));
+}
+
 static void outline_sparse(struct outline *o, MlirOperation op)
 {
     MlirValue x = place_of(o, mlirOperationGetOperand(op, 0)), values = mlirOperationGetOperand(op, 1),
@@ -672,7 +681,7 @@ static const struct {
     {"qb.columns", outline_columns},     {"qb.join", outline_join},
     {"qb.gather", outline_gather},       {"qb.sparse", outline_sparse},
     {"qb.scale", outline_elementwise},   {"qb.embed_sparse", outline_embed_sparse},
-    {"qb.embed_scale", outline_embed_scale},
+    {"qb.embed_scale", outline_embed_scale}, {"qb.project", outline_project},
 };
 
 static void outline(struct outline *o, MlirOperation op)

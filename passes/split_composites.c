@@ -12,7 +12,7 @@
  *            products side by side ("qb.join")
  *   SCALED   "qb.scale" of x by v, the product, "qb.scale" of it by u
  *   SPARSE   the product, and "qb.sparse" of x
- *   LOWRANK  the product, and that of (x B^T) with A
+ *   LOWRANK  the product, and that of x B^T ("qb.project") with A
  *
  * An embedding looks rows up in the pieces and puts them together in the same way. Parts may be composites again. Paths and
  * tables: dialects/parts.h; compiler/emit/fit_composite.c fits the whole and writes the pieces.
@@ -285,7 +285,8 @@ static MlirValue multiply_rank(struct use *u, const struct part *p, MlirValue x)
 {
     struct part part = part_of(u, p, 0);
     int64_t rank = p->format->rank;
-    MlirValue inner = product(u, x, table(u, p, "b", "f16", rank, p->cols));
+    MlirValue b = table(u, p, "b", "f16", rank * p->cols, 1);
+    MlirValue inner = qbc_op(&u->b, "qb.project", matrix(u, x, rank), 2, x, b);
     MlirValue more = product(u, inner, table(u, p, "a", "f16", p->rows, rank));
     return add(u, more, multiply(u, &part, x));
 }

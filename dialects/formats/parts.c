@@ -87,7 +87,7 @@ static bool open_table(const struct qbc_blocks *b, const char *name, struct qbc_
     else if (kind == QBC_CODE_LOWRANK && !strcmp(name, "a"))
         p->blocks = table(&qbc_format_f16, b->rows, f->rank, b->left);
     else if (kind == QBC_CODE_LOWRANK && !strcmp(name, "b"))
-        p->blocks = table(&qbc_format_f16, f->rank, b->cols, b->right);
+        p->blocks = table(&qbc_format_f16, f->rank * b->cols, 1, b->right);
     else if (kind == QBC_CODE_LOWRANK && !strcmp(name, "b_transposed"))
         p->blocks = transposed(p, b->right, f->rank, b->cols);
     return p->blocks.values;

@@ -45,7 +45,7 @@ class Piece:
             return self.pieces["scaled"].multiply(x * self.table("v"), quantize) * self.table("u")
         if self.parts("dense"):
             return self.pieces["dense"].multiply(x, quantize) + np.einsum("nj,tnj->tn", self.table("values"), x[:, self.indices("indices")])
-        return self.pieces["rest"].multiply(x, quantize) + x @ self.table("b").T @ self.table("a").T
+        return self.pieces["rest"].multiply(x, quantize) + x @ self.table("b").reshape(-1, x.shape[1]).T @ self.table("a").T
 
     def rows(self, ids):
         """Rows `ids` of the matrix, [T, K]"""

@@ -52,12 +52,12 @@ func.func @main(%x: tensor<?x128xf32>) -> tensor<?x48xf32> {
 // Scales, entries, products of low rank: what is added comes before the product that takes it in.
 // CHECK-DAG: %[[V:.*]] = "qb.weight"() {{.*}}name = "w/dense/rest/v"{{.*}} -> tensor<128xf32>
 // CHECK-DAG: %[[U:.*]] = "qb.weight"() {{.*}}name = "w/dense/rest/u"{{.*}} -> tensor<48xf32>
-// CHECK-DAG: %[[B:.*]] = "qb.weight"() {{.*}}name = "w/dense/b"{{.*}} -> tensor<4x128xf32>
+// CHECK-DAG: %[[B:.*]] = "qb.weight"() {{.*}}name = "w/dense/b"{{.*}} -> tensor<512x1xf32>
 // CHECK-DAG: %[[A:.*]] = "qb.weight"() {{.*}}name = "w/dense/a"{{.*}} -> tensor<48x4xf32>
 // CHECK-DAG: %[[VALUES:.*]] = "qb.weight"() {{.*}}name = "w/values"{{.*}} -> tensor<48x3xf32>
 // CHECK-DAG: %[[INDICES:.*]] = "qb.weight"() {{.*}}name = "w/indices"{{.*}} -> tensor<48x3xi16>
 // CHECK: %[[S:.*]] = "qb.sparse"(%arg0, %[[VALUES]], %[[INDICES]])
-// CHECK-NEXT: %[[IN:.*]] = "qb.linear"(%arg0, %[[B]]) {{.*}} -> tensor<?x4xf32>
+// CHECK-NEXT: %[[IN:.*]] = "qb.project"(%arg0, %[[B]]) : {{.*}} -> tensor<?x4xf32>
 // CHECK-NEXT: %[[AB:.*]] = "qb.linear"(%[[IN]], %[[A]])
 // CHECK-NEXT: %[[XV:.*]] = "qb.scale"(%arg0, %[[V]])
 // CHECK-NEXT: %[[P:.*]] = "qb.linear"(%[[XV]],
