@@ -267,6 +267,17 @@ static void outline_norm(struct outline *o, MlirOperation op)
     qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
 }
 
+/* Bytes between long rows: where columns of several rows are read side by side, they do not meet in the same sets of a
+ * near cache of 4 KiB a way. Eight rows are spread over all of them. */
+static int64_t spread(int64_t bytes)
+{
+    enum { LINE = 64, LONG = 32, APART = 8 };
+    int64_t lines = (bytes + LINE - 1) / LINE;
+    while (lines >= LONG && lines % (2 * APART) != APART)
+        ++lines;
+    return lines * LINE;
+}
+
 struct consumers {
     int64_t bias;    /* that all products take off; 1 when they differ */
     int64_t columns; /* of the longest group's end */
@@ -301,7 +312,7 @@ static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperati
     qbc_set_int(o->q, l, "multiplier", bias ? bias : 1);
     qbc_set_int(o->q, l, "records", records);
     MlirOperation place = qbc_def_any(mlirOperationGetOperand(l, 0));
-    int64_t bytes = (records * QBC_ACT_RECORD + 63) / 64 * 64, row_bytes[MOST_OPERANDS];
+    int64_t bytes = spread(records * QBC_ACT_RECORD), row_bytes[MOST_OPERANDS];
     qbc_set_int(o->q, place, "row_bytes", bytes);
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(l); ++i)
         row_bytes[i] = row_bytes_of(mlirOperationGetOperand(l, i));

@@ -17,7 +17,13 @@
  */
 #include "linear_many.h"
 
-enum { MOST_BLOCK = 128 /* tokens */, LEAST_BLOCK = 4 /* tiles */, LEAST = 2 /* tiles */, LINE = 64 };
+enum {
+    MOST_SLAB = 16 << 10, /* bytes; on the stack, as the sums of a block */
+    MOST_BLOCK = 128,     /* tokens */
+    LEAST_BLOCK = 4,      /* tiles */
+    LEAST = 2,            /* tiles */
+    LINE = 64
+};
 
 struct many {
     struct qbc_linear *l, levels; /* as it is; of what is decoded */
@@ -287,17 +293,19 @@ static struct many begin(struct qbc_linear *l, const struct qbc_tile *tile)
     b.levels.rows = tile->n;
     b.levels.packing.is_signed = b.form.is_signed;
     b.levels.layout = b.form.layout;
-    b.slab = l->k->q->target->l1_bytes / 4 / b.form.group_bytes;
-    b.slab = b.slab < 1 ? 1 : b.slab;
+    int64_t half = l->k->q->target->l1_bytes / 2, bytes = half < MOST_SLAB ? half : MOST_SLAB;
+    b.slab = bytes < b.form.group_bytes ? 1 : bytes / b.form.group_bytes;
     return b;
 }
 
-/* How many tokens' activations fill half of the second-level cache; their sums lie on the stack. */
+/* As many tokens as their activations are worth reading again for each panel: from the second-level cache if panels are
+ * low, from further away if each of them takes long. Their sums lie on the stack. */
 static int64_t most_tokens(const struct many *b)
 {
-    enum { X = 1 };
+    enum { X = 1, LOW = 8 /* rows */ };
     const struct qbc_kernel *k = b->l->k;
-    int64_t fit = k->q->target->l2_bytes / 2 / k->row_bytes[X] / b->m * b->m;
+    int64_t bytes = (int64_t)k->q->target->l2_bytes / 2 * b->l->packing.rows / LOW;
+    int64_t fit = bytes / k->row_bytes[X] / b->m * b->m;
     fit = fit > MOST_BLOCK ? MOST_BLOCK : fit;
     return fit > LEAST_BLOCK * b->m ? fit : LEAST_BLOCK * b->m;
 }
