@@ -21,7 +21,7 @@ enum {
     MOST_SLAB = 16 << 10, /* bytes; on the stack, as the sums of a block */
     MOST_BLOCK = 128,     /* tokens */
     LEAST_BLOCK = 4,      /* tiles */
-    LEAST = 2,            /* tiles */
+    LEAST = 4,            /* tiles: with fewer, decoding takes longer than it saves */
     LINE = 64
 };
 
@@ -58,6 +58,7 @@ struct tile {
     MlirValue x[QBC_MOST_TOKENS]; /* records of the slab's first columns */
     MlirValue sums;
     MlirValue groups; /* of the slab, i64 */
+    MlirValue ahead;  /* what to ask for with each of these */
 };
 
 static MlirValue scale_of(struct many *b, MlirValue record)
@@ -133,6 +134,13 @@ static void several_runs(struct many *b, MlirValue group, const MlirValue *act, 
         sums[j] = k_fma(k, runs.carried[j], scale, sums[j]);
 }
 
+/* Lines of the next slab that a tile asks for with each group, so that the fewest tiles ask for all of it. */
+static int64_t lines_ahead(const struct many *b)
+{
+    enum { TILES_LINE = LEAST * LINE };
+    return (b->l->layout.group_bytes + TILES_LINE - 1) / TILES_LINE;
+}
+
 /* Rows levels.row .. + levels.rows. */
 static void some_rows(struct many *b, const struct tile *t)
 {
@@ -144,6 +152,8 @@ static void some_rows(struct many *b, const struct tile *t)
     struct k_loop groups = k_for(k, k_i64(k, 0), t->groups, 1, (size_t)b->m, sums);
     k_not_unrolled(k, &groups);
     MlirValue group = k_at(k, b->weights, k_mul_i(k, groups.i, b->form.group_bytes));
+    for (int64_t i = 0; i < lines_ahead(b); ++i)
+        k_prefetch(k, k_at_i(k, k_at(k, t->ahead, k_mul_i(k, groups.i, lines_ahead(b) * LINE)), i * LINE), false);
     for (int j = 0; j < b->m; ++j) {
         sums[j] = groups.carried[j];
         act[j] = k_at(k, t->x[j], k_mul_i(k, groups.i, record));
@@ -167,7 +177,7 @@ static MlirValue min(struct qbc_kernel *k, MlirValue a, MlirValue b)
 /* Which groups of a panel, and what comes after them. */
 struct slab {
     MlirValue panel, first, groups;
-    MlirValue next, ahead; /* the following slab's bytes; how many of them a tile asks for */
+    MlirValue next; /* the following slab's bytes */
     MlirValue is_last;
 };
 
@@ -215,6 +225,7 @@ static void one_tile(struct many *b, const struct slab *s, MlirValue index)
     MlirValue token = k_add(k, b->from, possible);
     for (int j = 0; j < b->m; ++j)
         t.x[j] = k_at(k, k_row(k, X, k_add_i(k, token, j)), record);
+    t.ahead = k_at(k, s->next, k_mul_i(k, k_mul(k, index, s->groups), lines_ahead(b) * LINE));
     t.sums = k_at(k, b->sums, k_mul_i(k, wanted, (int64_t)b->l->packing.rows * 4));
     struct k_loop before = k_if(k, s->is_last);
     expect_results(b, s->panel, token);
@@ -225,22 +236,10 @@ static void one_tile(struct many *b, const struct slab *s, MlirValue index)
     k_end(k, &after, NULL);
 }
 
-/* A tile's part of the next slab. */
-static void expect_weights(struct many *b, const struct slab *s, MlirValue tile)
-{
-    struct qbc_kernel *k = b->l->k;
-    MlirValue from = k_at(k, s->next, k_mul(k, tile, s->ahead));
-    struct k_loop lines = k_for(k, k_i64(k, 0), s->ahead, LINE, 0, NULL);
-    k_not_unrolled(k, &lines);
-    k_prefetch(k, k_at(k, from, lines.i), false);
-    k_end(k, &lines, NULL);
-}
-
 static void multiply(struct many *b, const struct slab *s)
 {
     struct qbc_kernel *k = b->l->k;
     struct k_loop tiles = k_for(k, k_i64(k, 0), b->tiles, 1, 0, NULL);
-    expect_weights(b, s, tiles.i);
     one_tile(b, s, tiles.i);
     k_end(k, &tiles, NULL);
 }
@@ -256,7 +255,6 @@ static void one_slab(struct many *b, MlirValue panel, MlirValue first)
     s.groups = min(k, k_i64(k, b->slab), left);
     s.is_last = k_cmp(k, QBC_LE, left, k_i64(k, b->slab));
     s.next = k_at(k, w, k_mul_i(k, s.groups, b->l->layout.group_bytes));
-    s.ahead = k_op2(k, "arith.divui", k_i64(k, b->slab * b->l->layout.group_bytes), b->tiles);
     struct k_loop groups = k_for(k, k_i64(k, 0), s.groups, 1, 0, NULL);
     k_not_unrolled(k, &groups);
     MlirValue from = k_at(k, w, k_mul_i(k, groups.i, b->l->layout.group_bytes));
