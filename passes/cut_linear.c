@@ -65,16 +65,19 @@ static bool is_part(struct qbc_evaluation *e, struct qbc_shapes *s, MlirValue v,
 {
     const struct qbc_array *a = qbc_floats_of(e, v);
     *out = (struct part){.value = v};
-    if (!a || a->n == 0 || a->n % TOKENS || !qbc_shapes_dims(s, v, &out->dims) || out->dims.rank != a->rank)
+    if (!a || a->n == 0 || (!s->step && a->n % TOKENS) || !qbc_shapes_dims(s, v, &out->dims) || out->dims.rank != a->rank)
         return false;
     while (out->t < a->rank && out->dims.at[out->t] != QBC_T)
         ++out->t;
-    if (out->t == a->rank || a->dims[out->t] != TOKENS)
+    if (s->step)
+        out->t = 0;
+    int64_t tokens = s->step ? 1 : TOKENS;
+    if (out->t == a->rank || (!s->step && a->dims[out->t] != TOKENS))
         return false;
-    out->width = (int64_t)a->n / TOKENS;
+    out->width = (int64_t)a->n / tokens;
     out->first = element_of(a, out->t, 0, 0);
     find_runs(a, out);
-    for (int64_t t = 0; t < TOKENS; ++t)
+    for (int64_t t = 0; t < tokens; ++t)
         for (int64_t j = 0; j < out->width; ++j)
             if (element_of(a, out->t, t, j) != t * columns + column_of(out, j) || column_of(out, j) >= columns)
                 return false;
@@ -140,7 +143,7 @@ static MlirValue in_place(struct qbc_build *b, const struct part *part, MlirValu
     struct qbc_dims dims = part->dims;
     int64_t perm[QBC_MAX_RANK];
     size_t before = 0;
-    while (dims.at[before] == 1)
+    while (before < part->t && dims.at[before] == 1)
         ++before;
     if (before >= part->t)
         return qbc_unrows(b, rows, &dims);

@@ -1,6 +1,7 @@
 /* recognise-linear: products with stored matrices, and rows of stored matrices by token.
  *
  *   before   %y = "onnx.MatMul"(%x, %w)        or Gemm, FusedMatMul; %w a weight, maybe transposed
+ *            %y = "onnx.MatMul"(%w, %x^T)      for one token a call, where a column is a row
  *            %e = "onnx.Gather"(%w, %tokens)
  *            %p = "onnx.Gather"(%w, %positions)
  *            %t = "onnx.Gather"(%w, the same row for every token)          segments
@@ -26,6 +27,7 @@ struct product {
     struct qbc_dims dims; /* of the result */
     int64_t width;
     bool embedding, by_position, one_row;
+    bool turned; /* W x^T: the weight is the first operand */
     int64_t first; /* row for position 0; the one row */
 };
 
@@ -69,16 +71,17 @@ static bool plain(struct qbc *q, MlirOperation op)
 
 static bool linear(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct product *p)
 {
-    MlirValue x = mlirOperationGetOperand(op, 0), w = mlirOperationGetOperand(op, 1);
+    bool turned = s->step && qbc_is(op, "onnx.MatMul") && only_constants(q, mlirOperationGetOperand(op, 0));
+    MlirValue x = mlirOperationGetOperand(op, turned), w = mlirOperationGetOperand(op, !turned);
     const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], x);
-    *p = (struct product){.op = op};
+    *p = (struct product){.op = op, .turned = turned};
     if (!only_constants(q, w) || (numbers && numbers->known))
         return false; /* attention, or arithmetic on positions */
     if (!qbc_strided_of(q, s->at[0], w, &p->weight) || !is_matrix(&p->weight)) {
         qbc_miss(q, op, "a product with weights that are no view of one stored matrix");
         return false;
     }
-    bool transposed = qbc_int(op, "transB", 0);
+    bool transposed = turned || qbc_int(op, "transB", 0);
     p->rows = p->weight.rank - (transposed ? 2 : 1);
     p->cols = p->weight.rank - (transposed ? 1 : 2);
     p->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), &p->dims);
@@ -192,7 +195,7 @@ static void apply(struct qbc *q, struct product *p)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(p->op, 0), qbc_unrows(&b, emit_row(&b, p), &p->dims));
         return;
     }
-    MlirValue x = mlirOperationGetOperand(p->op, p->embedding), y;
+    MlirValue x = mlirOperationGetOperand(p->op, p->embedding || p->turned), y;
     MlirValue w = qbc_weight(&b, &p->weight, 2, (size_t[]){p->rows, p->cols});
     MlirType type = qbc_rows_type(q, p->width);
     if (p->by_position)

@@ -59,6 +59,7 @@ struct qbc_shapes {
     struct qbc *q;
     struct qbc_evaluation *at[2];
     int64_t tokens[2], past[2];
+    bool step; /* tokens are 1 */
 };
 void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s);
 void qbc_shapes_close(struct qbc_shapes *s);
@@ -105,6 +106,8 @@ float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
 
 /* --- probe.c: numbers to evaluate with */
 bool qbc_has_past(MlirOperation func);
+/* Is it a graph for one token a call? Then it is always evaluated with one, and shapes have no T: a row is all of a value. */
+bool qbc_is_step(MlirOperation func);
 /* An evaluation in which the level-1 values have their shapes. */
 struct qbc_evaluation *qbc_probe(struct qbc *q, MlirOperation func, int64_t tokens, int64_t past);
 /* Binds v to numbers in (-1, 1) that depend on `seed`; NULL when v has no shape or is too large. */

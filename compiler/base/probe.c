@@ -25,6 +25,24 @@ bool qbc_has_past(MlirOperation func)
     return false;
 }
 
+bool qbc_is_step(MlirOperation func)
+{
+    intptr_t n = mlirBlockGetNumArguments(qbc_func_body(func));
+    for (intptr_t i = 0; i < n; ++i) {
+        MlirAttribute input = qbc_function_attr(func, "arg_attrs", (size_t)i, "qb.input");
+        MlirAttribute dims = qbc_function_attr(func, "arg_attrs", (size_t)i, "qb.dims");
+        if (mlirAttributeIsNull(input) || !mlirStringRefEqual(mlirStringAttrGetValue(input), qbc_str("tokens")) ||
+            mlirAttributeIsNull(dims) || !mlirAttributeIsAArray(dims))
+            continue;
+        intptr_t rank = mlirArrayAttrGetNumElements(dims);
+        for (intptr_t d = 0; d < rank; ++d)
+            if (!mlirStringRefEqual(mlirStringAttrGetValue(mlirArrayAttrGetElement(dims, d)), qbc_str("1")))
+                return false;
+        return rank > 0;
+    }
+    return false;
+}
+
 /* Level-1 values of arith are no part of the evaluator's table; their types say all. */
 static void bind_shape(struct qbc_evaluation *e, MlirValue v, int64_t tokens)
 {
@@ -35,6 +53,7 @@ static void bind_shape(struct qbc_evaluation *e, MlirValue v, int64_t tokens)
 
 struct qbc_evaluation *qbc_probe(struct qbc *q, MlirOperation func, int64_t tokens, int64_t past)
 {
+    tokens = qbc_is_step(func) ? 1 : tokens;
     struct qbc_evaluation *e = qbc_evaluation_create(q, func, tokens, past);
     MlirBlock body = qbc_func_body(func);
     for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationIsNull(op);

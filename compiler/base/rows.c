@@ -13,6 +13,9 @@ void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s)
 {
     bool past = qbc_has_past(func);
     *s = (struct qbc_shapes){.q = q, .tokens = {5, 7}, .past = {past ? 3 : 0, past ? 4 : 0}};
+    s->step = qbc_is_step(func);
+    for (int i = 0; i < 2 && s->step; ++i)
+        s->tokens[i] = 1;
     for (int i = 0; i < 2; ++i)
         s->at[i] = qbc_probe(q, func, s->tokens[i], s->past[i]);
 }
@@ -76,6 +79,12 @@ int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dim
     dims = dims ? dims : &own;
     if (!qbc_shapes_dims(s, v, dims))
         return 0;
+    if (s->step) {
+        int64_t all = 1;
+        for (size_t i = 0; i < dims->rank; ++i)
+            all = dims->at[i] > 0 ? all * dims->at[i] : 0;
+        return dims->rank ? all : 0;
+    }
     size_t t = 0;
     while (t < dims->rank && dims->at[t] == 1)
         ++t;

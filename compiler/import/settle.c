@@ -68,11 +68,34 @@ static void settle_one(struct import *m, MlirOperation func, struct interface *o
             in->dims[d] = out->dims[d] = qbc_text(m->q, "%lld", (long long)few.dims[d]);
 }
 
+/* The window of a causal convolution: as long as the kernel, where [1, C, ?] is continued by what goes into a Conv. */
+static void settle_window(struct import *m, MlirOperation conv)
+{
+    MlirOperation joined = qbc_def(mlirOperationGetOperand(conv, 0), "onnx.Concat");
+    const int64_t *kernel;
+    if (mlirOperationIsNull(joined) || qbc_ints(m->q, conv, "kernel_shape", &kernel) != 1)
+        return;
+    MlirValue past = mlirOperationGetOperand(joined, 0);
+    if (!mlirValueIsABlockArgument(past))
+        return;
+    size_t i = (size_t)mlirBlockArgumentGetArgNumber(past);
+    const char *size = qbc_text(m->q, "%ld", (long)kernel[0]);
+    if (i >= m->n_in || m->in[i].rank != 3 || strcmp(m->in[i].dims[2], "?"))
+        return;
+    m->in[i].dims[2] = size;
+    for (size_t k = 0; k < m->n_out; ++k)
+        if (m->out[k].past == (int64_t)i && m->out[k].rank == 3 && !strcmp(m->out[k].dims[2], "?"))
+            m->out[k].dims[2] = size;
+}
+
 void onnx_settle(struct import *m, MlirModule module)
 {
     MlirOperation func = qbc_find_func(mlirModuleGetOperation(module), "main");
     for (size_t i = 0; i < m->n_out; ++i)
         if (m->out[i].past >= 0 && is_open(&m->in[m->out[i].past]))
             settle_one(m, func, &m->out[i], &m->in[m->out[i].past]);
+    struct qbc_ops convs = qbc_collect(m->q, func, "onnx.Conv");
+    for (size_t i = 0; i < convs.n; ++i)
+        settle_window(m, convs.op[i]);
     onnx_type_function(m, func);
 }
