@@ -164,6 +164,8 @@ void qbc_explain_import(struct qbc *q, MlirOperation module, struct qbc_page *pa
     put_interface(q, page, func, "outputs", "res_attrs", "qb.output",
                   (size_t)mlirOperationGetNumOperands(qbc_return_of(func)));
     page->past = qbc_has_past(func);
+    for (intptr_t i = 0; i < mlirBlockGetNumArguments(qbc_func_body(func)); ++i)
+        page->past |= !strcmp(text_of(q, qbc_function_attr(func, "arg_attrs", (size_t)i, "qb.input"), ""), "past");
 }
 
 /* --- what was recognised */
@@ -277,6 +279,11 @@ static void put_norms(struct qbc *q, struct qbc_page *page, MlirOperation func)
         line(q, page, "multipliers", "%zu", times);
 }
 
+static int64_t taps_of(MlirOperation conv)
+{
+    return qbc_dim(mlirOperationGetOperand(conv, 2), 0) / qbc_dim(mlirOperationGetResult(conv, 0), 1);
+}
+
 static void put_state(struct qbc *q, struct qbc_page *page, MlirOperation func)
 {
     struct qbc_ops ops = qbc_collect(q, func, "qb.state");
@@ -285,7 +292,11 @@ static void put_state(struct qbc *q, struct qbc_page *page, MlirOperation func)
     for (size_t i = 0; i < ops.n; ++i) {
         const char *name = qbc_string(q, ops.op[i], "name", ""), *dot = strrchr(name, '.');
         MlirValue v = mlirOperationGetResult(ops.op[i], 0);
-        add_kind(q, k, qbc_text(q, "%s: %ld floats a token", dot ? dot + 1 : name, (long)qbc_dim(v, 1)), block_of(ops.op[i]));
+        MlirOperation user = qbc_only_user(v);
+        bool grows = !mlirOperationIsNull(user) && qbc_is(user, "qb.append"), numbered = dot && strspn(dot + 1, "0123456789");
+        const char *what = numbered ? qbc_copy(q, name, (size_t)(dot - name)) : dot ? dot + 1 : name;
+        int64_t floats = qbc_dim(v, 1) * (!mlirOperationIsNull(user) && qbc_is(user, "qb.conv1d") ? taps_of(user) - 1 : 1);
+        add_kind(q, k, qbc_text(q, "%s: %ld floats%s", what, (long)floats, grows ? " a token" : ""), block_of(ops.op[i]));
     }
     if (ops.n)
         line(q, page, "cache", "%s", encoder ? "none outside of a call, which reads a whole text" : page->past ? "the model's own, kept by the session" : "derived: the export has none");

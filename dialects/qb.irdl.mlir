@@ -107,6 +107,31 @@ irdl.dialect @qb {
     irdl.operands(q: %q, k: %k, v: %v, sinks: variadic %sinks)
     irdl.results(y: %y)
   }
+  // s a state, x [T, C], w [C K], b [C] or none -> [T, C]: y[t][c] = b[c] + sum of w[c K + k] x[t - K + 1 + k][c]; the state
+  // keeps the rows before the call's. {block}
+  irdl.operation @conv1d {
+    %s = irdl.any
+    %x = irdl.any
+    %w = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(s: %s, x: %x, w: %w, b: variadic %b)
+    irdl.results(y: %y)
+  }
+  // s a state, x [T, I], dt [T, D], b and c [T, G n], a [D n] or [D], d [D] -> [T, I]: the recurrence of state space models,
+  // passes/kernels/ssm_scan.c. {n, block}
+  irdl.operation @ssm_scan {
+    %s = irdl.any
+    %x = irdl.any
+    %dt = irdl.any
+    %b = irdl.any
+    %c = irdl.any
+    %a = irdl.any
+    %d = irdl.any
+    %y = irdl.any
+    irdl.operands(s: %s, x: %x, dt: %dt, b: %b, c: %c, a: %a, d: %d)
+    irdl.results(y: %y)
+  }
   // act(gate) * up, both [T, C]. {act}: a name of passes/kernels/activation.c
   irdl.operation @glu {
     %gate = irdl.any

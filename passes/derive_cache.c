@@ -46,6 +46,20 @@ static void keep_rows(struct qbc *q, MlirOperation attention, intptr_t operand, 
     mlirOperationSetOperand(attention, operand, rows);
 }
 
+/* States of recurrences have the names of their blocks. */
+static void name_states(struct qbc *q, MlirOperation func, const char *op)
+{
+    struct qbc_ops ops = qbc_collect(q, func, op);
+    for (size_t i = 0; i < ops.n; ++i) {
+        MlirOperation state = qbc_def(mlirOperationGetOperand(ops.op[i], 0), "qb.state");
+        int64_t block = qbc_int(ops.op[i], "block", (int64_t)i);
+        if (mlirOperationIsNull(state) || qbc_has(state, "block"))
+            continue;
+        qbc_set_string(q, state, "name", qbc_text(q, "%s.%ld", qbc_string(q, state, "name", ""), (long)block));
+        qbc_set_int(q, state, "block", block);
+    }
+}
+
 /* The result that is the logits: said so, or the first. */
 static intptr_t logits_of(MlirOperation func)
 {
@@ -129,6 +143,8 @@ void qbc_pass_derive_cache(struct qbc *q, MlirOperation module)
         keep_rows(q, ops.op[i], 1, block, "k");
         keep_rows(q, ops.op[i], 2, block, "v");
     }
+    name_states(q, func, "qb.conv1d");
+    name_states(q, func, "qb.ssm_scan");
     if (!return_logits(q, module, func))
         return;
     note_encoder(q, module, func, &ops);

@@ -189,7 +189,7 @@ static void follow(struct stream *s, MlirValue v)
             return;
         MlirValue a = mlirOperationGetOperand(sum, 0);
         MlirValue branch = qbc_same(a, v) ? mlirOperationGetOperand(sum, 1) : a;
-        bool attention = has(s, branch, "qb.attention", false);
+        bool scan = has(s, branch, "qb.ssm_scan", false), attention = scan || has(s, branch, "qb.attention", false);
         if (attention || has(s, branch, "qb.linear", false)) { /* else positions */
             s->block = s->block < 0 ? 0 : s->block + attention;
             has(s, branch, "qb.linear", true);
@@ -294,6 +294,11 @@ static bool taken(struct qbc *q, const struct qbc_ops *weights, const char *name
 /* The role of operand i of op: a vector that is added has that of what it is added to. */
 static const char *operand_role(struct qbc *q, MlirOperation op, intptr_t i)
 {
+    enum { TAPS = 2, RATES = 5 };
+    if (qbc_is(op, "qb.conv1d"))
+        return i == TAPS ? "conv" : "conv_bias";
+    if (qbc_is(op, "qb.ssm_scan"))
+        return i == RATES ? "ssm_a" : "ssm_d";
     MlirOperation linear = qbc_is(op, "qb.bias") ? linear_of(mlirOperationGetResult(op, 0)) : op;
     const char *role = mlirOperationIsNull(linear) ? NULL : role_of(q, linear);
     bool added = qbc_is(op, "qb.bias") || i == 2;
@@ -311,7 +316,7 @@ static void name_weight(struct qbc *q, const struct qbc_ops *weights, MlirOperat
     int64_t block = qbc_int(op, "block", -1);
     const char *role = operand_role(q, op, i);
     const char *name = block < 0 ? role : qbc_text(q, "%ld.%s", block, role), *plain = name;
-    if (i < 2)
+    if (i < 2 && !qbc_is(op, "qb.conv1d"))
         give_role(q, op, role);
     for (int k = 2; taken(q, weights, name); ++k)
         name = qbc_text(q, "%s.%d", plain, k);

@@ -581,6 +581,39 @@ static void outline_embed_scale(struct outline *o, MlirOperation op)
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
 }
 
+/* All operands as they are; the state is the operation's own. */
+static MlirOperation outline_recurrence(struct outline *o, MlirOperation op, const char *kernel, int64_t state_floats)
+{
+    MlirValue operands[MOST_OPERANDS];
+    size_t n = (size_t)mlirOperationGetNumOperands(op);
+    for (size_t i = 0; i < n; ++i)
+        operands[i + 1] = place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
+    operands[0] = output(o, op, "all");
+    qbc_set_int(o->q, qbc_def_any(operands[1]), "bytes", state_floats * 4);
+    return launch(o, kernel, "all", n + 1, operands);
+}
+
+static void outline_conv(struct outline *o, MlirOperation op)
+{
+    int64_t columns = qbc_dim(value_of(op), 1), taps = qbc_dim(mlirOperationGetOperand(op, 2), 0) / columns;
+    MlirOperation l = outline_recurrence(o, op, "conv1d", (taps - 1) * columns);
+    qbc_set_int(o->q, l, "c", columns);
+    qbc_set_int(o->q, l, "taps", taps);
+}
+
+static void outline_scan(struct outline *o, MlirOperation op)
+{
+    enum { DT = 2, B = 3, A = 5 };
+    int64_t columns = qbc_dim(value_of(op), 1), n = qbc_int(op, "n", 1);
+    int64_t dts = qbc_dim(mlirOperationGetOperand(op, DT), 1);
+    MlirOperation l = outline_recurrence(o, op, "ssm_scan", columns * n);
+    qbc_set_int(o->q, l, "i", columns);
+    qbc_set_int(o->q, l, "n", n);
+    qbc_set_int(o->q, l, "dts", dts);
+    qbc_set_int(o->q, l, "groups", qbc_dim(mlirOperationGetOperand(op, B), 1) / n);
+    qbc_set_int(o->q, l, "rates", qbc_dim(mlirOperationGetOperand(op, A), 0) / dts);
+}
+
 /* --- the rest */
 
 /* The same buffer, from the first row whose logits are wanted. */
@@ -687,6 +720,7 @@ static const struct {
     {"qb.bias", outline_elementwise},    {"qb.act", outline_elementwise},
     {"qb.plus", outline_elementwise},    {"qb.clip", outline_elementwise},
     {"arith.subf", outline_elementwise}, {"arith.divf", outline_elementwise},
+    {"qb.conv1d", outline_conv},         {"qb.ssm_scan", outline_scan},
     {"qb.layer_norm", outline_norm},     {"qb.embed_positions", outline_positions},
     {"qb.observe", outline_observe},
     {"qb.columns", outline_columns},     {"qb.join", outline_join},

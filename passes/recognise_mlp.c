@@ -50,6 +50,11 @@ static double relu2(double x)
     return relu(x) * relu(x);
 }
 
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
 static double sigmoid(double x)
 {
     return 1 / (1 + exp(-x));
@@ -60,7 +65,8 @@ static const struct {
     const char *name;
     double (*of)(double x);
 } activations[] = {{"silu", silu}, {"gelu", gelu},   {"gelu_tanh", gelu_tanh}, {"gelu_quick", gelu_quick},
-                   {"relu", relu}, {"relu2", relu2}, {"sigmoid", sigmoid},     {"tanh", tanh}};
+                   {"relu", relu}, {"relu2", relu2}, {"sigmoid", sigmoid},     {"tanh", tanh},
+                   {"softplus", softplus}};
 
 struct activated {
     MlirOperation op;   /* the last one */
@@ -75,7 +81,7 @@ static bool is_activation(MlirOperation op)
     return qbc_is(op, "onnx.Sigmoid") || qbc_is(op, "onnx.Swish") || qbc_is(op, "onnx.Tanh") ||
            qbc_is(op, "onnx.Erf") || qbc_is(op, "onnx.Gelu") || qbc_is(op, "onnx.Relu") ||
            qbc_is(op, "onnx.com.microsoft.QuickGelu") || qbc_is(op, "onnx.com.microsoft.Gelu") ||
-           qbc_is(op, "onnx.com.microsoft.FastGelu") || qbc_is(op, "onnx.Exp") || qbc_is(op, "onnx.Max") ||
+           qbc_is(op, "onnx.com.microsoft.FastGelu") || qbc_is(op, "onnx.Exp") || qbc_is(op, "onnx.Softplus") || qbc_is(op, "onnx.Max") ||
            qbc_is(op, "onnx.Clip");
 }
 
@@ -160,7 +166,7 @@ static bool find(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirOp
 {
     MlirValue a, b, y = mlirOperationGetResult(op, 0);
     *g = (struct activated){.op = op};
-    if (!is_local(op))
+    if (!is_local(op) || !qbc_same(qbc_strip(y), y)) /* what only moves it has the value that it moves */
         return false;
     struct qbc_values leaves = qbc_leaves(q, y, 0, NULL);
     *cone = qbc_cone(q, y, 0, NULL);

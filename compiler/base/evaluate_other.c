@@ -26,6 +26,39 @@ static int64_t conv_dim(struct qbc_ev *c, const char *auto_pad, size_t d, size_t
 }
 
 /* x [N, C, spatial...], w [M, C / group, kernel...] -> [N, M, spatial...] */
+/* One entry of a list of integers, or what it is when there is none. */
+static int64_t listed(struct qbc_ev *c, const char *name, size_t i, int64_t otherwise)
+{
+    const int64_t *list;
+    return qbc_ints(qbc_ev_context(c->e), c->op, name, &list) > i ? list[i] : otherwise;
+}
+
+/* Numbers of the kind that language models have: one dimension, each channel by itself. */
+static void convolve_channels(struct qbc_ev *c)
+{
+    const struct qbc_array *x = c->in[0], *w = c->in[1];
+    struct qbc_array *y = &c->out[0];
+    int64_t channels = w->dims[0], taps = w->dims[2], from = x->dims[2], to = y->dims[2];
+    int64_t pad = listed(c, "pads", 0, 0), stride = listed(c, "strides", 0, 1), step = listed(c, "dilations", 0, 1);
+    const float *bias = qbc_ev_has(c, 2) ? c->in[2]->f : NULL;
+    for (int64_t i = 0; i < channels * to; ++i) {
+        int64_t channel = i / to, first = i % to * stride - pad;
+        double sum = bias ? (double)bias[channel] : 0;
+        for (int64_t k = 0; k < taps; ++k) {
+            int64_t at = first + k * step;
+            sum += at < 0 || at >= from ? 0 : (double)w->f[channel * taps + k] * (double)x->f[channel * from + at];
+        }
+        y->f[i] = (float)sum;
+    }
+}
+
+static bool is_by_channel(struct qbc_ev *c)
+{
+    const struct qbc_array *x = c->in[0], *w = c->in[1];
+    return x->rank == 3 && x->dims[0] == 1 && w->dims[1] == 1 && x->dims[1] == w->dims[0] &&
+           qbc_int(c->op, "group", 1) == w->dims[0];
+}
+
 bool qbc_ev_conv(struct qbc_ev *c)
 {
     int64_t dims[QBC_MAX_RANK];
@@ -40,7 +73,13 @@ bool qbc_ev_conv(struct qbc_ev *c)
     dims[1] = w->dims[0];
     for (size_t d = 2; d < x->rank; ++d)
         dims[d] = conv_dim(c, auto_pad, d - 2, x->rank - 2, x->dims[d], w->dims[d]);
-    return qbc_ev_shape(c, 0, x->element, x->rank, dims);
+    if (!qbc_ev_shape(c, 0, x->element, x->rank, dims))
+        return false;
+    bool plain = qbc_one_of(auto_pad, (const char *[]){"NOTSET", "VALID", NULL});
+    if (is_by_channel(c) && plain && qbc_is_float(x->element) && qbc_ev_known(c, 0) && qbc_ev_known(c, 1) &&
+        (!qbc_ev_has(c, 2) || qbc_ev_known(c, 2)) && qbc_ev_numbers(c, 0))
+        convolve_channels(c);
+    return true;
 }
 
 /* codes, scale, zero point -> numbers of the scale's type; they are left unknown */

@@ -251,6 +251,18 @@ const char *qbc_input(struct qbc *q, MlirOperation func, MlirValue v)
     return qbc_copy(q, s.data, s.length);
 }
 
+intptr_t qbc_present_of(MlirOperation func, MlirValue past)
+{
+    intptr_t n = mlirOperationGetNumOperands(qbc_return_of(func));
+    for (intptr_t i = 0; i < n && !mlirValueIsNull(past); ++i) {
+        MlirAttribute a = qbc_function_attr(func, "res_attrs", (size_t)i, "qb.past");
+        if (!mlirAttributeIsNull(a) && mlirAttributeIsAInteger(a) &&
+            mlirIntegerAttrGetValueInt(a) == mlirBlockArgumentGetArgNumber(past))
+            return i;
+    }
+    return -1;
+}
+
 const char *qbc_place_name(struct qbc *q, MlirOperation op)
 {
     MlirLocation loc = mlirOperationGetLocation(op);

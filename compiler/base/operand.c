@@ -205,23 +205,10 @@ bool qbc_operand_find(struct qbc *q, MlirOperation func, MlirOperation attention
 
 /* --- the cache */
 
-/* The function's result that is this past with the new rows; -1: none. */
-static intptr_t present_of(MlirOperation func, MlirValue past)
-{
-    intptr_t n = mlirOperationGetNumOperands(qbc_return_of(func));
-    for (intptr_t i = 0; i < n && !mlirValueIsNull(past); ++i) {
-        MlirAttribute a = qbc_function_attr(func, "res_attrs", (size_t)i, "qb.past");
-        if (!mlirAttributeIsNull(a) && mlirAttributeIsAInteger(a) &&
-            mlirIntegerAttrGetValueInt(a) == mlirBlockArgumentGetArgNumber(past))
-            return i;
-    }
-    return -1;
-}
-
 bool qbc_operand_check_present(struct qbc *q, MlirOperation func, MlirOperation attention,
                                const struct qbc_operand *o)
 {
-    intptr_t i = present_of(func, o->past);
+    intptr_t i = qbc_present_of(func, o->past);
     if (i < 0)
         return true;
     struct qbc_operand present = *o;
@@ -244,7 +231,7 @@ MlirValue qbc_operand_emit(struct qbc_build *b, MlirOperation func, const struct
     if (mlirValueIsNull(o->past))
         return v;
     v = qbc_op(b, "qb.append", mlirValueGetType(o->rows), 2, o->past, v);
-    intptr_t i = present_of(func, o->past);
+    intptr_t i = qbc_present_of(func, o->past);
     if (i >= 0)
         mlirOperationSetOperand(qbc_return_of(func), i, v);
     return v;

@@ -39,6 +39,8 @@ struct qbc_values qbc_leaves(struct qbc *q, MlirValue v, size_t n_cut, const Mli
 struct qbc_ops qbc_cone(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
 /* "tokens", "past", ...: the input that v is; NULL when it is none. */
 const char *qbc_input(struct qbc *q, MlirOperation func, MlirValue v);
+/* Which operand of the function's return continues this input; -1: none. */
+intptr_t qbc_present_of(MlirOperation func, MlirValue past);
 /* "file:node" for names that we make up. */
 const char *qbc_place_name(struct qbc *q, MlirOperation op);
 /* Remember at op why a pattern did not match; qbc_pass_check_graph reports it if op is still there

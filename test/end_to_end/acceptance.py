@@ -15,6 +15,7 @@ EXPORTS = (
     "models/qwen3/genai-int4",
     "models/gpt2/dynamo-op18",
     "models/gpt2/optimum-past",
+    "models/mamba/hf-step",
     "models/docs-4m/optimum-past",
     "models/docs-4m/genai-fp16",
     "data/stories260K",

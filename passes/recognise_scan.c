@@ -1,0 +1,306 @@
+/* recognise-scan: the recurrence of state space models, in graphs for one token a call.
+ *
+ *   before   %h = %state * Exp(%dt * A) + %dt * %b * %x;  %y = sum over n of %h * %c, + D * %x      however written
+ *   after    %s = "qb.state"() {name = "ssm"}
+ *            %y = "qb.ssm_scan"(%s, %x, %dt, %b, %c, %a, %d) {n}
+ *
+ * A state [1, .., N] that goes in and out is one if what goes out is made of it and of three level-1 values, and is that
+ * formula of random numbers for one of the ways to take these; the rates A are measured: with dt 1, x 0 and a state of ones
+ * what goes out is exp(A). What is made of it and a fourth value and agrees with the sum is y; D is measured in the same way.
+ * A table of rates that the graph stores is taken in place of what was measured.
+ *
+ * needs    recognise-mlp: x and dt are rows
+ * leaves   qb.ssm_scan, for any number of tokens
+ * keeps    other states, and notes why
+ */
+#include "pattern.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { X, DT, B, INPUTS, MOST_VALUES = 64 };
+
+struct scan {
+    MlirOperation func;
+    MlirValue state, next, in[INPUTS], c, y; /* next: what goes out */
+    int64_t columns, n, dts, groups;
+    float *rates, *skips; /* [dts][n], [dts] */
+    struct qbc_dims dims; /* of y */
+};
+
+static const float *numbers(struct qbc_evaluation *e, MlirValue v, size_t n)
+{
+    const struct qbc_array *a = qbc_floats_of(e, v);
+    return a && a->n == n ? a->f : NULL;
+}
+
+/* --- the state */
+
+/* [1, ..., N] without a growing dimension, continued by a result of the function. */
+static bool has_state(MlirOperation func, intptr_t i, struct qbc_shapes *s, struct scan *c)
+{
+    MlirValue v = mlirBlockGetArgument(qbc_func_body(func), i);
+    struct qbc_dims d;
+    intptr_t present = qbc_present_of(func, v);
+    if (!qbc_shapes_dims(s, v, &d) || d.rank < 3 || present < 0)
+        return false;
+    *c = (struct scan){.func = func, .state = v, .columns = 1, .n = d.at[d.rank - 1]};
+    for (size_t k = 0; k < d.rank; ++k) {
+        if (d.at[k] <= 0)
+            return false;
+        c->columns *= k + 1 < d.rank ? d.at[k] : 1;
+    }
+    c->next = mlirOperationGetOperand(qbc_return_of(func), present);
+    return true;
+}
+
+/* The level-1 values among a value's leaves; n of them, or false. */
+static bool rows_of(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut, size_t n, MlirValue *out)
+{
+    struct qbc_values leaves = qbc_leaves(q, v, n_cut, cut);
+    size_t found = 0;
+    for (size_t i = 0; i < leaves.n; ++i)
+        if (qbc_is_level1(leaves.v[i])) {
+            if (found < n)
+                out[found] = leaves.v[i];
+            ++found;
+        }
+    return found == n;
+}
+
+/* --- what goes out */
+
+/* x, dt and b are `in`, in this order. Fills them with numbers; `size` 0: zeros, but dt 1. */
+static bool bind_inputs(struct qbc *q, struct qbc_evaluation *e, const struct scan *c, bool random)
+{
+    for (int i = 0; i < INPUTS; ++i) {
+        struct qbc_array *a = qbc_bind_zero(q, e, c->in[i]);
+        if (!a)
+            return false;
+        if (random)
+            qbc_fill_random(a, 20 + (uint32_t)i);
+        for (size_t k = 0; k < a->n && i == DT; ++k)
+            a->f[k] = random ? fabsf(a->f[k]) : 1;
+    }
+    return true;
+}
+
+/* With dt 1, x 0 and a state of ones: exp(A). */
+static bool measure_rates(struct qbc *q, struct scan *c)
+{
+    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    size_t all = (size_t)(c->columns * c->n);
+    bool good = bind_inputs(q, e, c, false);
+    struct qbc_array *state = qbc_bind_zero(q, e, c->state);
+    for (size_t i = 0; state && i < state->n; ++i)
+        state->f[i] = 1;
+    const float *out = good && state ? numbers(e, c->next, all) : NULL;
+    int64_t each = c->columns / c->dts;
+    c->rates = qbc_alloc(q, (size_t)(c->dts * c->n) * sizeof *c->rates);
+    for (int64_t d = 0; out && d < c->dts; ++d)
+        for (int64_t n = 0; n < c->n; ++n)
+            c->rates[d * c->n + n] = logf(out[d * each * c->n + n]);
+    for (int64_t i = 0; out && i < c->dts * c->n; ++i)
+        good &= isfinite(c->rates[i]) && c->rates[i] < 0;
+    qbc_evaluation_destroy(e);
+    return good && out;
+}
+
+static bool recurs(struct qbc *q, const struct scan *c)
+{
+    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    bool good = bind_inputs(q, e, c, true);
+    const struct qbc_array *state = qbc_bind_random(q, e, c->state, 30);
+    const float *out = good && state ? numbers(e, c->next, (size_t)(c->columns * c->n)) : NULL;
+    const struct qbc_array *x = qbc_floats_of(e, c->in[X]), *dt = qbc_floats_of(e, c->in[DT]), *b = qbc_floats_of(e, c->in[B]);
+    good = out && x && dt && b;
+    for (int64_t i = 0; i < c->columns && good; ++i) {
+        int64_t d = i * c->dts / c->columns, g = i * c->groups / c->columns;
+        for (int64_t n = 0; n < c->n && good; ++n) {
+            double step = (double)dt->f[d], h = (double)state->f[i * c->n + n];
+            double want = exp(step * (double)c->rates[d * c->n + n]) * h + step * (double)b->f[g * c->n + n] * (double)x->f[i];
+            good = qbc_near(want, (double)out[i * c->n + n], 1e-4, 1e-5);
+        }
+    }
+    qbc_evaluation_destroy(e);
+    return good;
+}
+
+/* Do the three values, taken as x, dt and b, make what goes out? */
+static bool try_inputs(struct qbc *q, struct scan *c, MlirValue x, MlirValue dt, MlirValue b)
+{
+    c->in[X] = x;
+    c->in[DT] = dt;
+    c->in[B] = b;
+    c->dts = qbc_dim(dt, 1);
+    c->groups = qbc_dim(b, 1) / c->n;
+    return qbc_dim(x, 1) == c->columns && c->dts > 0 && c->columns % c->dts == 0 && qbc_dim(b, 1) % c->n == 0 && c->groups > 0 &&
+           c->columns % c->groups == 0 && measure_rates(q, c) && recurs(q, c);
+}
+
+static bool find_inputs(struct qbc *q, struct scan *c)
+{
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    MlirValue v[INPUTS];
+    if (!rows_of(q, c->next, 1, &c->state, INPUTS, v))
+        return false;
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; ++i)
+        if (try_inputs(q, c, v[orders[i][0]], v[orders[i][1]], v[orders[i][2]]))
+            return true;
+    return false;
+}
+
+/* --- y */
+
+/* h is `next`, bound. False: v is no such sum, whatever D is. */
+static bool is_sum(struct qbc *q, struct scan *c, MlirValue v)
+{
+    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    const struct qbc_array *x = qbc_bind_random(q, e, c->in[X], 41), *w = qbc_bind_random(q, e, c->c, 42);
+    const struct qbc_array *h = qbc_bind_random(q, e, c->next, 40); /* last: its shape is made of the others */
+    const float *y = h && x && w ? numbers(e, v, (size_t)c->columns) : NULL;
+    bool good = y;
+    for (int64_t i = 0; i < c->columns && good; ++i) {
+        int64_t d = i * c->dts / c->columns, g = i * c->groups / c->columns;
+        double sum = (double)c->skips[d] * (double)x->f[i];
+        for (int64_t n = 0; n < c->n; ++n)
+            sum += (double)h->f[i * c->n + n] * (double)w->f[g * c->n + n];
+        good = qbc_near(sum, (double)y[i], 1e-4, 1e-5);
+    }
+    qbc_evaluation_destroy(e);
+    return good;
+}
+
+/* With h 0 and x 1: D. */
+static bool measure_skips(struct qbc *q, struct scan *c, MlirValue v)
+{
+    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    struct qbc_array *x = qbc_bind_zero(q, e, c->in[X]);
+    for (size_t i = 0; x && i < x->n; ++i)
+        x->f[i] = 1;
+    const struct qbc_array *w = qbc_bind_random(q, e, c->c, 42);
+    struct qbc_array *h = qbc_bind_zero(q, e, c->next); /* last: its shape is made of the others */
+    const float *y = h && x && w ? numbers(e, v, (size_t)c->columns) : NULL;
+    c->skips = qbc_alloc(q, (size_t)c->dts * sizeof *c->skips);
+    for (int64_t d = 0; y && d < c->dts; ++d)
+        c->skips[d] = y[d * (c->columns / c->dts)];
+    qbc_evaluation_destroy(e);
+    return y;
+}
+
+/* Its level-1 leaves beside h must be x, or nothing more than c. */
+static bool has_output(struct qbc *q, struct scan *c, MlirValue v)
+{
+    struct qbc_values leaves = qbc_leaves(q, v, 1, &c->next);
+    c->c = (MlirValue){NULL};
+    for (size_t i = 0; i < leaves.n; ++i) {
+        MlirValue leaf = leaves.v[i];
+        if (qbc_same(leaf, c->next) || qbc_is_constant(leaf) || qbc_same(leaf, c->in[X]))
+            continue;
+        if (!qbc_is_level1(leaf) || qbc_dim(leaf, 1) != c->groups * c->n || !mlirValueIsNull(c->c))
+            return false;
+        c->c = leaf;
+    }
+    return !mlirValueIsNull(c->c) && measure_skips(q, c, v) && is_sum(q, c, v);
+}
+
+/* All that is made of h, nearest first; the farthest that is the sum is y. */
+static bool find_output(struct qbc *q, struct qbc_shapes *s, struct scan *c)
+{
+    MlirValue list[MOST_VALUES] = {c->next};
+    struct scan best = {.y = {NULL}};
+    for (size_t i = 0, n = 1; i < n; ++i) {
+        struct qbc_ops users = qbc_users(q, list[i]);
+        for (size_t k = 0; k < users.n && n < MOST_VALUES; ++k)
+            if (mlirOperationGetNumResults(users.op[k]) == 1 && !strncmp(qbc_op_name(users.op[k]), "onnx.", 5))
+                list[n++] = mlirOperationGetResult(users.op[k], 0);
+        if (i && qbc_shapes_width(s, list[i], &c->dims) == c->columns && has_output(q, c, list[i])) {
+            best = *c;
+            best.y = list[i];
+        }
+    }
+    if (!mlirValueIsNull(best.y))
+        *c = best;
+    return !mlirValueIsNull(c->y);
+}
+
+/* --- the rewrite */
+
+/* The stored vector, or matrix as one, that has these numbers; else they become one of their own. */
+static MlirValue stored(struct qbc_build *b, struct qbc_shapes *s, MlirValue of, const MlirValue *cut, const float *numbers,
+                        int64_t n)
+{
+    struct qbc *q = b->q;
+    struct qbc_values leaves = qbc_leaves(q, of, 1, cut);
+    for (size_t i = 0; i < leaves.n; ++i) {
+        struct qbc_strided w;
+        if (!qbc_is_constant(leaves.v[i]) || !qbc_strided_of(q, s->at[0], leaves.v[i], &w) || !w.rank ||
+            w.strides[w.rank - 1] != 1 || (w.rank > 1 && w.strides[w.rank - 2] != w.dims[w.rank - 1]))
+            continue;
+        const float *have = qbc_strided_read(q, &w, (size_t)n);
+        bool same = have;
+        for (int64_t k = 0; same && k < n; ++k)
+            same = qbc_near((double)have[k], (double)numbers[k], 1e-5, 1e-5);
+        if (!same)
+            continue;
+        w.rank = 1;
+        w.dims[0] = n;
+        w.strides[0] = 1;
+        return qbc_weight(b, &w, 1, (size_t[]){0});
+    }
+    const char *name = qbc_text(q, "%s.%s", qbc_place_name(q, qbc_def_any(of)), n > 1 ? "numbers" : "number");
+    while (qbc_store_find(q, name))
+        name = qbc_text(q, "%s'", name);
+    qbc_store_add(q, (struct qbc_source){.name = name, .element = QBC_F32, .rank = 1, .dims = {n}, .data = numbers,
+                                         .bytes = (size_t)n * sizeof *numbers});
+    struct qbc_strided made = {.name = name, .source = name, .rank = 1, .dims = {n}, .strides = {1}};
+    return qbc_weight(b, &made, 1, (size_t[]){0});
+}
+
+/* One rate for all of a state is one number a head. */
+static int64_t shorten_rates(struct scan *c)
+{
+    for (int64_t d = 0; d < c->dts; ++d)
+        for (int64_t n = 1; n < c->n; ++n)
+            if (!qbc_near((double)c->rates[d * c->n], (double)c->rates[d * c->n + n], 1e-6, 0))
+                return c->n;
+    for (int64_t d = 0; d < c->dts; ++d)
+        c->rates[d] = c->rates[d * c->n];
+    return 1;
+}
+
+static void apply(struct qbc *q, struct qbc_shapes *s, struct scan *c)
+{
+    struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
+    struct qbc_attr name[] = {{"name", qbc_attr_string(q, "ssm")}, {0}};
+    int64_t rates = shorten_rates(c);
+    MlirType states = qbc_rows_type(q, c->columns * c->n), type = qbc_rows_type(q, c->columns);
+    MlirValue state = mlirOperationGetResult(qbc_make(&b, "qb.state", states, name, 0, NULL), 0);
+    MlirValue a = stored(&b, s, c->next, &c->state, c->rates, c->dts * rates);
+    MlirValue d = stored(&b, s, c->y, &c->next, c->skips, c->dts);
+    MlirValue y = qbc_op(&b, "qb.ssm_scan", type, 7, state, c->in[X], c->in[DT], c->in[B], c->c, a, d);
+    qbc_set_int(q, qbc_def_any(y), "n", c->n);
+    mlirValueReplaceAllUsesOfWith(c->y, qbc_unrows(&b, y, &c->dims));
+    mlirOperationSetOperand(qbc_return_of(c->func), qbc_present_of(c->func, c->state), state); /* nobody else computes it */
+}
+
+void qbc_pass_recognise_scan(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func) || !qbc_is_step(func))
+        return;
+    intptr_t n_args = mlirBlockGetNumArguments(qbc_func_body(func));
+    struct scan *found = qbc_alloc(q, ((size_t)n_args + 1) * sizeof *found);
+    struct qbc_shapes s;
+    size_t n = 0;
+    qbc_shapes_open(q, func, &s);
+    for (intptr_t i = 0; i < n_args; ++i) {
+        const char *input = qbc_input(q, func, mlirBlockGetArgument(qbc_func_body(func), i));
+        if (input && !strcmp(input, "past"))
+            n += has_state(func, i, &s, &found[n]) && find_inputs(q, &found[n]) && find_output(q, &s, &found[n]);
+    }
+    for (size_t i = 0; i < n; ++i)
+        apply(q, &s, &found[i]);
+    qbc_shapes_close(&s);
+    qbc_tidy(q, module);
+}
