@@ -79,12 +79,22 @@ static struct qbc_artifact_tensor *tensors_of(struct qbc *q, struct qbc_ops weig
     return tensors;
 }
 
-static uint64_t parameters_of(const struct qbc_artifact_tensor *tensors, size_t n)
+/* Weights of the model: not what passes made, and pieces of a composite (which follow each other) once for all of them. */
+static uint64_t parameters_of(struct qbc *q, struct qbc_ops weights, const struct qbc_artifact_tensor *tensors)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < n; ++i)
-        if (!tensors[i].role || (strcmp(tensors[i].role, "rope") && strcmp(tensors[i].role, "alibi")))
-            total += tensors[i].rows * tensors[i].cols;
+    const char *whole = "";
+    for (size_t i = 0; i < weights.n; ++i) {
+        const struct qbc_artifact_tensor *t = &tensors[i];
+        const char *piece_of = qbc_string(q, weights.op[i], "whole", "");
+        const int64_t *shape;
+        bool made = t->role && (!strcmp(t->role, "rope") || !strcmp(t->role, "alibi"));
+        if (qbc_ints(q, weights.op[i], "shape", &shape) == 2)
+            total += strcmp(piece_of, whole) ? (uint64_t)(shape[0] * shape[1]) : 0;
+        else
+            total += made ? 0 : t->rows * t->cols;
+        whole = piece_of;
+    }
     return total;
 }
 
@@ -202,7 +212,7 @@ struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, 
         .chunk = (uint32_t)qbc_int(module, "qb.chunk", 0),
         .outputs = (uint32_t)qbc_int(module, "qb.outputs", 0),
         .whole = qbc_bool(module, "qb.whole", false),
-        .parameters = parameters_of(d->tensors, d->weights.n),
+        .parameters = parameters_of(q, d->weights, d->tensors),
         .arena_bytes = (uint64_t)qbc_int(module, "qb.arena_bytes", 0),
         .state_bytes = (uint64_t)qbc_int(module, "qb.state_bytes", 0),
         .weights = &d->section,

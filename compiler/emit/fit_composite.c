@@ -9,6 +9,7 @@
 #include "hessians.h"
 #include "parts.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ enum {
 struct whole {
     struct qbc_view view;
     const struct qbc_format *format;
-    int64_t first_row; /* of the view in the tensor */
+    int64_t first_row, rows; /* of the view: those to be fitted */
     enum qbc_fit how;
     float *importance; /* [cols] of columns, or NULL */
     struct qbc_blocks *blocks;
@@ -49,9 +50,8 @@ static const char *peel(struct qbc *q, struct whole *w, const char *path)
         int i = qbc_part_of_path(w->format, &path);
         if (i < 0 || !qbc_format_part(w->format, i, &part))
             return path;
-        int64_t first = qbc_format_cut(w->format, i, w->view.rows), end = qbc_format_cut(w->format, i + 1, w->view.rows);
-        w->view.offset += first * w->view.row_stride;
-        w->view.rows = end - first;
+        int64_t first = qbc_format_cut(w->format, i, w->rows);
+        w->rows = qbc_format_cut(w->format, i + 1, w->rows) - first;
         w->first_row += first;
         w->format = qbc_find_format(q, part.name);
     }
@@ -86,24 +86,34 @@ static bool is_cut_by_rows(const struct qbc_format *f)
 }
 
 /* n rows in lines of LEAST_ROWS from all over the tensor. */
-static void read_sample(const struct qbc_view *view, int64_t n, float *out)
+static void read_sample(const struct whole *w, int64_t n, float *out)
 {
     for (int64_t done = 0; done < n; done += LEAST_ROWS) {
         int64_t rows = n - done < LEAST_ROWS ? n - done : LEAST_ROWS;
-        int64_t from = n < view->rows ? (int64_t)((double)done / (double)n * (double)(view->rows - rows)) : done;
-        qbc_view_read(view, from, rows, out + done * view->cols);
+        int64_t from = n < w->rows ? (int64_t)((double)done / (double)n * (double)(w->rows - rows)) : done;
+        qbc_view_read(&w->view, w->first_row + from, rows, out + done * w->view.cols);
     }
 }
 
+static bool are_finite(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; ++i)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+/* A sample that is not finite spoils what is shared; the fit of its row will say where it is. False: no memory. */
 static bool prepare(struct whole *w)
 {
-    int64_t rows = w->view.rows, most = SAMPLE_WEIGHTS / w->view.cols / LEAST_ROWS * LEAST_ROWS;
+    int64_t rows = w->rows, most = SAMPLE_WEIGHTS / w->view.cols / LEAST_ROWS * LEAST_ROWS;
     most = most < LEAST_ROWS ? LEAST_ROWS : most;
     int64_t n = rows <= most || is_cut_by_rows(w->format) ? rows : most;
     float *sample = malloc((size_t)(n * w->view.cols) * sizeof *sample);
     if (sample) {
-        read_sample(&w->view, n, sample);
-        qbc_format_prepare(w->blocks, n, sample, w->importance);
+        read_sample(w, n, sample);
+        if (are_finite(sample, n * w->view.cols))
+            qbc_format_prepare(w->blocks, n, sample, w->importance);
     }
     free(sample);
     return sample;
@@ -139,16 +149,16 @@ static void choose_slabs(struct whole *w)
     int64_t rows = SLAB_WEIGHTS / w->view.cols, together = rows_together(w->format);
     rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
     rows = (rows + together - 1) / together * together;
-    bool at_once = rows > w->view.rows || (together > 1 && is_cut_by_rows(w->format));
-    w->slab_rows = at_once ? w->view.rows : rows;
-    w->slabs = (w->view.rows + w->slab_rows - 1) / w->slab_rows;
+    bool at_once = rows > w->rows || (together > 1 && is_cut_by_rows(w->format));
+    w->slab_rows = at_once ? w->rows : rows;
+    w->slabs = (w->rows + w->slab_rows - 1) / w->slab_rows;
 }
 
 static void do_slab(struct worker *t, float *weights, int64_t slab)
 {
     struct whole *w = t->whole;
-    int64_t row = slab * w->slab_rows, rest = w->view.rows - row, rows = rest < w->slab_rows ? rest : w->slab_rows;
-    qbc_view_read(&w->view, row, rows, weights);
+    int64_t row = slab * w->slab_rows, rest = w->rows - row, rows = rest < w->slab_rows ? rest : w->slab_rows;
+    qbc_view_read(&w->view, w->first_row + row, rows, weights);
     int64_t bad = qbc_format_fit_weighted(w->how, w->blocks, row, rows, weights, w->importance);
     if (bad < 0)
         return;
@@ -225,11 +235,12 @@ bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *o
             qbc_error(q, weight, "unknown block format '%s'", qbc_string(q, weight, "composite", ""));
         return false;
     }
+    w.rows = w.view.rows;
     peel(q, &w, qbc_string(q, weight, "part", ""));
     w.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
     w.importance = importance_of(q, weight, w.view.cols);
     choose_slabs(&w);
-    bool good = qbc_blocks_create(w.blocks, w.format, w.view.rows, w.view.cols) && prepare(&w);
+    bool good = qbc_blocks_create(w.blocks, w.format, w.rows, w.view.cols) && prepare(&w);
     if (!good)
         qbc_error(q, weight, "there is no memory to fit this weight");
     good = good && fit_rows(q, weight, &w);
