@@ -19,7 +19,8 @@ irdl.dialect @qb {
     %w = irdl.any
     irdl.results(w: %w)
   }
-  // ids [T], w [V, C] -> [T, C]
+  // ids [T], w [V, C] -> [T, C]. With {rows_before}, here and in what else reads ids: these less so many, brought into
+  // range.
   irdl.operation @embed {
     %ids = irdl.any
     %w = irdl.any
@@ -265,6 +266,15 @@ irdl.dialect @qb {
     %indices = irdl.any
     %y = irdl.any
     irdl.operands(ids: %ids, x: %x, values: %values, indices: %indices)
+    irdl.results(y: %y)
+  }
+  // ids [T], a and b [T, C] -> row t of a where ids[t] < cut, else of b. {cut}
+  irdl.operation @choose {
+    %ids = irdl.any
+    %a = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(ids: %ids, a: %a, b: %b)
     irdl.results(y: %y)
   }
   // ids [T], x [T, C], u [V], v [C] -> x * u[token] * v.

@@ -238,6 +238,7 @@ static void outline_embed(struct outline *o, MlirOperation op)
     MlirValue operands[] = {output(o, op, "all"), place_of(o, w)};
     MlirOperation l = launch(o, "embed", "all", 2, operands);
     set_matrix(o, l, w);
+    copy_attribute(op, l, "rows_before");
     qbc_set_bool(o->q, qbc_def_any(w), "lookup", true);
     if (!qbc_has(qbc_def_any(w), "role"))
         qbc_set_string(o->q, qbc_def_any(w), "role", "embed");
@@ -568,7 +569,9 @@ static void outline_embed_sparse(struct outline *o, MlirOperation op)
     MlirValue x = place_of(o, mlirOperationGetOperand(op, 1)), values = mlirOperationGetOperand(op, 2),
               indices = mlirOperationGetOperand(op, 3);
     MlirValue operands[] = {output(o, op, "all"), x, place_of(o, values), place_of(o, indices)};
-    set_table(o, op, launch(o, "embed_sparse", "all", 4, operands), values, is_only_looked_up(values));
+    MlirOperation l = launch(o, "embed_sparse", "all", 4, operands);
+    set_table(o, op, l, values, is_only_looked_up(values));
+    copy_attribute(op, l, "rows_before");
     qbc_set_bool(o->q, qbc_def_any(indices), "lookup", is_only_looked_up(indices));
 }
 
@@ -579,6 +582,19 @@ static void outline_embed_scale(struct outline *o, MlirOperation op)
         operands[i] = place_of(o, mlirOperationGetOperand(op, i));
     MlirOperation l = launch(o, "embed_scale", "all", 4, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+    qbc_set_int(o->q, l, "n", qbc_dim(mlirOperationGetOperand(op, 2), 0));
+    copy_attribute(op, l, "rows_before");
+}
+
+static void outline_choose(struct outline *o, MlirOperation op)
+{
+    MlirValue a = place_of(o, mlirOperationGetOperand(op, 1)), b = place_of(o, mlirOperationGetOperand(op, 2));
+    MlirValue operands[] = {output(o, op, "all"), a, b};
+    MlirOperation l = launch(o, "choose", "all", 3, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
+    qbc_set_int(o->q, l, "cut", qbc_int(op, "cut", 0));
+    qbc_set_int(o->q, l, "n", INT32_MAX); /* any token */
+    copy_attribute(op, l, "rows_before");
 }
 
 /* All operands as they are; the state is the operation's own. */
@@ -727,6 +743,7 @@ static const struct {
     {"qb.gather", outline_gather},       {"qb.sparse", outline_sparse},
     {"qb.scale", outline_elementwise},   {"qb.embed_sparse", outline_embed_sparse},
     {"qb.embed_scale", outline_embed_scale}, {"qb.project", outline_project},
+    {"qb.choose", outline_choose},
 };
 
 static void outline(struct outline *o, MlirOperation op)

@@ -18,8 +18,9 @@
  * tables: dialects/parts.h; compiler/emit/fit_composite.c fits the whole and writes the pieces.
  *
  * needs    formats assigned
- * leaves   linears and embeddings of leaves only
- * complains of an embedding that is split by rows; of more columns than 16 bits can number, where they are numbered
+ * leaves   linears and embeddings of leaves only; of a part that is rows, embeddings are {rows_before}: it has the rows from
+ *          there on, tokens of others find one of its own, and "qb.choose" takes the right one
+ * complains of more columns than 16 bits can number, where they are numbered; of other users
  */
 #include "parts.h"
 #include "passes.h"
@@ -45,7 +46,8 @@ struct whole {
 struct use {
     struct whole *whole;
     struct qbc_build b;
-    MlirOperation user; /* linear or embed */
+    MlirOperation user;  /* linear or embed */
+    int64_t rows_before; /* of the tensor, where a part is looked up that is rows; else 0 */
 };
 
 /* A part: rows x cols of format f. */
@@ -319,6 +321,14 @@ static MlirValue ids_of(struct use *u)
     return mlirOperationGetOperand(u->user, 0);
 }
 
+/* The operation reads the tokens' ids. */
+static MlirValue of_tokens(struct use *u, MlirValue y)
+{
+    if (u->rows_before)
+        qbc_set_int(u->whole->q, qbc_def_any(y), "rows_before", u->rows_before);
+    return y;
+}
+
 static MlirType rows_of(struct use *u, int64_t cols)
 {
     return matrix(u, mlirOperationGetResult(u->user, 0), cols);
@@ -347,20 +357,37 @@ static MlirValue look_up_columns(struct use *u, const struct part *p)
     return qbc_op(&u->b, "qb.gather", mlirValueGetType(y), 2, y, table(u, p, "inverse", "u16", p->cols, 1));
 }
 
+/* Look up in each, and take that in which the token's row is. */
 static MlirValue look_up_rows(struct use *u, const struct part *p)
 {
-    qbc_error(u->whole->q, u->user,
-              "an embedding that is split by rows (format %s of '%s') cannot be looked up yet; give this tensor another "
-              "format with -quant-tensor='^%s$=...'",
-              p->format->name, u->whole->name, u->whole->name);
-    return (MlirValue){NULL};
+    struct qbc *q = u->whole->q;
+    MlirValue y = {NULL};
+    int64_t before = u->rows_before, first = 0;
+    for (int i = 0; i < p->format->n_parts; ++i) {
+        struct part part = part_of(u, p, i);
+        if (!part.rows)
+            continue;
+        u->rows_before = before + first;
+        MlirValue some = look_up(u, &part);
+        u->rows_before = before;
+        if (first) {
+            y = of_tokens(u, qbc_op(&u->b, "qb.choose", mlirValueGetType(y), 3, ids_of(u), y, some));
+            qbc_set_int(q, qbc_def_any(y), "cut", first);
+        } else {
+            y = some;
+        }
+        first += part.rows;
+    }
+    return y;
 }
 
 static MlirValue look_up_scaled(struct use *u, const struct part *p)
 {
     struct part part = part_of(u, p, 0);
     MlirValue x = look_up(u, &part), v = vector(u, p, "v", p->cols), row = vector(u, p, "u", p->rows);
-    return mlirValueIsNull(x) ? x : qbc_op(&u->b, "qb.embed_scale", mlirValueGetType(x), 4, ids_of(u), x, row, v);
+    return mlirValueIsNull(x)
+               ? x
+               : of_tokens(u, qbc_op(&u->b, "qb.embed_scale", mlirValueGetType(x), 4, ids_of(u), x, row, v));
 }
 
 static MlirValue look_up_sparse(struct use *u, const struct part *p)
@@ -371,7 +398,7 @@ static MlirValue look_up_sparse(struct use *u, const struct part *p)
     if (!n || mlirValueIsNull(x) || !can_be_named(u, p))
         return x;
     MlirValue values = table(u, p, "values", "f16", p->rows, n), indices = table(u, p, "indices", "u16", p->rows, n);
-    return qbc_op(&u->b, "qb.embed_sparse", mlirValueGetType(x), 4, ids_of(u), x, values, indices);
+    return of_tokens(u, qbc_op(&u->b, "qb.embed_sparse", mlirValueGetType(x), 4, ids_of(u), x, values, indices));
 }
 
 static MlirValue look_up_rank(struct use *u, const struct part *p)
@@ -382,7 +409,8 @@ static MlirValue look_up_rank(struct use *u, const struct part *p)
     MlirValue x = look_up(u, &part);
     if (mlirValueIsNull(x))
         return x;
-    return add(u, x, product(u, qbc_op(&u->b, "qb.embed", rows_of(u, rank), 2, ids_of(u), a), b));
+    MlirValue row = of_tokens(u, qbc_op(&u->b, "qb.embed", rows_of(u, rank), 2, ids_of(u), a));
+    return add(u, x, product(u, row, b));
 }
 
 /* The rows that the tokens name, [T, p->cols]. Null after an error. */
@@ -400,7 +428,7 @@ static MlirValue look_up(struct use *u, const struct part *p)
     case QBC_CODE_LOWRANK:
         return look_up_rank(u, p);
     default:
-        return qbc_op(&u->b, "qb.embed", rows_of(u, p->cols), 2, ids_of(u), leaf(u, p));
+        return of_tokens(u, qbc_op(&u->b, "qb.embed", rows_of(u, p->cols), 2, ids_of(u), leaf(u, p)));
     }
 }
 

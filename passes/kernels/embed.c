@@ -2,7 +2,7 @@
  * embed_positions: y[t] = row `first` + position of token t.
  *
  *   operands   y, w
- *   attributes n (vocabulary, or positions), k (columns), format, panel; first
+ *   attributes n (vocabulary, or positions), k (columns), format, panel; first; rows_before: w has the rows from there on
  */
 #include "linear.h"
 #include "step.h"
@@ -16,11 +16,20 @@ struct row {
     MlirValue panel, lane, y;
 };
 
+/* The tokens of rows that another part has find one of ours. */
+static MlirValue in_range(struct qbc_kernel *k, MlirValue id)
+{
+    id = k_add_i(k, id, -qbc_int(k->launch, "rows_before", 0));
+    id = k_op2(k, "arith.maxsi", id, k_i64(k, 0));
+    return k_op2(k, "arith.minsi", id, k_i64(k, qbc_int(k->launch, "n", 1) - 1));
+}
+
 MlirValue k_token(struct qbc_kernel *k, MlirValue t)
 {
     MlirValue tokens = k_load(k, k->ptr, k_at_i(k, k->step, QBRT_STEP_TOKENS), 8);
     MlirValue id = k_load(k, k->i32, k_at(k, tokens, k_mul_i(k, t, 4)), 4);
-    return qbc_op(&k->b, "arith.extui", k->i64, 1, id);
+    id = qbc_op(&k->b, "arith.extui", k->i64, 1, id);
+    return qbc_has(k->launch, "rows_before") ? in_range(k, id) : id;
 }
 
 static MlirValue copy_some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)

@@ -6,11 +6,17 @@
  *
  * embed_scale: y[t][c] = x[t][c] * (u[token] * v[c])
  *   operands   y, x, u, v                  f32 [n], [c]
- *   attributes c
+ *   attributes c, n
+ *
+ * choose: y[t] = a[t] where the token is below the cut, else b[t]
+ *   operands   y, a, b
+ *   attributes c, cut, n (any)
+ *
+ * All may have {rows_before}: k_token in embed.c.
  */
 #include "kernel.h"
 
-enum { Y = 0, X = 1, VALUES = 2, INDICES = 3, U = 2, V = 3, WIDTH = 64 };
+enum { Y = 0, X = 1, VALUES = 2, INDICES = 3, U = 2, V = 3, A = 1, B = 2, WIDTH = 64 };
 
 static MlirValue copy(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
 {
@@ -65,5 +71,26 @@ void qbc_kernel_embed_scale(struct qbc_kernel *k)
     MlirValue at = k_at(k, k->operand[U], k_mul_i(k, k_token(k, rows.i), 4));
     struct scaled s = {rows.i, k_load(k, k->f32, at, 4)};
     k_columns(k, qbc_int(k->launch, "c", 0), WIDTH, scale, &s, (MlirValue){NULL});
+    k_end(k, &rows, NULL);
+}
+
+struct chosen {
+    MlirValue from, to;
+};
+
+static MlirValue copy_chosen(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
+{
+    struct chosen *c = user;
+    k_float_to(k, k_float_at(k, c->from, column, width), c->to, column);
+    return sum;
+}
+
+void qbc_kernel_choose(struct qbc_kernel *k)
+{
+    struct k_range share = k_share(k, k->rows);
+    struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
+    MlirValue first = k_cmp(k, QBC_LT, k_token(k, rows.i), k_i64(k, qbc_int(k->launch, "cut", 0)));
+    struct chosen c = {k_select(k, first, k_row(k, A, rows.i), k_row(k, B, rows.i)), k_row(k, Y, rows.i)};
+    k_columns(k, qbc_int(k->launch, "c", 0), WIDTH, copy_chosen, &c, (MlirValue){NULL});
     k_end(k, &rows, NULL);
 }

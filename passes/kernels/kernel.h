@@ -194,7 +194,7 @@ MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_
 MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t count, MlirValue indices);
 MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count); /* i16, as unsigned: at most count - 1 */
 
-/* --- embed.c: the id of token t, i64 */
+/* --- embed.c: the id of token t, i64: which row of n it is, where the launch has rows_before */
 MlirValue k_token(struct qbc_kernel *k, MlirValue t);
 
 /* --- norm.c: 1 / sqrt(mean(x[0 .. n-1]^2) + eps), f32 */

@@ -27,7 +27,16 @@ class Piece:
             return self.array.shape[1]
         if self.parts("columns"):
             return sum(p.columns() for p in self.parts("columns"))
-        return next(self.parts(word)[0] for word in ("sum", "rows", "scaled", "dense", "rest") if self.parts(word)).columns()
+        return self.parts_of_any()[0].columns()
+
+    def parts_of_any(self):
+        return next(p for p in map(self.parts, ("sum", "rows", "columns", "scaled", "dense", "rest")) if p)
+
+    def height(self):
+        """How many rows"""
+        if self.parts("rows"):
+            return sum(p.height() for p in self.parts("rows"))
+        return self.parts_of_any()[0].height() if self.pieces else self.array.shape[0]
 
     def multiply(self, x, quantize):
         """x [T, K] -> [T, N]"""
@@ -53,6 +62,9 @@ class Piece:
             return self.array[ids]
         if self.parts("sum"):
             return sum(p.rows(ids) for p in self.parts("sum"))
+        if self.parts("rows"):
+            everything = [p.rows(np.arange(p.height())) for p in self.parts("rows")]
+            return np.concatenate(everything)[ids]
         if self.parts("columns"):
             joined = np.concatenate([p.rows(ids) for p in self.parts("columns")], 1)
             return joined[:, self.indices("inverse").ravel()] if "inverse" in self.pieces else joined

@@ -59,6 +59,20 @@ func.func @left_alone(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %r: tensor<?x8
   return %1, %2, %3, %p : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
 }
 
+// a number for each column
+// CHECK-LABEL: @scaled
+// CHECK: %[[B:.*]] = "qb.repeat"(%arg2) : (tensor<8xf32>) -> tensor<?x8xf32>
+// CHECK: "qb.fused_linear"(%arg0, %arg1, %[[B]]) ({
+// CHECK-NEXT: ^bb0(%[[P:.*]]: f32, %[[E:.*]]: f32):
+// CHECK-NEXT:   %[[S:.*]] = arith.mulf %[[E]], %[[P]] : f32
+// CHECK-NEXT:   llvm.return %[[S]] : f32
+// CHECK-NOT: "qb.scale"
+func.func @scaled(%x: tensor<?x32xf32>, %w: tensor<8x32xf32>, %u: tensor<8xf32>) -> tensor<?x8xf32> {
+  %p = "qb.linear"(%x, %w) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  %y = "qb.scale"(%p, %u) : (tensor<?x8xf32>, tensor<8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
 // a bias, which is the same for all rows, then an activation, then a number
 // CHECK-LABEL: @biased
 // CHECK: %[[B:.*]] = "qb.repeat"(%arg2) : (tensor<8xf32>) -> tensor<?x8xf32>

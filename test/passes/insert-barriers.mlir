@@ -72,4 +72,31 @@ module attributes {qb.chunk = 4 : i64} {
     "qb.launch"(%b, %c, %k, %v) ({}) {kernel = "attention", rows = "all"} : (!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr) -> ()
     return
   }
+
+  // Columns of one buffer: other ones do not matter, rows are rows whatever the columns, panels are not.
+  // CHECK-LABEL: @columns
+  func.func @columns() {
+    %w = "qb.place"() {section = "weights", name = "w", offset = 0 : i64} : () -> !llvm.ptr
+    %a = "qb.place"() {section = "arena", name = "1", offset = 2048 : i64, row_bytes = 512 : i64, rows = "all"} : () -> !llvm.ptr
+    %x = "qb.place"() {section = "arena", name = "0", offset = 0 : i64, row_bytes = 512 : i64, rows = "all"} : () -> !llvm.ptr
+    %x0 = "qb.place"() {section = "arena", name = "0", offset = 0 : i64, row_bytes = 512 : i64, rows = "all", shift = 0 : i64, width = 128 : i64} : () -> !llvm.ptr
+    %x1 = "qb.place"() {section = "arena", name = "0", offset = 0 : i64, row_bytes = 512 : i64, rows = "all", shift = 128 : i64, width = 384 : i64} : () -> !llvm.ptr
+    // CHECK-NOT: "qb.barrier"
+    // CHECK: panel = 16
+    // CHECK-NOT: "qb.barrier"
+    // CHECK: panel = 32
+    "qb.launch"(%x0, %a, %w) ({}) {kernel = "linear", n = 32 : i64, panel = 16 : i64, rows = "all"} : (!llvm.ptr, !llvm.ptr, !llvm.ptr) -> ()
+    "qb.launch"(%x1, %a, %w) ({}) {kernel = "linear", n = 96 : i64, panel = 32 : i64, rows = "all"} : (!llvm.ptr, !llvm.ptr, !llvm.ptr) -> ()
+    // CHECK: "qb.barrier"
+    // CHECK: kernel = "embed"
+    // CHECK-NOT: "qb.barrier"
+    // CHECK: kernel = "rms_norm"
+    "qb.launch"(%x1, %w) ({}) {kernel = "embed", rows = "all"} : (!llvm.ptr, !llvm.ptr) -> ()
+    "qb.launch"(%a, %x, %w) ({}) {kernel = "rms_norm", rows = "all"} : (!llvm.ptr, !llvm.ptr, !llvm.ptr) -> ()
+    // CHECK: "qb.barrier"
+    // CHECK-NEXT: "qb.launch"
+    // CHECK-NEXT: panel = 64
+    "qb.launch"(%a, %w, %w, %x1) ({}) {kernel = "linear", n = 96 : i64, panel = 64 : i64, rows = "all"} : (!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr) -> ()
+    return
+  }
 }

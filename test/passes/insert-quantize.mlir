@@ -40,6 +40,37 @@ func.func @scaled(%x: tensor<?x32xf32>, %map: tensor<32xf32>, %other: tensor<32x
   return %2 : tensor<?x8xf32>
 }
 
+// columns of whole groups are quantized with the others; what begins or ends within a group is quantized alone
+// CHECK-LABEL: @columns
+// CHECK: %[[C:.*]] = "qb.columns"(%arg0) {first = 40 : i64}
+// CHECK-NEXT: %[[D:.*]] = "qb.columns"(%arg0) {first = 32 : i64}
+// CHECK-NEXT: %[[A:.*]] = "qb.quantize"(%arg0)
+// CHECK-NEXT: %[[A0:.*]] = "qb.columns"(%[[A]]) {first = 0 : i64} : (tensor<?x168x!qb.block<"i8g32">>) -> tensor<?x64x!qb.block<"i8g32">>
+// CHECK-NEXT: "qb.linear"(%[[A0]],
+// CHECK-NEXT: %[[A1:.*]] = "qb.columns"(%[[A]]) {first = 64 : i64}
+// CHECK-NEXT: "qb.linear"(%[[A1]],
+// CHECK-NEXT: %[[CA:.*]] = "qb.quantize"(%[[C]])
+// CHECK-NEXT: "qb.linear"(%[[CA]],
+// CHECK-NEXT: %[[DA:.*]] = "qb.quantize"(%[[D]])
+// CHECK-NEXT: "qb.linear"(%[[DA]],
+func.func @columns(%x: tensor<?x168xf32>) -> tensor<?x8xf32> {
+  %b = "qb.weight"() {name = "w"} : () -> tensor<8x64x!qb.block<"i4g64">>
+  %w = "qb.dequant"(%b) : (tensor<8x64x!qb.block<"i4g64">>) -> tensor<8x64xf32>
+  %d = "qb.weight"() {name = "last"} : () -> tensor<8x104x!qb.block<"i4g64">>
+  %v = "qb.dequant"(%d) : (tensor<8x104x!qb.block<"i4g64">>) -> tensor<8x104xf32>
+  %f = "qb.weight"() {name = "half"} : () -> tensor<8x32x!qb.block<"i4g64">>
+  %h = "qb.dequant"(%f) : (tensor<8x32x!qb.block<"i4g64">>) -> tensor<8x32xf32>
+  %x0 = "qb.columns"(%x) {first = 0 : i64} : (tensor<?x168xf32>) -> tensor<?x64xf32>
+  %x1 = "qb.columns"(%x) {first = 64 : i64} : (tensor<?x168xf32>) -> tensor<?x104xf32>
+  %x2 = "qb.columns"(%x) {first = 40 : i64} : (tensor<?x168xf32>) -> tensor<?x64xf32>
+  %x3 = "qb.columns"(%x) {first = 32 : i64} : (tensor<?x168xf32>) -> tensor<?x32xf32>
+  %1 = "qb.linear"(%x0, %w) : (tensor<?x64xf32>, tensor<8x64xf32>) -> tensor<?x8xf32>
+  %2 = "qb.linear"(%x1, %v) : (tensor<?x104xf32>, tensor<8x104xf32>) -> tensor<?x8xf32>
+  %3 = "qb.linear"(%x2, %w) : (tensor<?x64xf32>, tensor<8x64xf32>) -> tensor<?x8xf32>
+  %4 = "qb.linear"(%x3, %h) : (tensor<?x32xf32>, tensor<8x32xf32>) -> tensor<?x8xf32>
+  return %2 : tensor<?x8xf32>
+}
+
 // dense weights and quantized activations are left alone
 // CHECK-LABEL: @left_alone
 // CHECK: "qb.linear"(%arg0,

@@ -3,6 +3,7 @@
 // RUN: qbc-opt -outline-kernels -target=armv8 %t/block.mlir | FileCheck %t/block.mlir --check-prefix=ARM
 // RUN: qbc-opt -outline-kernels %t/head.mlir | FileCheck %t/head.mlir
 // RUN: qbc-opt -outline-kernels %t/gpt.mlir | FileCheck %t/gpt.mlir
+// RUN: qbc-opt -outline-kernels -target=cascadelake %t/columns.mlir | FileCheck %t/columns.mlir
 // RUN: not qbc-opt -outline-kernels %t/unknown.mlir 2>&1 | FileCheck %t/unknown.mlir
 // RUN: not qbc-opt -outline-kernels %t/no_main.mlir 2>&1 | FileCheck %t/no_main.mlir
 
@@ -127,6 +128,42 @@ func.func @main(%ids: tensor<?xi32>) -> tensor<?x40xf32> {
   %z = "qb.bias"(%y, %b) : (tensor<?x40xf32>, tensor<40xf32>) -> tensor<?x40xf32>
   %a = "qb.act"(%z) {act = "gelu"} : (tensor<?x40xf32>) -> tensor<?x40xf32>
   return %a : tensor<?x40xf32>
+}
+
+//--- columns.mlir
+// Some columns are a place in a place: floats by fours, quantized ones by records. What is joined is written where it belongs,
+// and not a column too many; blocks that are looked up write whole groups, for which there is room.
+// CHECK: "qb.place"() {name = "0", row_bytes = 1024 : i64, rows = "all", section = "arena"}
+// CHECK: %[[E0:.*]] = "qb.place"() {name = "0", row_bytes = 1024 : i64, {{.*}}shift = 0 : i64, width = 128 : i64}
+// CHECK: "qb.launch"(%[[E0]], %{{.*}}) ({
+// CHECK-NEXT: }) {format = "f16"
+// CHECK: %[[E1:.*]] = "qb.place"() {name = "0", row_bytes = 1024 : i64, {{.*}}shift = 128 : i64, width = 256 : i64}
+// CHECK: "qb.launch"(%[[E1]], %{{.*}}) ({
+// CHECK-NEXT: }) {format = "i4g128z"
+// CHECK: kernel = "quantize", multiplier = 8 : i64, records = 3 : i64
+// CHECK: %[[A1:.*]] = "qb.place"() {multiplier = 8 : i64, name = "1", row_bytes = 128 : i64, rows = "all", section = "arena", shift = 40 : i64, width = 80 : i64}
+// CHECK: "qb.place"() {row_bytes = 1024
+// CHECK: "qb.launch"(%{{.*}}, %[[A1]], %{{.*}}) ({
+// CHECK: exact = true, format = "i4g64", k = 64 : i64
+func.func @main(%ids: tensor<?xi32>) -> tensor<?x200xf32> {
+  %e0 = "qb.weight"() {name = "e0", format = "f16"} : () -> tensor<64x32xf32>
+  %e1 = "qb.weight"() {name = "e1"} : () -> tensor<64x64x!qb.block<"i4g128z">>
+  %w = "qb.weight"() {name = "w"} : () -> tensor<100x64x!qb.block<"i4g64">>
+  %x0 = "qb.embed"(%ids, %e0) : (tensor<?xi32>, tensor<64x32xf32>) -> tensor<?x32xf32>
+  %x1 = "qb.embed"(%ids, %e1) : (tensor<?xi32>, tensor<64x64x!qb.block<"i4g128z">>) -> tensor<?x64xf32>
+  %x = "qb.join"(%x0, %x1) : (tensor<?x32xf32>, tensor<?x64xf32>) -> tensor<?x96xf32>
+  %a = "qb.quantize"(%x) {act = "i8g32"} : (tensor<?x96xf32>) -> tensor<?x96x!qb.block<"i8g32">>
+  %a1 = "qb.columns"(%a) {first = 32 : i64} : (tensor<?x96x!qb.block<"i8g32">>) -> tensor<?x64x!qb.block<"i8g32">>
+  %y0 = "qb.fused_linear"(%a1, %w) ({
+  ^bb0(%p: f32):
+    llvm.return %p : f32
+  }) : (tensor<?x64x!qb.block<"i8g32">>, tensor<100x64x!qb.block<"i4g64">>) -> tensor<?x100xf32>
+  %y1 = "qb.fused_linear"(%a1, %w) ({
+  ^bb0(%p: f32):
+    llvm.return %p : f32
+  }) : (tensor<?x64x!qb.block<"i8g32">>, tensor<100x64x!qb.block<"i4g64">>) -> tensor<?x100xf32>
+  %y = "qb.join"(%y0, %y1) : (tensor<?x100xf32>, tensor<?x100xf32>) -> tensor<?x200xf32>
+  return %y : tensor<?x200xf32>
 }
 
 //--- unknown.mlir

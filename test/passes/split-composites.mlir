@@ -3,7 +3,8 @@
 // RUN: qbc-opt -split-composites %t/split.mlir | FileCheck %t/split.mlir
 // RUN: qbc-opt -split-composites %t/rest.mlir | FileCheck %t/rest.mlir
 // RUN: qbc-opt -split-composites %t/embed.mlir | FileCheck %t/embed.mlir
-// RUN: not qbc-opt -split-composites %t/rows.mlir 2>&1 | FileCheck %t/rows.mlir
+// RUN: qbc-opt -split-composites %t/rows.mlir | FileCheck %t/rows.mlir
+// RUN: not qbc-opt -split-composites %t/user.mlir 2>&1 | FileCheck %t/user.mlir
 // RUN: not qbc-opt -split-composites %t/long.mlir 2>&1 | FileCheck %t/long.mlir
 
 //--- sum.mlir
@@ -94,10 +95,15 @@ func.func @main(%ids: tensor<?xi32>) -> tensor<?x48xf32> {
 }
 
 //--- rows.mlir
-// CHECK: error: an embedding that is split by rows (format i4g32@25%r|i2g32 of 'embed') cannot be looked up yet; give this tensor another format with -quant-tensor='^embed$=...'
+// Rows of a token are looked up in each part, and one of them is taken.
+// CHECK: %[[A:.*]] = "qb.embed"(%arg0, %{{.*}}) : (tensor<?xi32>, tensor<12x128xf32>)
+// CHECK-NEXT: %[[B:.*]] = "qb.embed"(%arg0, %{{.*}}) {rows_before = 12 : i64} : (tensor<?xi32>, tensor<36x128xf32>)
+// CHECK-NEXT: %[[C:.*]] = "qb.embed_sparse"(%arg0, %[[B]], %{{.*}}, %{{.*}}) {rows_before = 12 : i64}
+// CHECK-NEXT: %[[Y:.*]] = "qb.choose"(%arg0, %[[A]], %[[C]]) {cut = 12 : i64}
+// CHECK-NEXT: return %[[Y]]
 func.func @main(%ids: tensor<?xi32>) -> tensor<?x128xf32> {
-  %b = "qb.weight"() {name = "embed"} : () -> tensor<48x128x!qb.block<"i4g32@25%r|i2g32">>
-  %w = "qb.dequant"(%b) : (tensor<48x128x!qb.block<"i4g32@25%r|i2g32">>) -> tensor<48x128xf32>
+  %b = "qb.weight"() {name = "embed"} : () -> tensor<48x128x!qb.block<"i4g32@25%r|i2g32+sparse1%">>
+  %w = "qb.dequant"(%b) : (tensor<48x128x!qb.block<"i4g32@25%r|i2g32+sparse1%">>) -> tensor<48x128xf32>
   %x = "qb.embed"(%ids, %w) : (tensor<?xi32>, tensor<48x128xf32>) -> tensor<?x128xf32>
   return %x : tensor<?x128xf32>
 }
@@ -109,4 +115,13 @@ func.func @main(%x: tensor<?x65568xf32>) -> tensor<?x2xf32> {
   %w = "qb.dequant"(%b) : (tensor<2x65568x!qb.block<"i4g32+sparse0.5%">>) -> tensor<2x65568xf32>
   %y = "qb.linear"(%x, %w) : (tensor<?x65568xf32>, tensor<2x65568xf32>) -> tensor<?x2xf32>
   return %y : tensor<?x2xf32>
+}
+
+//--- user.mlir
+// CHECK: error: only linears and embeddings read weights of format i4g32+i2g32
+func.func @main() -> tensor<2x32xf32> {
+  %b = "qb.weight"() {name = "w"} : () -> tensor<2x32x!qb.block<"i4g32+i2g32">>
+  %w = "qb.dequant"(%b) : (tensor<2x32x!qb.block<"i4g32+i2g32">>) -> tensor<2x32xf32>
+  %y = math.exp %w : tensor<2x32xf32>
+  return %y : tensor<2x32xf32>
 }

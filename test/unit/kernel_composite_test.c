@@ -21,6 +21,7 @@ static const char *const formats[] = {
     "i8g32@40%r|f16@20%|i3g64+lr2",
     "(i8g32@40%p|i2g32z+i2g32)*uv",
     "(i4g32+sparse2%)@33%p|i4g64+i2g32z",
+    "(i8g32@30%r|i4g32)@60%r|i3g64+i2g32",
 };
 /* The first size is tried with all formats, the others with some. */
 static const struct size {
@@ -171,18 +172,11 @@ static const char *r_of(struct lab *lab, int size)
     return qbc_text(lab->q, "r%d", size);
 }
 
-static bool can_embed(const struct qbc_format *f)
-{
-    return !f->by_rows;
-}
-
 static void add_format(struct lab *lab, int format, int size, uint64_t *seed)
 {
     const struct qbc_format *f = qbc_find_format(lab->q, formats[format]);
     struct size s = sizes[size];
     add_product(lab, name_of(lab, 'y', format, size), x_of(lab, size), r_of(lab, size), f, s, seed);
-    if (!can_embed(f))
-        return;
     const char *e = name_of(lab, 'e', format, size);
     fit(lab_table(lab, e, f, VOCABULARY, s.cols), seed);
     lab_binary(lab, "arith.addf", qbc_text(lab->q, "s%s", e), e, x_of(lab, size), s.cols);
@@ -274,8 +268,7 @@ static void check_run(struct lab *lab, size_t run)
             if (!is_tried(f, i))
                 continue;
             check_product(lab, f, i, run);
-            if (can_embed(qbc_find_format(lab->q, formats[f])))
-                check_embedding(lab, f, i, run);
+            check_embedding(lab, f, i, run);
         }
     check_logits(lab, run);
 }
