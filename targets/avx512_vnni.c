@@ -27,6 +27,9 @@ static const struct qbc_tile tiles[] = {
                 "+bmi2,+f16c,+fma,+gfni,+lzcnt,+movbe", \
     .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles
 
+/* GFNI's shift of bytes takes a place that a dot could have on Zen; a shift of words and a mask take others. */
+#define SHIFTS "-gfni"
+
 const struct qbc_target qbc_target_cascadelake = {
     BASE,
     .name = "cascadelake",
@@ -50,6 +53,7 @@ const struct qbc_target qbc_target_znver4 = {
     .name = "znver4",
     .about = "AVX-512 with VNNI, VBMI, GFNI: Zen 4",
     .tune = "znver4",
+    .avoid = SHIFTS,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -59,6 +63,7 @@ const struct qbc_target qbc_target_znver5 = {
     .name = "znver5",
     .about = "AVX-512 with VNNI, VBMI, GFNI: Zen 5",
     .tune = "znver5",
+    .avoid = SHIFTS,
     .l1_bytes = 48 << 10,
     .l2_bytes = 1024 << 10,
 };

@@ -54,6 +54,7 @@ struct qbc_target {
     const char *cpu;      /* LLVM's -mcpu: what code may use, beside `features` */
     const char *tune;     /* LLVM's -mtune: whose pipeline code is scheduled for; NULL: cpu's */
     const char *features; /* LLVM's -mattr: "+avx2,+fma"; also what the artifact requires */
+    const char *avoid;    /* those of them that code had better not use here, "-gfni"; NULL: none */
     int machine;          /* e_machine of the ELF image */
     int vector_bits; /* of a register; the least, where `scalable` */
     bool scalable;   /* vectors may be longer than that, and code finds out how long */

@@ -46,7 +46,8 @@ static LLVMTargetMachineRef machine_for(struct qbc *q)
         LLVMDisposeMessage(error);
         return NULL;
     }
-    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelAggressive,
+    const char *features = t->avoid ? qbc_text(q, "%s,%s", t->features, t->avoid) : t->features;
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, features, LLVMCodeGenLevelAggressive,
                                    LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
