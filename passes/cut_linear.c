@@ -13,9 +13,12 @@
  *
  * needs    recognise-linear, recognise-bias
  * leaves   no Split or Slice of a linear's columns
- * keeps    linears that something uses as a whole, or other than by columns that lie in equal runs
+ * keeps    linears that something uses as a whole, or other than by columns that lie in equal runs; heads of which some columns
+ *          turn and some do not (partial rotary embedding), which are put together again
  */
 #include "pattern.h"
+
+#include <string.h>
 
 enum { TOKENS = 3, MOST_PARTS = 64 };
 
@@ -169,6 +172,54 @@ static void cut(struct qbc *q, MlirOperation linear, MlirOperation bias, const s
     mlirValueReplaceAllUsesOfWith(part->value, in_place(&b, part, y));
 }
 
+/* --- parts that are put together again are no parts of their own: columns of heads that turn, and those that do not */
+
+enum { MOST_STEPS = 32 };
+
+static bool ends_walk(MlirOperation op)
+{
+    return mlirOperationGetNumResults(op) != 1 || strncmp(qbc_op_name(op), "onnx.", 5) || qbc_is(op, "onnx.MatMul");
+}
+
+/* The Concats along whatever is made of v without products, nearest first. */
+static struct qbc_ops concats_after(struct qbc *q, MlirValue v)
+{
+    struct qbc_ops found = {qbc_alloc(q, MOST_STEPS * sizeof *found.op), 0};
+    MlirValue list[MOST_STEPS] = {v};
+    for (size_t i = 0, n = 1; i < n; ++i) {
+        struct qbc_ops users = qbc_users(q, list[i]);
+        for (size_t k = 0; k < users.n && n < MOST_STEPS; ++k) {
+            if (qbc_is(users.op[k], "onnx.Concat"))
+                found.op[found.n++] = users.op[k];
+            if (!ends_walk(users.op[k]))
+                list[n++] = mlirOperationGetResult(users.op[k], 0);
+        }
+    }
+    return found;
+}
+
+static bool meet_again(struct qbc *q, const struct parts *p)
+{
+    struct qbc_ops concats[MOST_PARTS];
+    for (size_t i = 0; i < p->n; ++i) {
+        concats[i] = concats_after(q, p->part[i].value);
+        for (size_t j = 0; j < i; ++j)
+            for (size_t a = 0; a < concats[i].n; ++a)
+                for (size_t b = 0; b < concats[j].n; ++b)
+                    if (mlirOperationEqual(concats[i].op[a], concats[j].op[b]))
+                        return true;
+    }
+    return false;
+}
+
+static bool in_runs(const struct parts *p)
+{
+    for (size_t i = 0; i < p->n; ++i)
+        if (p->part[i].run)
+            return true;
+    return false;
+}
+
 static void visit(struct qbc *q, MlirOperation linear)
 {
     MlirOperation func = mlirOperationGetParentOperation(linear);
@@ -187,7 +238,7 @@ static void visit(struct qbc *q, MlirOperation linear)
         look(q, e, &shapes, y, qbc_dim(y, 1), p);
     qbc_shapes_close(&shapes);
     qbc_evaluation_destroy(e);
-    if (!p->good)
+    if (!p->good || (in_runs(p) && meet_again(q, p)))
         return;
     for (size_t i = 0; i < p->n; ++i)
         cut(q, linear, bias, &p->part[i]);

@@ -72,3 +72,21 @@ func.func @mixed(%x: tensor<?x8xf32>) -> (tensor<1x2x?x4xf32>, tensor<1x2x?x4xf3
   %b = "onnx.Relu"(%k) : (tensor<1x2x?x4xf32>) -> tensor<1x2x?x4xf32>
   return %a, %b : tensor<1x2x?x4xf32>, tensor<1x2x?x4xf32>
 }
+
+// Phi (dynamo): some columns of each head turn; what is put together again is not cut apart.
+// CHECK-LABEL: @partial
+// CHECK: "qb.linear"(%arg0, %{{.*}}) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+// CHECK-NOT: "qb.linear"
+// CHECK: "onnx.Concat"
+func.func @partial(%x: tensor<?x8xf32>) -> tensor<1x2x?x4xf32> {
+  %w = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 8, 1>} : () -> tensor<8x8xf32>
+  %y = "qb.linear"(%x, %w) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+  %heads = "onnx.Constant"() {value = dense<[1, -1, 2, 4]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %y4 = "onnx.Reshape"(%y, %heads) : (tensor<?x8xf32>, tensor<4xi64>) -> tensor<1x?x2x4xf32>
+  %t = "onnx.Transpose"(%y4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<1x?x2x4xf32>) -> tensor<1x2x?x4xf32>
+  %sizes = "onnx.Constant"() {value = dense<[2, 2]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %turns, %stays = "onnx.Split"(%t, %sizes) {axis = -1 : i64} : (tensor<1x2x?x4xf32>, tensor<2xi64>) -> (tensor<1x2x?x2xf32>, tensor<1x2x?x2xf32>)
+  %turned = "onnx.Neg"(%turns) : (tensor<1x2x?x2xf32>) -> tensor<1x2x?x2xf32>
+  %all = "onnx.Concat"(%turned, %stays) {axis = -1 : i64} : (tensor<1x2x?x2xf32>, tensor<1x2x?x2xf32>) -> tensor<1x2x?x4xf32>
+  return %all : tensor<1x2x?x4xf32>
+}
