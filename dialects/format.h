@@ -163,6 +163,8 @@ struct qbc_blocks {
 /* Memory for rows x cols, in one piece; false when there is none. */
 bool qbc_blocks_create(struct qbc_blocks *b, const struct qbc_format *f, int64_t rows, int64_t cols);
 void qbc_blocks_destroy(struct qbc_blocks *b);
+bool qbc_format_is_shared(const struct qbc_format *f); /* leaves: has the tensor scales or tables for all its rows? */
+void qbc_blocks_share(struct qbc_blocks *b, const struct qbc_blocks *from); /* b gets those of `from` */
 
 /* The slow reference: rows x cols floats. It *is* the meaning of the format. */
 void qbc_format_decode(const struct qbc_blocks *b, float *out);

@@ -36,7 +36,7 @@ static bool reads_codes(struct qbc *q, MlirOperation linear)
     if (mlirOperationIsNull(dequant))
         return false;
     const struct qbc_format *format = qbc_block_format(q, mlirOperationGetOperand(dequant, 0));
-    return format && format->codebook == QBC_CODE_AFFINE;
+    return format && format->codebook != QBC_CODE_FLOAT;
 }
 
 /* The same value, or the same scaling of the same value. */

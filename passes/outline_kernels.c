@@ -143,13 +143,28 @@ static MlirOperation joined_by(MlirOperation op, int *part)
     return qbc_is(user, "qb.join") ? user : (MlirOperation){NULL};
 }
 
-/* How many columns op writes: an embedding of blocks writes whole groups, also behind another part of a row. */
+static const char *format_name(struct outline *o, MlirValue w)
+{
+    const struct qbc_format *f = qbc_block_format(o->q, w);
+    return f ? f->name : qbc_string(o->q, qbc_def_any(w), "format", "f32");
+}
+
+static struct qbc_layout layout_of(struct outline *o, const struct qbc_format *f, MlirValue w)
+{
+    return qbc_layout(f, qbc_packing_for(o->q->target, f, qbc_dim(w, 0)), qbc_dim(w, 0), qbc_dim(w, 1));
+}
+
+/* How many columns op writes: an embedding writes whole units of blocks, also behind another part of a row. */
 static int64_t written_columns(struct outline *o, MlirOperation op)
 {
-    const struct qbc_format *f = qbc_is(op, "qb.embed") ? qbc_block_format(o->q, mlirOperationGetOperand(op, 1)) : NULL;
     int64_t columns = qbc_dim(value_of(op), 1);
+    if (qbc_is(op, "qb.embed") || qbc_is(op, "qb.embed_positions")) {
+        MlirValue w = mlirOperationGetOperand(op, qbc_is(op, "qb.embed") ? 1 : 0);
+        struct qbc_layout layout = layout_of(o, qbc_find_format(o->q, format_name(o, w)), w);
+        return layout.units * layout.unit;
+    }
     if (!qbc_is(op, "qb.join"))
-        return f ? qbc_format_groups(f, columns) * f->group : columns;
+        return columns;
     MlirValue left = mlirOperationGetOperand(op, 0), right = mlirOperationGetOperand(op, 1);
     int64_t first = written_columns(o, qbc_def_any(left)), all = qbc_dim(left, 1) + written_columns(o, qbc_def_any(right));
     return first > all ? first : all;
@@ -178,8 +193,7 @@ static MlirValue output(struct outline *o, MlirOperation op, const char *rows)
         return some;
     }
     bool is_result = mlirValueEqual(y, o->result) && qbc_uses(y) == 1 && !strcmp(rows, "tail");
-    int64_t columns = qbc_is(op, "qb.join") ? written_columns(o, op) : qbc_dim(y, 1);
-    MlirValue place = is_result ? logits(o) : buffer(o, padded_row(columns), rows);
+    MlirValue place = is_result ? logits(o) : buffer(o, padded_row(written_columns(o, op)), rows);
     remember(o, y, place);
     return place;
 }
@@ -199,12 +213,6 @@ static MlirOperation launch(struct outline *o, const char *kernel, const char *r
 }
 
 /* --- weights */
-
-static const char *format_name(struct outline *o, MlirValue w)
-{
-    const struct qbc_format *f = qbc_block_format(o->q, w);
-    return f ? f->name : qbc_string(o->q, qbc_def_any(w), "format", "f32");
-}
 
 static MlirValue weight_place(struct outline *o, MlirOperation weight)
 {
@@ -296,8 +304,9 @@ static void add_consumers(struct outline *o, MlirValue x, int64_t first, struct 
         const struct qbc_format *f = qbc_block_format(o->q, mlirOperationGetOperand(user, 1));
         if (!f)
             continue;
-        int64_t wants = f->offset == QBC_OFFSET_ZERO ? 1 : f->bias;
-        int64_t end = first + qbc_format_groups(f, qbc_dim(x, 1)) * f->group;
+        MlirValue w = mlirOperationGetOperand(user, 1);
+        struct qbc_layout layout = layout_of(o, f, w);
+        int64_t wants = qbc_linear_shift(o->q->target, f), end = first + layout.units * layout.unit;
         c->bias = c->bias == 0 || c->bias == wants ? wants : 1;
         c->columns = end > c->columns ? end : c->columns;
     }

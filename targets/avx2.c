@@ -22,7 +22,8 @@ static const struct qbc_tile tiles[] = {
 #define BASE \
     .triple = "x86_64-linux-gnu", .cpu = "x86-64-v3", \
     .features = "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", \
-    .machine = 62, .vector_bits = 256, .vector_regs = 16, .tiles = tiles
+    .machine = 62, .vector_bits = 256, .vector_regs = 16, .tiles = tiles, \
+    .lookup = {"llvm.x86.ssse3.pshuf.b.128", "llvm.x86.avx2.pshuf.b"}
 
 const struct qbc_target qbc_target_x86_64_v3 = {
     BASE,

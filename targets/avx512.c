@@ -16,7 +16,8 @@ static const struct qbc_tile tiles[] = {
 #define BASE \
     .triple = "x86_64-linux-gnu", .cpu = "x86-64-v4", \
     .features = "+avx2,+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe", \
-    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles
+    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles, \
+    .lookup = {"llvm.x86.ssse3.pshuf.b.128", "llvm.x86.avx2.pshuf.b", "llvm.x86.avx512.pshuf.b.512"}
 
 const struct qbc_target qbc_target_x86_64_v4 = {
     BASE,

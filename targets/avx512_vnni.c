@@ -19,13 +19,16 @@ static const struct qbc_tile tiles[] = {
     .triple = "x86_64-linux-gnu", .cpu = "x86-64-v4", \
     .features = "+avx2,+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl,+avx512vnni,+bmi,+bmi2,+f16c," \
                 "+fma,+lzcnt,+movbe", \
-    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles
+    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles, \
+    .lookup = {"llvm.x86.ssse3.pshuf.b.128", "llvm.x86.avx2.pshuf.b", "llvm.x86.avx512.pshuf.b.512"}
 
 #define BASE_GFNI \
     .triple = "x86_64-linux-gnu", .cpu = "x86-64-v4", \
     .features = "+avx2,+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vbmi,+avx512vl,+avx512vnni,+bmi," \
                 "+bmi2,+f16c,+fma,+gfni,+lzcnt,+movbe", \
-    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles
+    .machine = 62, .vector_bits = 512, .vector_regs = 32, .tiles = tiles, \
+    .lookup = {"llvm.x86.ssse3.pshuf.b.128", "llvm.x86.avx2.pshuf.b", "llvm.x86.avx512.pshuf.b.512"}, \
+    .lookup_64 = "llvm.x86.avx512.permvar.qi.512"
 
 /* GFNI's shift of bytes takes a place that a dot could have on Zen; a shift of words and a mask take others. */
 #define SHIFTS "-gfni"

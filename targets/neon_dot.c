@@ -19,7 +19,8 @@ static const struct qbc_tile tiles[] = {
 #define BASE \
     .triple = "aarch64-linux-gnu", .cpu = "generic", \
     .features = "+neon,+dotprod", \
-    .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles
+    .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles, \
+    .lookup = {"llvm.aarch64.neon.tbl1.v16i8"}, .lookup_ends = true
 
 const struct qbc_target qbc_target_armv8_2_dotprod = {
     BASE,

@@ -31,6 +31,7 @@ const struct qbc_target qbc_target_x86_64_v2 = {
     .vector_regs = 16,
     .no_fma = true,
     .no_half = true,
+    .lookup = {"llvm.x86.ssse3.pshuf.b.128"},
     .tiles = tiles,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,

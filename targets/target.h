@@ -63,6 +63,12 @@ struct qbc_target {
     bool in_order; /* instructions wait for those before them: work must be put where it waits for nothing */
     bool no_half; /* no instruction for f16: converted by integer arithmetic */
     int l1_bytes, l2_bytes;
+    /* Intrinsics that look bytes up in a table of 16, which each 16 bytes of the table operand hold: for vectors of 16, 32
+     * and 64 bytes, or NULL. (table, index); of an index beyond 15, but not beyond 127, the low four bits count, or
+     * the result is 0 where `lookup_ends`. `lookup_64` has a table of 64 in a vector of 64. */
+    const char *lookup[3];
+    const char *lookup_64;
+    bool lookup_ends;
     const struct qbc_tile *tiles; /* ends with {0} */
 };
 

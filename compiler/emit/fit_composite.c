@@ -267,7 +267,11 @@ static bool pack_one_way(const struct qbc_blocks *b, struct qbc_packing p, size_
     for (int64_t row = 0; packed && row < b->rows; row += rows) {
         int64_t n = b->rows - row < rows ? b->rows - row : rows;
         qbc_pack(b, p, row, n, packed);
-        write(user, which, row / p.rows * l.panel_bytes, packed, (size_t)qbc_layout(b->format, p, n, b->cols).bytes);
+        write(user, which, row / p.rows * l.panel_bytes, packed, (size_t)qbc_layout(b->format, p, n, b->cols).tail_offset);
+    }
+    if (packed && l.tail_bytes) {
+        qbc_pack_tail(b, p, packed);
+        write(user, which, qbc_layout(b->format, p, b->rows, b->cols).tail_offset, packed, (size_t)l.tail_bytes);
     }
     free(packed);
     return packed;

@@ -28,6 +28,7 @@ struct fitting {
     enum qbc_fit how;
     bool import; /* the model's own codes */
     struct qbc_sweep sweep; /* -fit=gptq: what calibration saw of its input; cols 0: nothing */
+    const struct qbc_blocks *shared; /* what the whole tensor shares, chosen before; NULL: nothing */
     int64_t slab_rows, slabs;
     int threads;
     qbc_write_packed write;
@@ -69,7 +70,7 @@ static void pack_slab(struct worker *w, size_t which, int64_t row, int64_t rows)
     struct qbc_packing packing = f->packings[which];
     struct qbc_layout layout = qbc_layout(f->format, packing, rows, f->view.cols);
     qbc_pack(&w->blocks, packing, 0, rows, w->packed);
-    f->write(f->user, which, row / packing.rows * layout.panel_bytes, w->packed, (size_t)layout.bytes);
+    f->write(f->user, which, row / packing.rows * layout.panel_bytes, w->packed, (size_t)layout.tail_offset);
 }
 
 /* Codes for `rows` rows of the tensor from `weights`, which is used up. -1, or the index of what cannot be kept. */
@@ -125,6 +126,8 @@ static void *work(void *user)
     w->packed = malloc(packed_bytes(f, rows));
     w->no_memory =
         !qbc_blocks_create(&w->blocks, f->format, rows, cols) || !w->weights || !w->packed;
+    if (f->shared && !w->no_memory)
+        qbc_blocks_share(&w->blocks, f->shared);
     for (int64_t slab = w->index; slab < f->slabs && !w->no_memory; slab += f->threads)
         if (!do_slab(w, slab))
             break;
@@ -227,6 +230,23 @@ static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f
     return false;
 }
 
+/* What the tensor shares, where each packing has it; false: no memory. */
+static bool write_tails(const struct fitting *f)
+{
+    for (size_t i = 0; i < f->n_packings; ++i) {
+        struct qbc_layout layout = qbc_layout(f->format, f->packings[i], f->view.rows, f->view.cols);
+        uint8_t *tail = layout.tail_bytes ? malloc((size_t)layout.tail_bytes) : NULL;
+        if (layout.tail_bytes && !tail)
+            return false;
+        if (tail) {
+            qbc_pack_tail(f->shared, f->packings[i], tail);
+            f->write(f->user, i, layout.tail_offset, tail, (size_t)layout.tail_bytes);
+        }
+        free(tail);
+    }
+    return true;
+}
+
 bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t n,
                       qbc_write_packed write, void *user)
 {
@@ -241,10 +261,18 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
     f.slab_rows = choose_slab(&f);
     f.slabs = (f.view.rows + f.slab_rows - 1) / f.slab_rows;
     f.threads = qbc_count_threads(q, f.slabs);
+    struct qbc_blocks shared = {0};
+    bool is_shared = f.format->codebook < QBC_CODE_SUM && qbc_format_is_shared(f.format);
     struct worker workers[MAX_THREADS];
     for (int i = 0; i < f.threads; ++i)
         workers[i] = (struct worker){.fitting = &f, .index = i, .bad_row = -1};
-    work_together(workers, f.threads);
+    if (is_shared) {
+        f.shared = &shared;
+        workers[0].no_memory = !qbc_prepare_weight(&f.view, f.format, &shared) || !write_tails(&f);
+    }
+    if (!workers[0].no_memory)
+        work_together(workers, f.threads);
+    qbc_blocks_destroy(&shared);
     qbc_view_release(&f.view);
     qbc_sweep_destroy(&f.sweep);
     return judge(q, weight, &f, workers);

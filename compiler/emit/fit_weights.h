@@ -30,4 +30,7 @@ void qbc_report_misfit(struct qbc *q, MlirOperation weight, const struct qbc_for
 /* How many threads work on so many slabs, from 1 to 64: options.threads, or the machine's. */
 int qbc_count_threads(const struct qbc *q, int64_t slabs);
 
+/* What all rows of a tensor share, in blocks of a row or a few: a name for qbc_blocks_share. False: no memory. */
+bool qbc_prepare_weight(const struct qbc_view *view, const struct qbc_format *f, struct qbc_blocks *shared);
+
 #endif

@@ -2,6 +2,7 @@
 #include "derive.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -153,6 +154,28 @@ bool qbc_blocks_create(struct qbc_blocks *b, const struct qbc_format *f, int64_t
     if (!good)
         qbc_blocks_destroy(b);
     return good;
+}
+
+bool qbc_format_is_shared(const struct qbc_format *f)
+{
+    bool tables = f->codebook == QBC_CODE_VECTOR || (f->codebook == QBC_CODE_LEARNED && f->table_span == QBC_SPAN_TENSOR);
+    return tables || f->floor || (f->outer != QBC_SCALE_NONE && f->outer_span == QBC_SPAN_TENSOR);
+}
+
+void qbc_blocks_share(struct qbc_blocks *b, const struct qbc_blocks *from)
+{
+    const struct qbc_format *f = b->format;
+    size_t outer = 2 * (size_t)qbc_words(f->outer);
+    b->floor = from->floor;
+    if (f->outer != QBC_SCALE_NONE && f->outer_span == QBC_SPAN_TENSOR) {
+        memcpy(b->outer, from->outer, outer);
+        if (b->outer_mins)
+            memcpy(b->outer_mins, from->outer_mins, outer);
+        if (b->zeros && f->scale == QBC_SCALE_NONE)
+            b->zeros[0] = from->zeros[0];
+    }
+    if (b->tables && f->table_span == QBC_SPAN_TENSOR)
+        memcpy(b->tables, from->tables, ((size_t)qbc_table_entry(f) << f->bits) * sizeof *b->tables);
 }
 
 void qbc_blocks_destroy(struct qbc_blocks *b)

@@ -115,7 +115,7 @@ static bool read_span(struct qbc_reader *r, struct qbc_format *f)
     if (!row && !qbc_reader_skip(r, "tensor"))
         return qbc_reader_fail(r, start, "say who shares a scale: g32 (32 columns), c128 (128 rows), row or tensor");
     enum qbc_span span = row ? QBC_SPAN_ROW : QBC_SPAN_TENSOR;
-    f->group = f->codebook == QBC_CODE_COMPUTED ? TILE : RUN;
+    f->group = f->codebook == QBC_CODE_COMPUTED ? TILE : f->digits ? RUN * f->digits : RUN; /* whole numbers of digits */
     f->scale = QBC_SCALE_NONE;
     if (learned) {
         f->table_span = span;

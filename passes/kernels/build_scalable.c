@@ -3,9 +3,11 @@
  * registers have the same ratio. */
 #include "kernel.h"
 
+#include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
 
-enum { AGNOSTIC = 3, DYNAMIC = 7 }; /* lanes past vl may become anything; the rounding mode of the CPU */
+/* lanes past vl may become anything; the rounding mode of the CPU; a vl of all lanes */
+enum { AGNOSTIC = 3, DYNAMIC = 7, ALL = -1 };
 
 MlirType k_scalable(struct qbc_kernel *k, int64_t lanes, MlirType element)
 {
@@ -88,6 +90,33 @@ MlirValue k_rvv_load_half(struct qbc_kernel *k, int64_t lanes, MlirValue at, Mli
     v = k_rvv_op(k, "vsll", ints, v, k_i64(k, 13), vl);
     v = k_rvv_op(k, "vand", ints, v, k_i32(k, (int32_t)0x8fffffff), vl);
     return k_rvv_op_float(k, "vfmul", k_bitcast(k, v, floats), k_f32(k, 0x1p112f), vl);
+}
+
+MlirValue k_rvv_numbers(struct qbc_kernel *k, MlirType type, MlirValue vl)
+{
+    return intrinsic(k, "vid", type, 2, (MlirValue[]){nothing(k, type), vl});
+}
+
+MlirValue k_rvv_gather(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue bytes, MlirValue vl)
+{
+    return intrinsic(k, "vluxei", type, 4, (MlirValue[]){nothing(k, type), at, bytes, vl});
+}
+
+MlirValue k_rvv_spread(struct qbc_kernel *k, MlirValue v, MlirValue index)
+{
+    MlirType type = mlirValueGetType(v);
+    return intrinsic(k, "vrgather.vv", type, 4, (MlirValue[]){nothing(k, type), v, index, k_i64(k, ALL)});
+}
+
+MlirValue k_rvv_look_up(struct qbc_kernel *k, int n, const int8_t *table, MlirValue index)
+{
+    MlirType type = mlirValueGetType(index), some = k_vec(k, n, k->i8);
+    struct qbc_attr value[] = {{"value", mlirDenseElementsAttrInt8Get(some, n, table)}, {0}};
+    struct qbc_attr pos[] = {{"pos", qbc_attr_int(k->q, 0)}, {0}};
+    MlirValue entries = mlirOperationGetResult(qbc_make(&k->b, "arith.constant", some, value, 0, NULL), 0);
+    MlirValue into[] = {entries, k_int_of(k, type, 0)};
+    entries = mlirOperationGetResult(qbc_make(&k->b, "vector.scalable.insert", type, pos, 2, into), 0);
+    return k_rvv_spread(k, entries, index);
 }
 
 void k_rvv_store(struct qbc_kernel *k, MlirValue v, MlirValue at, MlirValue vl)

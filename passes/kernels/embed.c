@@ -7,13 +7,11 @@
 #include "linear.h"
 #include "step.h"
 
-enum { Y = 0, W = 1 };
+enum { Y = 0, W = 1, AT_ONCE = 32, MOST_ACROSS = 16 };
 
 struct row {
-    const struct qbc_format *format;
-    struct qbc_packing packing;
-    struct qbc_layout layout;
-    MlirValue panel, lane, y;
+    struct qbc_linear l; /* of one row: its lane in the panel */
+    MlirValue y;
 };
 
 /* The tokens of rows that another part has find one of ours. */
@@ -35,67 +33,67 @@ MlirValue k_token(struct qbc_kernel *k, MlirValue t)
 static MlirValue copy_some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)
 {
     struct row *r = user;
-    int bytes = r->format->bits / 8;
-    MlirValue at = k_at(k, k_at(k, r->panel, k_mul_i(k, r->lane, bytes)), k_mul_i(k, column, r->layout.group_bytes));
-    MlirValue v = k_load_strided(k, width, bytes == 4 ? k->f32 : k_half(k), at, r->layout.group_bytes);
+    int bytes = r->l.format->bits / 8, stride = r->l.layout.unit_bytes;
+    MlirValue at = k_at(k, k_at(k, r->l.panel, k_mul_i(k, r->l.row, bytes)), k_mul_i(k, column, stride));
+    MlirValue v = k_load_strided(k, width, bytes == 4 ? k->f32 : k_half(k), at, stride);
     k_float_to(k, bytes == 4 ? v : k_half_to_float(k, v), r->y, column);
     return sum;
 }
 
-static void copy_floats(struct qbc_kernel *k, struct row *r, int64_t columns)
+static void copy_floats(struct qbc_kernel *k, struct row *r)
 {
-    k_columns(k, columns, k->q->target->scalable ? QBC_MOST_WIDTH : 8, copy_some, r, (MlirValue){NULL});
+    k_columns(k, r->l.depth, k->q->target->scalable ? AT_ONCE : 8, copy_some, r, (MlirValue){NULL});
 }
 
-/* What is taken off a code: the lane's zero point or the format's bias, f32. */
-static MlirValue code_of_zero(struct qbc_kernel *k, struct row *r, MlirValue group)
+/* Codes of vectors of columns give these one after the other. */
+static void decode_span(struct qbc_kernel *k, struct row *r, struct qbc_code_span *s, MlirValue y)
 {
-    if (r->format->offset == QBC_OFFSET_NONE)
-        return k_f32(k, r->packing.is_signed ? 0 : (float)r->format->bias);
-    MlirValue at = k_at(k, k_at_i(k, group, r->layout.zeros_offset), r->lane);
-    return k_cast(k, "arith.uitofp", k_load(k, k->i8, at, 1), k->f32);
-}
-
-static void decode_group(struct qbc_kernel *k, struct row *r, MlirValue g)
-{
-    int depth = r->packing.depth;
-    bool apart = depth == 1 && k->q->target->scalable;
-    int at_once = apart ? qbc_unpack_width(&r->layout) : 1, width = at_once * depth;
-    MlirValue group = k_at(k, r->panel, k_mul_i(k, g, r->layout.group_bytes));
-    MlirValue scale_at = k_at(k, k_at_i(k, group, r->layout.scales_offset), k_mul_i(k, r->lane, 2));
-    MlirValue scale = k_load_half(k, 0, scale_at);
-    MlirValue zero = code_of_zero(k, r, group);
-    MlirValue codes_at = k_at(k, group, k_mul_i(k, r->lane, depth));
-    MlirValue y = k_at(k, r->y, k_mul_i(k, g, (int64_t)r->format->group * 4));
-    const char *convert = r->packing.is_signed ? "arith.sitofp" : "arith.uitofp";
-    for (int c = 0; c < r->layout.chunks; c += at_once) {
-        MlirValue codes = apart ? qbc_unpack_row(k, &r->layout, codes_at, c)
-                                : qbc_unpack_chunk(k, &r->layout, codes_at, depth, c);
-        MlirValue v = k_fsub(k, k_cast(k, convert, codes, k->f32), k_splat(k, zero, width));
-        k_store(k, k_fmul(k, v, k_splat(k, scale, width)), k_at_i(k, y, (int64_t)c * depth * 4), 4);
+    const struct qbc_format *f = r->l.format;
+    int wide = f->vector_cols > 1 ? f->vector_cols : 1, depth = r->l.packing.depth;
+    MlirValue w[MOST_ACROSS];
+    for (int c = 0; c < r->l.layout.chunks; ++c) {
+        qbc_decode_chunk(&r->l, s, c, w);
+        for (int i = 0; i < wide; ++i)
+            k_store(k, w[i], k_at_i(k, y, (int64_t)(c * wide + i) * depth * 4), 4);
     }
+}
+
+static void decode_unit(struct qbc_kernel *k, struct row *r, MlirValue number)
+{
+    const struct qbc_layout *layout = &r->l.layout;
+    int64_t together = r->l.format->group > layout->span ? r->l.format->group / layout->span : 1;
+    struct qbc_code_span s = {.unit = k_at(k, r->l.panel, k_mul_i(k, number, layout->unit_bytes))};
+    MlirValue y = k_at(k, r->y, k_mul_i(k, number, (int64_t)layout->unit * 4));
+    struct k_loop groups = k_for(k, k_i64(k, 0), k_i64(k, layout->spans), together, 0, NULL);
+    s.number = groups.i;
+    MlirValue state = qbc_decode_begin(&r->l, &s);
+    struct k_loop spans = k_for(k, k_i64(k, 0), k_i64(k, together), 1, 1, &state);
+    s.number = k_add(k, groups.i, spans.i);
+    s.state = spans.carried[0];
+    decode_span(k, r, &s, k_at(k, y, k_mul_i(k, s.number, (int64_t)layout->span * 4)));
+    k_end(k, &spans, &s.state);
+    k_end(k, &groups, NULL);
 }
 
 static void embed(struct qbc_kernel *k, bool by_position)
 {
     int64_t vocabulary = qbc_int(k->launch, "n", 0), columns = qbc_int(k->launch, "k", 0);
-    struct row r = {.format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""))};
-    r.packing = qbc_packing_for(k->q->target, r.format, vocabulary);
-    r.layout = qbc_layout(r.format, r.packing, vocabulary, columns);
+    const struct qbc_format *format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""));
+    struct row r = {.l = qbc_linear_of(k, format, vocabulary, columns, k->operand[W])};
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
     MlirValue id = by_position ? k_add_i(k, k_add(k, k->pos, rows.i), qbc_int(k->launch, "first", 0)) : k_token(k, rows.i);
-    MlirValue height = k_i64(k, r.packing.rows);
-    r.panel = k_at(k, k->operand[W],
-                   k_mul_i(k, k_op2(k, "arith.divui", id, height), r.layout.panel_bytes));
-    r.lane = k_op2(k, "arith.remui", id, height);
+    MlirValue height = k_i64(k, r.l.packing.rows), panel = k_op2(k, "arith.divui", id, height);
+    r.l.panel = k_at(k, k->operand[W], k_mul_i(k, panel, r.l.layout.panel_bytes));
+    r.l.row = k_op2(k, "arith.remui", id, height);
+    r.l.rows = 1;
     r.y = k_row(k, Y, rows.i);
-    if (r.format->codebook == QBC_CODE_FLOAT) {
-        copy_floats(k, &r, columns);
+    if (format->codebook == QBC_CODE_FLOAT) {
+        copy_floats(k, &r);
     } else {
-        struct k_loop groups = k_for(k, k_i64(k, 0), k_i64(k, r.layout.groups), 1, 0, NULL);
-        decode_group(k, &r, groups.i);
-        k_end(k, &groups, NULL);
+        struct k_loop units = k_for(k, k_i64(k, 0), k_i64(k, r.l.layout.units), 1, 0, NULL);
+        decode_unit(k, &r, units.i);
+        k_end(k, &units, NULL);
     }
     k_end(k, &rows, NULL);
 }

@@ -47,7 +47,7 @@ void qbc_kernel_embed_sparse(struct qbc_kernel *k)
     MlirValue panel = k_op2(k, "arith.divui", id, height), lane = k_op2(k, "arith.remui", id, height);
     MlirValue offset = k_add(k, k_mul_i(k, panel, layout.panel_bytes), k_mul_i(k, lane, 2));
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, entries), 1, 0, NULL);
-    add_entry(k, k_row(k, Y, rows.i), k_add(k, offset, k_mul_i(k, loop.i, layout.group_bytes)));
+    add_entry(k, k_row(k, Y, rows.i), k_add(k, offset, k_mul_i(k, loop.i, layout.unit_bytes)));
     k_end(k, &loop, NULL);
     k_end(k, &rows, NULL);
 }

@@ -24,8 +24,9 @@ enum {
     QBC_ACT_GROUP = 32,  /* columns */
     QBC_ACT_MINUS = 0,   /* i32: minus the sum of the codes, times the launch's `multiplier` */
     QBC_ACT_SCALE = 4,   /* f32 */
-    QBC_ACT_CODES = 8,   /* i8 [32], within -127 .. 127 */
-    QBC_ACT_RECORD = 40, /* bytes */
+    QBC_ACT_HALF = 8,    /* i32: as QBC_ACT_MINUS, of the first 16 codes */
+    QBC_ACT_CODES = 12,  /* i8 [32], within -127 .. 127 */
+    QBC_ACT_RECORD = 44, /* bytes */
     QBC_POSITIONS = 16,  /* positions that lie side by side in the key state */
     QBC_PIECE = 16       /* rows of weights: what threads share, where vectors are of any length */
 };
@@ -68,6 +69,8 @@ const struct qbc_generator *qbc_generator_find(const char *name);
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens);
 /* What of this format no kernel can do, in a few words; NULL: all is well. */
 const char *qbc_format_lacks_kernel(const struct qbc_format *f);
+/* What products of these weights take off the sums of activations' codes: what the quantizer may multiply by. */
+int qbc_linear_shift(const struct qbc_target *t, const struct qbc_format *f);
 /* How it is multiplied, and on which targets otherwise, for people. */
 const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f);
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows);
@@ -121,6 +124,11 @@ MlirValue k_intrinsic(struct qbc_kernel *k, const char *name, MlirType result, s
 MlirValue k_at(struct qbc_kernel *k, MlirValue base, MlirValue bytes);
 MlirValue k_at_i(struct qbc_kernel *k, MlirValue base, int64_t bytes);
 MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignment);
+/* lookup.c: table[index], n = 16, 32 or 64 entries, index a vector of bytes below n. */
+MlirValue k_lookup(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue index);
+/* One of n = 2^b values, by the low bits of `index`, lane by lane; `values` is used up. */
+MlirValue k_choose(struct qbc_kernel *k, size_t n, MlirValue *values, MlirValue index);
+MlirValue k_gather_words(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue bytes); /* n words of 32 bits, at any address */
 MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* n finite f16 as f32; n 0: one, a scalar */
 MlirType k_half(struct qbc_kernel *k);                                /* what f16 are loaded as */
 MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and then become f32 */
@@ -164,6 +172,11 @@ MlirValue k_rvv_int_to_float(struct qbc_kernel *k, MlirValue v, MlirValue vl); /
 MlirValue k_rvv_splat(struct qbc_kernel *k, MlirType type, MlirValue scalar, MlirValue vl);
 MlirValue k_rvv_load(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue vl);
 MlirValue k_rvv_load_half(struct qbc_kernel *k, int64_t lanes, MlirValue at, MlirValue vl); /* finite f16 to f32 */
+MlirValue k_rvv_numbers(struct qbc_kernel *k, MlirType type, MlirValue vl); /* 0, 1, .. */
+MlirValue k_rvv_gather(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue bytes, MlirValue vl); /* bytes: i32 */
+/* table[index] of all lanes, 0 beyond; n <= 16 bytes, index a vector of bytes. */
+MlirValue k_rvv_look_up(struct qbc_kernel *k, int n, const int8_t *table, MlirValue index);
+MlirValue k_rvv_spread(struct qbc_kernel *k, MlirValue v, MlirValue index); /* v[index], of the same type */
 void k_rvv_store(struct qbc_kernel *k, MlirValue v, MlirValue at, MlirValue vl);
 MlirValue k_rvv_half_of(struct qbc_kernel *k, MlirValue v, bool high); /* the lower or upper half of the lanes */
 

@@ -1,5 +1,5 @@
 /* kernels: the table of generators, and which tile and packing serve a format. */
-#include "kernel.h"
+#include "linear.h"
 
 #include <string.h>
 
@@ -58,22 +58,47 @@ static bool is_integer(const struct qbc_tile *tile)
     return depth_of(tile) > 1;
 }
 
-/* Can the unsigned codes as they are be an operand of `dot`? */
-static bool takes_unsigned(const struct qbc_tile *tile, const struct qbc_format *f)
+/* Can unsigned bytes up to `most` be an operand of `dot`? */
+static bool takes_unsigned(const struct qbc_tile *tile, int most)
 {
-    bool is_signed = tile->dot_signed || tile->kind == QBC_KIND_MULL, saturates = tile->widen && 2 * f->high * 127 > INT16_MAX;
-    return is_signed ? f->high <= 127 : !saturates;
+    bool is_signed = tile->dot_signed || tile->kind == QBC_KIND_MULL, saturates = tile->widen && 2 * most * 127 > INT16_MAX;
+    return is_signed ? most <= 127 : !saturates;
 }
 
-/* Row 0 of the target, float arithmetic, where the tile cannot multiply such groups or such codes. */
+static bool all_unsigned(const struct qbc_tile *tile, const struct qbc_format *f)
+{
+    for (int i = 0; i < qbc_operands(f); ++i)
+        if (!takes_unsigned(tile, qbc_levels(f, i, false).most))
+            return false;
+    return true;
+}
+
+/* Codes of 8 bits without zero point are stored as signed bytes, levels looked up as such. */
+static bool has_signed(const struct qbc_format *f)
+{
+    return f->codebook == QBC_CODE_TABLE ||
+           (f->codebook == QBC_CODE_AFFINE && f->bits == 8 && f->offset == QBC_OFFSET_NONE && !f->digits);
+}
+
+bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f)
+{
+    bool any_length = tile->kind == QBC_KIND_AXPY && f->codebook == QBC_CODE_TABLE;
+    return any_length || (is_integer(tile) && !all_unsigned(tile, f));
+}
+
+/* A tile of float arithmetic where the target cannot multiply such groups or such levels. */
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens)
 {
-    int act_bits = f->codebook == QBC_CODE_FLOAT ? 32 : 8;
-    const struct qbc_tile *tile = qbc_target_tile(t, act_bits, f->bits, tokens);
+    if (f->codebook == QBC_CODE_FLOAT)
+        return qbc_target_tile(t, 32, f->bits, tokens);
+    const struct qbc_tile *tile = qbc_target_tile(t, 8, f->bits, tokens), *floats = qbc_target_tile(t, 32, 32, tokens);
+    if (t->scalable)
+        return tile;
+    if (!qbc_has_runs(f))
+        return floats;
     if (!is_integer(tile))
         return tile;
-    bool as_signed = f->bits == 8 && f->offset == QBC_OFFSET_NONE;
-    return f->group % depth_of(tile) == 0 && (takes_unsigned(tile, f) || as_signed) ? tile : t->tiles;
+    return f->group % depth_of(tile) == 0 && (all_unsigned(tile, f) || has_signed(f)) ? tile : floats;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -86,28 +111,28 @@ static int64_t ceil_div(int64_t a, int64_t b)
 static int panel_rows(const struct qbc_target *t, const struct qbc_tile *tile, const struct qbc_format *f,
                       int64_t rows)
 {
-    int64_t room = QBC_MAX_PANEL_GROUP / f->group / QBC_PIECE * QBC_PIECE, most = tile->n < room ? tile->n : room;
     if (!t->scalable || rows < 1)
         return tile->n;
+    int span = f->codebook == QBC_CODE_FLOAT ? 1 : qbc_layout(f, (struct qbc_packing){QBC_PIECE, 1, false}, rows, 1).span;
+    int64_t room = QBC_MAX_PANEL_SPAN / span / QBC_PIECE * QBC_PIECE, most = tile->n < room ? tile->n : room;
+    if (f->group_rows > 1) /* as many share scales */
+        return qbc_common_divisor(f->group_rows, (int)most);
     int64_t panels = ceil_div(rows, most);
     return (int)(ceil_div(ceil_div(rows, panels), QBC_PIECE) * QBC_PIECE);
 }
 
 const char *qbc_format_lacks_kernel(const struct qbc_format *f)
 {
+    enum { ROWS = 64 }; /* of the highest panel that is not of any height */
     if (f->codebook == QBC_CODE_FLOAT)
         return f->brain ? "bf16" : NULL;
     if (f->codebook >= QBC_CODE_SUM)
         return qbc_parts_lack_kernel(f);
-    if (f->codebook != QBC_CODE_AFFINE)
-        return "tables, planes and vectors";
-    if (f->digits)
-        return "codes that share bytes as digits";
-    if (f->scale != QBC_SCALE_F16 || f->outer != QBC_SCALE_NONE || f->group_rows > 1)
-        return "scales other than one f16 a group";
-    if (f->offset == QBC_OFFSET_MIN)
-        return "minima";
-    return f->group % QBC_ACT_GROUP ? "groups that are no multiple of 32 columns" : NULL;
+    if (f->group_rows > 1 && f->group_rows % ROWS)
+        return "groups of rows that are no multiple of 64";
+    if (f->vector_rows > 1 && ROWS / 8 % f->vector_rows)
+        return "vectors of other than 2, 4 or 8 rows";
+    return NULL;
 }
 
 /* Most targets do the same; those that must do with float arithmetic are named. */
@@ -124,9 +149,18 @@ const char *qbc_describe_kernels(struct qbc *q, const struct qbc_format *f)
     for (const struct qbc_target *t; (t = qbc_listed_target(q, all)); ++all)
         if (qbc_tile_for(t, f, 1)->kind == QBC_KIND_FMA)
             slow = qbc_text(q, "%s%s%s", slow, floats++ ? ", " : "", t->name);
-    return floats == all ? "products of codes as floats"
-           : floats      ? qbc_text(q, "products of integers; of codes as floats: %s", slow)
-                         : "products of integers";
+    if (!qbc_has_runs(f))
+        return "weights decoded, products of floats";
+    return floats ? qbc_text(q, "products of integers; of codes as floats: %s", slow) : "products of integers";
+}
+
+int qbc_linear_shift(const struct qbc_target *t, const struct qbc_format *f)
+{
+    const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
+    if (!qbc_has_runs(f) || f->offset != QBC_OFFSET_NONE || qbc_operands(f) > 1)
+        return 1;
+    int shift = qbc_levels(f, 0, qbc_takes_signed(tile, f)).shift;
+    return shift > 0 ? shift : 1;
 }
 
 /* Codes are signed bytes only where the dot cannot take unsigned ones. */
@@ -134,7 +168,7 @@ struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_
 {
     const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
     struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = depth_of(tile)};
-    p.is_signed = is_integer(tile) && !takes_unsigned(tile, f);
+    p.is_signed = f->codebook == QBC_CODE_AFFINE && qbc_takes_signed(tile, f);
     return p;
 }
 

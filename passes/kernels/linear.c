@@ -53,14 +53,16 @@ void qbc_linear_finish(struct qbc_linear *l, MlirValue token, MlirValue panel, M
 static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue sums[QBC_MOST_TOKENS], w, x[QBC_MOST_TOKENS];
-    w = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
+    MlirValue sums[QBC_MOST_TOKENS + 1], x[QBC_MOST_TOKENS];
+    l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
         x[j] = k_row(k, X, k_add_i(k, token, j));
     if (l->format->codebook == QBC_CODE_FLOAT)
-        qbc_linear_float(l, m, x, w, sums);
+        qbc_linear_float(l, m, x, sums);
+    else if (qbc_has_runs(l->format))
+        qbc_linear_groups(l, m, x, sums);
     else
-        qbc_linear_groups(l, m, x, w, sums);
+        qbc_linear_decoded(l, m, x, sums);
     MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row);
     for (int j = 0; j < m; ++j)
         finish_row(l, k_add_i(k, token, j), column, sums[j]);
@@ -163,19 +165,28 @@ static void strips(struct qbc_linear *l)
     k_end(k, &chunks, NULL);
 }
 
+struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f, int64_t rows, int64_t columns, MlirValue w)
+{
+    struct qbc_linear l = {
+        .k = k,
+        .format = f,
+        .tile = qbc_tile_for(k->q->target, f, 1),
+        .packing = qbc_packing_for(k->q->target, f, rows),
+        .depth = columns,
+        .multiplier = qbc_int(k->launch, "multiplier", 1),
+    };
+    l.layout = qbc_layout(f, l.packing, rows, columns);
+    l.tail = k_at_i(k, w, l.layout.tail_offset);
+    for (int i = 0; i < qbc_operands(f) && qbc_has_levels(f); ++i)
+        l.levels[i] = qbc_levels(f, i, qbc_takes_signed(l.tile, f));
+    return l;
+}
+
 void qbc_kernel_linear(struct qbc_kernel *k)
 {
     int64_t n = qbc_int(k->launch, "n", 0), depth = qbc_int(k->launch, "k", 0);
     const struct qbc_format *format = qbc_find_format(k->q, qbc_string(k->q, k->launch, "format", ""));
-    struct qbc_linear l = {
-        .k = k,
-        .format = format,
-        .tile = qbc_tile_for(k->q->target, format, 1),
-        .packing = qbc_packing_for(k->q->target, format, n),
-        .depth = depth,
-        .multiplier = qbc_int(k->launch, "multiplier", 1),
-    };
-    l.layout = qbc_layout(format, l.packing, n, depth);
+    struct qbc_linear l = qbc_linear_of(k, format, n, depth, k->operand[W]);
     if (k->q->target->scalable) {
         strips(&l);
         return;

@@ -9,22 +9,44 @@ enum {
     QBC_MOST_PARTS = 16, /* registers of a chunk */
 };
 
+/* --- levels.c: codes as operands of integer products, a byte each, which stands for byte - shift */
+
+struct qbc_levels {
+    int entries;       /* of the table that the byte is looked up in by code; 0: none */
+    uint8_t table[QBC_MOST_LEVELS];
+    int bit, step;     /* bit - 1 of the code, times step; bit 0: all of the code */
+    int shift;         /* where the format has zero points, theirs comes besides */
+    int most;          /* the largest byte, or magnitude */
+    bool is_signed;
+};
+int qbc_operands(const struct qbc_format *f);    /* planes, or 1 */
+bool qbc_has_levels(const struct qbc_format *f); /* its weights are whole levels times scales */
+bool qbc_has_runs(const struct qbc_format *f);   /* and there are integer sums of 32 or 16 columns with one scale */
+struct qbc_levels qbc_levels(const struct qbc_format *f, int operand, bool as_signed);
+/* Do kernels of this tile have signed bytes? */
+bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f);
+
+/* --- the kernel */
+
 struct qbc_linear {
     struct qbc_kernel *k;
     const struct qbc_format *format;
     const struct qbc_tile *tile;
     struct qbc_packing packing;
     struct qbc_layout layout;
+    struct qbc_levels levels[QBC_MOST_PLANES]; /* of each operand */
     int64_t depth;      /* K */
     int64_t multiplier; /* of QBC_ACT_MINUS in the activations' records */
+
+    int rows;           /* of the panel, that are worked on at once: the tile's n */
+    MlirValue row;      /* the first of them in the panel, i64 */
+    MlirValue panel, tail; /* where this panel begins, and what the tensor shares */
     MlirValue from, to; /* the tokens to work on, in a step for several */
-    /* vectors of a fixed length: */
-    int rows;      /* of the panel, that are worked on at once: the tile's n */
-    MlirValue row; /* the first of them in the panel, i64 */
-    /* of any length: */
-    int64_t lanes; /* of a vector's type */
-    MlirValue vl;  /* how many rows a strip has */
+    int64_t lanes;      /* where vectors are of any length: of which type, */
+    MlirValue vl;       /* and how many rows a strip has; else null */
 };
+/* All but the last six. `rows` x `columns` weights, all of them at w. */
+struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f, int64_t rows, int64_t columns, MlirValue w);
 
 /* m tokens from `token` on, with one panel's weights. */
 typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValue token, int m);
@@ -33,37 +55,84 @@ void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block b
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
 
-/* For m tokens with rows x[m] and l->rows rows of the panel w: sums[m], f32 vectors of these. */
-void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
-void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums);
+/* For m tokens with rows x[m] and l->rows rows of l->panel: sums[m], f32 vectors of these. Weights are floats; codes with
+ * integer products; any codes, decoded. */
+void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
+void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
+void qbc_linear_decoded(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
 
-/* Runs of QBC_ACT_GROUP columns (or fewer, of a smaller group) whose codes come from the same vectors. */
-enum { QBC_MOST_RUNS = 2, QBC_MOST_SUMS = QBC_MOST_RUNS * QBC_MOST_TOKENS };
-struct qbc_runs {
-    MlirValue codes;              /* those of row l->row */
-    int n, first[QBC_MOST_RUNS];  /* chunk that a run begins with */
-    int chunks;                   /* of a run */
-    MlirValue act[QBC_MOST_RUNS][QBC_MOST_TOKENS]; /* the activations' records */
+/* --- lanes.c: a lane for each row that is worked on */
+
+bool qbc_is_strip(const struct qbc_linear *l); /* vectors are of any length */
+MlirType qbc_lanes(const struct qbc_linear *l, MlirType element);
+MlirValue qbc_lanes_load(struct qbc_linear *l, MlirType element, MlirValue at); /* at any address */
+MlirValue qbc_lanes_load_half(struct qbc_linear *l, MlirValue at);              /* finite f16 to f32 */
+MlirValue qbc_lanes_splat(struct qbc_linear *l, MlirValue scalar);
+MlirValue qbc_lanes_number(struct qbc_linear *l);                  /* 0, 1, .. i32 */
+MlirValue qbc_lanes_half(struct qbc_linear *l, MlirValue words);   /* the lower halves of i32 as f16, to f32 */
+MlirValue qbc_lanes_gather_half(struct qbc_linear *l, MlirValue base, MlirValue bytes); /* f16 at base + bytes, i32 */
+/* f32: v * by, a * b + sum, v * by + sum; `by` is a scalar, where added i32 or f32. */
+MlirValue qbc_lanes_mul(struct qbc_linear *l, MlirValue v, MlirValue by);
+MlirValue qbc_lanes_fma(struct qbc_linear *l, MlirValue a, MlirValue b, MlirValue sum);
+MlirValue qbc_lanes_fma_by(struct qbc_linear *l, MlirValue v, MlirValue by, MlirValue sum);
+
+/* --- one group's numbers (scales.c): f32 [l->rows]. `unit` points at the unit, `group` is its number there, i64. */
+
+MlirValue qbc_group_of(struct qbc_linear *l, MlirValue span, int column); /* that a column of a span is in; span: its number */
+MlirValue qbc_group_scales(struct qbc_linear *l, MlirValue unit, MlirValue group, int plane);
+MlirValue qbc_group_mins(struct qbc_linear *l, MlirValue unit, MlirValue group);
+MlirValue qbc_group_zeros(struct qbc_linear *l, MlirValue unit, MlirValue group);
+MlirValue qbc_group_selectors(struct qbc_linear *l, MlirValue unit, MlirValue group); /* u8; null: there are none */
+/* Is a scale an f16, as loaded, and nothing else? Then the load alone, to be converted later. */
+bool qbc_scales_are_half(const struct qbc_linear *l);
+MlirValue qbc_group_halves(struct qbc_linear *l, MlirValue unit, MlirValue group);
+
+/* --- integer products of a run: 32 columns with one scale, or 16 */
+
+struct qbc_run {
+    MlirValue codes;     /* of row l->row in the span */
+    MlirValue selectors; /* u8 [l->rows], or null */
+    int first, chunks;   /* of the span */
+    int column;          /* of the record, where they begin: 0 or 16 */
+    int operand;
+    MlirValue act[QBC_MOST_TOKENS]; /* the activations' records */
 };
-/* out[run * m + token] = vectors of exact integers (i32, or f32 from linear_fma.c): sum of (code - bias) * activation
- * code; for zero-point formats sum of code * activation code. */
-void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
-void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
-void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
-void qbc_linear_fma(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out);
+/* out[token] = vectors of exact integers (i32, or f32 from linear_fma.c): sum of level * activation code; for formats with
+ * zero points sum of code * activation code. */
+void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
+void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
+void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
+void qbc_linear_fma(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
+void qbc_linear_axpy_codes(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out); /* all as f32 */
 
-/* Where a sum of unsigned codes begins: -bias * sum(activation codes), which the quantizer left in the record, maybe
- * not multiplied; i32. 0 where the codes are signed, or the format has zero points. */
-MlirValue qbc_linear_start(struct qbc_linear *l, MlirValue record);
+/* sums[token] += scales * the activations' scale * what the above give. And of minima, after all operands. */
+void qbc_linear_add_products(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue scales, MlirValue *sums);
+void qbc_linear_add_mins(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue mins, MlirValue *sums);
 
-/* Codes of one chunk: `bytes` bytes at `group`, which may point at one lane of it (unpack.c). */
-MlirValue qbc_unpack_chunk(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue group,
-                           int bytes, int chunk);
-/* Where a chunk has one code of a row (packing depth 1): so many codes of the row whose first code is at `row`, from this
- * chunk on, a multiple of as many. */
-enum { QBC_MOST_WIDTH = 32 };
-int qbc_common_divisor(int a, int b); /* the greatest */
-int qbc_unpack_width(const struct qbc_layout *layout);
-MlirValue qbc_unpack_row(struct qbc_kernel *k, const struct qbc_layout *layout, MlirValue row, int chunk);
+/* Minus the sum of the run's activation codes, as the quantizer left it in the record: times l->multiplier; i32. */
+MlirValue qbc_run_minus(struct qbc_linear *l, const struct qbc_run *run, int token);
+/* Where a sum of bytes begins: -shift * sum(activation codes), i32. */
+MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int token);
+
+/* --- codes */
+
+/* Of one chunk of a span: `bytes` bytes, where `at` points at the span, or at one lane of it (unpack.c). */
+MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int chunk);
+/* Operands from codes; `row` is the first one's in `selectors` (levels.c). */
+MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, MlirValue codes, MlirValue selectors, int row);
+/* Those of `rows` rows from l->row + row on, of chunk run->first + chunk. */
+MlirValue qbc_level_chunk(struct qbc_linear *l, const struct qbc_run *run, int row, int rows, int chunk);
+int qbc_common_divisor(int a, int b);
+
+/* --- weights of any format (decode.c) */
+
+/* A span of codes: where, and which of its unit; what a computed codebook goes on from. */
+struct qbc_code_span {
+    MlirValue unit, number; /* number: i64 */
+    MlirValue state;        /* i32 [l->rows] */
+};
+MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s); /* the state at the start of a group */
+/* A chunk as f32 [rows * depth]; where codes are vectors of columns, one vector each. */
+void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, int chunk, MlirValue *out);
 
 #endif

@@ -7,11 +7,15 @@
  * Threads take pieces of 16 rows, wherever panels end. For one token sums fill groups of eight registers, so that
  * there are few instructions; for several tokens, groups of four.
  */
-#include "linear_axpy.h"
+#include "linear.h"
 
 #include <mlir-c/BuiltinTypes.h>
 
 enum { Y = 0, X = 1, W = 2, EXTRA = 3, MOST_EXTRA = 8 };
+enum {
+    ONE_LANES = 16, /* of a vector, for one token: floats fill eight registers */
+    MANY_LANES = 8, /* for several, or where scales need registers too: four */
+};
 
 /* `lanes` results of row `token`, from `column` on, vl of them. */
 static void put(struct qbc_linear *l, MlirValue token, MlirValue column, MlirValue sums, MlirValue vl)
@@ -28,7 +32,7 @@ static void put(struct qbc_linear *l, MlirValue token, MlirValue column, MlirVal
 static void finish(struct qbc_linear *l, MlirValue token, MlirValue column, MlirValue sums)
 {
     struct qbc_kernel *k = l->k;
-    if (l->lanes < QBC_ONE_LANES) {
+    if (l->lanes < ONE_LANES) {
         put(l, token, column, sums, l->vl);
         return;
     }
@@ -50,7 +54,7 @@ static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue xk,
 {
     struct qbc_kernel *k = l->k;
     for (int i = 0; i < count; ++i) {
-        MlirValue column = weights(l, k_at_i(k, w, (int64_t)i * l->layout.group_bytes));
+        MlirValue column = weights(l, k_at_i(k, w, (int64_t)i * l->layout.unit_bytes));
         for (int j = 0; j < m; ++j) {
             MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
             sums[j] = k_rvv_add_product_float(k, sums[j], xv, column, l->vl);
@@ -70,12 +74,12 @@ static void floats(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w,
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
     for (int j = 0; j < m; ++j)
         next[j] = loop.carried[j];
-    MlirValue at = k_at(k, w, k_mul_i(k, loop.i, l->layout.group_bytes));
+    MlirValue at = k_at(k, w, k_mul_i(k, loop.i, l->layout.unit_bytes));
     steps(l, m, x, k_mul_i(k, loop.i, 4), at, UNROLL, next);
     k_end(k, &loop, next);
     for (int j = 0; j < m; ++j)
         sums[j] = loop.carried[j];
-    at = k_at_i(k, w, whole * l->layout.group_bytes);
+    at = k_at_i(k, w, whole * l->layout.unit_bytes);
     steps(l, m, x, k_i64(k, whole * 4), at, (int)(l->depth - whole), sums);
 }
 
@@ -83,15 +87,18 @@ static void floats(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w,
 static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue x[QBC_MOST_TOKENS], sums[QBC_MOST_TOKENS], height = k_i64(k, l->packing.rows);
-    MlirValue panel = k_op2(k, "arith.divui", row, height), lane = k_op2(k, "arith.remui", row, height);
-    MlirValue w = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
+    MlirValue x[QBC_MOST_TOKENS], sums[QBC_MOST_TOKENS + 1], height = k_i64(k, l->packing.rows);
+    MlirValue panel = k_op2(k, "arith.divui", row, height);
+    l->row = k_op2(k, "arith.remui", row, height);
+    l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
         x[j] = k_row(k, X, k_add_i(k, token, j));
     if (l->format->codebook == QBC_CODE_FLOAT)
-        floats(l, m, x, k_at(k, w, k_mul_i(k, lane, l->format->bits / 8)), sums);
+        floats(l, m, x, k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8)), sums);
+    else if (qbc_has_runs(l->format))
+        qbc_linear_groups(l, m, x, sums);
     else
-        qbc_linear_axpy_groups(l, m, x, w, lane, sums);
+        qbc_linear_decoded(l, m, x, sums);
     for (int j = 0; j < m; ++j)
         finish(l, k_add_i(k, token, j), row, sums[j]);
 }
@@ -107,6 +114,13 @@ static void strips(struct qbc_linear *l, MlirValue from, MlirValue to)
     k_end(k, &loop, NULL);
 }
 
+/* Nothing but sums, codes and the scale needs registers. */
+static bool is_plain(const struct qbc_linear *l)
+{
+    const struct qbc_format *f = l->format;
+    return f->codebook == QBC_CODE_FLOAT || (qbc_has_runs(f) && qbc_scales_are_half(l) && f->offset != QBC_OFFSET_MIN);
+}
+
 void qbc_linear_axpy(struct qbc_linear *l)
 {
     struct qbc_kernel *k = l->k;
@@ -114,7 +128,7 @@ void qbc_linear_axpy(struct qbc_linear *l)
     struct k_range share = k_share(k, k_i64(k, (n + QBC_PIECE - 1) / QBC_PIECE));
     MlirValue from = k_mul_i(k, share.from, QBC_PIECE), to = k_mul_i(k, share.to, QBC_PIECE);
     to = k_op2(k, "arith.minsi", to, k_i64(k, n));
-    l->lanes = k->one ? QBC_ONE_LANES : QBC_MANY_LANES;
+    l->lanes = k->one && is_plain(l) ? ONE_LANES : MANY_LANES;
     MlirValue first = k_op2(k, "arith.divui", from, k_i64(k, height));
     MlirValue last = k_op2(k, "arith.divui", k_add_i(k, to, height - 1), k_i64(k, height));
     struct k_loop panels = k_for(k, first, last, 1, 0, NULL);

@@ -67,19 +67,19 @@ static void widen(struct qbc_linear *l, struct sums *s)
     s->pending = 0;
 }
 
-static void add_narrow(struct qbc_linear *l, const MlirValue *codes, MlirValue act, struct sums *s)
+static void add_narrow(struct qbc_linear *l, int operand, const MlirValue *codes, MlirValue act, struct sums *s)
 {
     struct qbc_kernel *k = l->k;
     MlirType type = k_vec(k, part_bytes(l) / 2, k->i16);
-    int largest = l->packing.is_signed ? 127 : l->format->high;
+    const struct qbc_levels *v = &l->levels[operand];
     for (int p = 0; p < parts(l); ++p) {
         MlirValue operands[] = {codes[p], act};
-        if (l->packing.is_signed)
+        if (v->is_signed)
             move_sign(l, &operands[0], &operands[1]);
         MlirValue more = k_intrinsic(k, l->tile->dot, type, 2, operands);
         s->narrow[p] = s->pending ? k_add(k, s->narrow[p], more) : more;
     }
-    if ((++s->pending + 1) * 2 * 127 * largest > INT16_MAX)
+    if ((++s->pending + 1) * 2 * 127 * v->most > INT16_MAX)
         widen(l, s);
 }
 
@@ -91,45 +91,41 @@ static void add_exact(struct qbc_linear *l, const MlirValue *codes, MlirValue ac
     }
 }
 
-static void add_chunk(struct qbc_linear *l, int m, const MlirValue *act, int chunk, const MlirValue *codes,
+static void add_chunk(struct qbc_linear *l, int m, const struct qbc_run *run, int chunk, const MlirValue *codes,
                       struct sums *sums)
 {
     for (int j = 0; j < m; ++j) {
-        MlirValue x = activation(l, act[j], chunk);
+        MlirValue x = activation(l, run->act[j], run->column / l->packing.depth + chunk);
         if (l->tile->widen)
-            add_narrow(l, codes, x, &sums[j]);
+            add_narrow(l, run->operand, codes, x, &sums[j]);
         else
             add_exact(l, codes, x, &sums[j]);
     }
 }
 
-static void begin(struct qbc_linear *l, MlirValue record, struct sums *s)
+static void begin(struct qbc_linear *l, const struct qbc_run *run, int token, struct sums *s)
 {
-    MlirValue start = k_splat(l->k, qbc_linear_start(l, record), part_bytes(l) / 4);
+    MlirValue start = k_splat(l->k, qbc_run_start(l, run, token), part_bytes(l) / 4);
     *s = (struct sums){.pending = 0};
     for (int p = 0; p < parts(l); ++p)
         s->wide[p] = start;
 }
 
-void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
+void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
 {
-    struct qbc_kernel *k = l->k;
-    struct sums sums[QBC_MOST_SUMS];
-    int bytes = part_bytes(l);
-    for (int r = 0; r < runs->n; ++r)
-        for (int j = 0; j < m; ++j)
-            begin(l, runs->act[r][j], &sums[r * m + j]);
-    for (int i = 0; i < runs->chunks * runs->n; ++i) {
-        int c = i / runs->n, r = i % runs->n;
+    struct sums sums[QBC_MOST_TOKENS];
+    int rows = part_bytes(l) / 4;
+    for (int j = 0; j < m; ++j)
+        begin(l, run, j, &sums[j]);
+    for (int c = 0; c < run->chunks; ++c) {
         MlirValue codes[QBC_MOST_PARTS];
         for (int p = 0; p < parts(l); ++p)
-            codes[p] = qbc_unpack_chunk(k, &l->layout, k_at_i(k, runs->codes, (int64_t)p * bytes), bytes,
-                                        runs->first[r] + c);
-        add_chunk(l, m, runs->act[r], c, codes, &sums[r * m]);
+            codes[p] = qbc_level_chunk(l, run, p * rows, rows, c);
+        add_chunk(l, m, run, c, codes, sums);
     }
-    for (int i = 0; i < runs->n * m; ++i) {
-        if (sums[i].pending)
-            widen(l, &sums[i]);
-        out[i] = k_join(k, (size_t)parts(l), sums[i].wide);
+    for (int j = 0; j < m; ++j) {
+        if (sums[j].pending)
+            widen(l, &sums[j]);
+        out[j] = k_join(l->k, (size_t)parts(l), sums[j].wide);
     }
 }

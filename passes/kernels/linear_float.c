@@ -14,9 +14,9 @@ static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, 
                   int count, MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue wk = k_at(k, w, k_mul_i(k, first, l->layout.group_bytes)), xk = k_mul_i(k, first, 4);
+    MlirValue wk = k_at(k, w, k_mul_i(k, first, l->layout.unit_bytes)), xk = k_mul_i(k, first, 4);
     for (int i = 0; i < count; ++i) {
-        MlirValue row = weights(l, k_at_i(k, wk, (int64_t)i * l->layout.group_bytes));
+        MlirValue row = weights(l, k_at_i(k, wk, (int64_t)i * l->layout.unit_bytes));
         for (int j = 0; j < m; ++j) {
             MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
             sums[j] = k_fma(k, row, k_splat(k, xv, l->rows), sums[j]);
@@ -24,14 +24,14 @@ static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, 
     }
 }
 
-void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
+void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums)
 {
     enum { UNROLL = 4 };
     struct qbc_kernel *k = l->k;
     MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0);
     for (int j = 0; j < m; ++j)
         sums[j] = zero;
-    w = k_at(k, w, k_mul_i(k, l->row, l->format->bits / 8));
+    MlirValue w = k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8));
     int64_t whole = l->depth / UNROLL * UNROLL;
     struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
     MlirValue next[QBC_MOST_TOKENS];

@@ -2,7 +2,7 @@
  *
  *     for each block of tokens                       as many as keep their activations in the second-level cache
  *         for each panel of this thread
- *             for each slab of groups                as many as stay in the first-level cache when decoded
+ *             for each slab of units                 as many as stay in the first-level cache when decoded
  *                 decode it to normal form           linear_normal.c
  *                 for each tile of tokens
  *                     sums[tile] += its products     linear_dot.c and its like, and the scales here
@@ -26,11 +26,11 @@ enum {
 };
 
 struct many {
-    struct qbc_linear *l, levels; /* as it is; of what is decoded */
+    struct qbc_linear *l;
     struct qbc_normal form;
     int m;                        /* tokens of a tile */
-    int64_t slab;                 /* groups */
-    MlirValue weights, sums;      /* decoded groups; f32 [tile][m][rows] */
+    int64_t slab;                 /* units */
+    MlirValue weights, sums;      /* decoded units; f32 [tile][m][rows] */
     MlirValue from, count, tiles; /* of the block of tokens */
 };
 
@@ -57,114 +57,66 @@ int qbc_linear_least_many(const struct qbc_linear *l)
 struct tile {
     MlirValue x[QBC_MOST_TOKENS]; /* records of the slab's first columns */
     MlirValue sums;
-    MlirValue groups; /* of the slab, i64 */
+    MlirValue blocks; /* of 32 columns in the slab, i64 */
     MlirValue ahead;  /* what to ask for with each of these */
 };
-
-static MlirValue scale_of(struct many *b, MlirValue record)
-{
-    struct qbc_kernel *k = b->l->k;
-    return k_splat(k, k_load(k, k->f32, k_at_i(k, record, QBC_ACT_SCALE), 4), b->levels.rows);
-}
 
 static MlirValue load_floats(struct many *b, MlirValue at)
 {
     struct qbc_kernel *k = b->l->k;
-    return k_load(k, k_vec(k, b->levels.rows, k->f32), k_at(k, at, k_mul_i(k, b->levels.row, 4)), 4);
+    const struct qbc_linear *levels = &b->form.levels;
+    return k_load(k, k_vec(k, levels->rows, k->f32), k_at(k, at, k_mul_i(k, levels->row, 4)), 4);
 }
 
-/* Integers of one run for all tokens of the tile, as floats. */
-static void integers(struct many *b, MlirValue codes, const MlirValue *act, MlirValue *out)
+/* Run `r` of the 32 columns at `block`. */
+static void add_run(struct many *b, MlirValue block, int r, const MlirValue *act, MlirValue *sums)
 {
     struct qbc_kernel *k = b->l->k;
-    struct qbc_runs run = {.n = 1, .chunks = b->form.layout.chunks};
-    run.codes = k_at(k, codes, k_mul_i(k, b->levels.row, b->l->packing.depth));
+    struct qbc_linear *levels = &b->form.levels;
+    int64_t row = (int64_t)b->l->packing.rows * 4, length = QBC_ACT_GROUP / b->form.runs;
+    struct qbc_run run = {.chunks = levels->layout.chunks, .column = (int)length * r};
     for (int j = 0; j < b->m; ++j)
-        run.act[0][j] = act[j];
-    switch (b->levels.tile->kind) {
-    case QBC_KIND_MULL:
-        qbc_linear_mull(&b->levels, b->m, &run, out);
-        break;
-    case QBC_KIND_MMLA:
-        qbc_linear_mmla(&b->levels, b->m, &run, out);
-        break;
-    default:
-        qbc_linear_dot4(&b->levels, b->m, &run, out);
+        run.act[j] = act[j];
+    for (; run.operand < b->form.operands; ++run.operand) {
+        int i = r * b->form.operands + run.operand;
+        run.codes = k_at_i(k, block, (int64_t)i * b->form.run_bytes);
+        run.codes = k_at(k, run.codes, k_mul_i(k, levels->row, levels->packing.depth));
+        MlirValue scales = load_floats(b, k_at_i(k, block, b->form.scales_offset + i * row));
+        qbc_linear_add_products(levels, b->m, &run, scales, sums);
     }
-    for (int j = 0; j < b->m; ++j)
-        out[j] = k_cast(k, "arith.sitofp", out[j], k->f32);
+    if (b->l->format->offset == QBC_OFFSET_MIN)
+        qbc_linear_add_mins(levels, b->m, &run, load_floats(b, k_at_i(k, block, b->form.mins_offset + r * row)), sums);
 }
 
-static void one_run(struct many *b, MlirValue group, const MlirValue *act, MlirValue *sums)
-{
-    struct qbc_kernel *k = b->l->k;
-    MlirValue products[QBC_MOST_TOKENS];
-    integers(b, group, act, products);
-    MlirValue scale = load_floats(b, k_at_i(k, group, b->form.scales_offset));
-    for (int j = 0; j < b->m; ++j)
-        sums[j] = k_fma(k, products[j], k_fmul(k, scale, scale_of(b, act[j])), sums[j]);
-}
-
-/* The column where run `i` begins, in records. */
-static MlirValue record_of_run(struct many *b, MlirValue i)
-{
-    struct qbc_kernel *k = b->l->k;
-    MlirValue apart = k_i64(k, b->form.runs / b->form.turns);
-    MlirValue nth = k_op2(k, "arith.remui", i, apart), turn = k_op2(k, "arith.divui", i, apart);
-    return k_mul_i(k, k_add(k, k_mul_i(k, nth, b->form.turns), turn), QBC_ACT_RECORD);
-}
-
-static void several_runs(struct many *b, MlirValue group, const MlirValue *act, MlirValue *sums)
-{
-    struct qbc_kernel *k = b->l->k;
-    MlirValue partial[QBC_MOST_TOKENS], products[QBC_MOST_TOKENS], records[QBC_MOST_TOKENS];
-    for (int j = 0; j < b->m; ++j)
-        partial[j] = k_float_of(k, k_vec(k, b->levels.rows, k->f32), 0);
-    struct k_loop runs = k_for(k, k_i64(k, 0), k_i64(k, b->form.runs), 1, (size_t)b->m, partial);
-    k_not_unrolled(k, &runs);
-    MlirValue skip = record_of_run(b, runs.i);
-    for (int j = 0; j < b->m; ++j)
-        records[j] = k_at(k, act[j], skip);
-    integers(b, k_at(k, group, k_mul_i(k, runs.i, b->form.run_bytes)), records, products);
-    for (int j = 0; j < b->m; ++j)
-        partial[j] = k_fma(k, products[j], scale_of(b, records[j]), runs.carried[j]);
-    k_end(k, &runs, partial);
-    MlirValue scale = load_floats(b, k_at_i(k, group, b->form.scales_offset));
-    for (int j = 0; j < b->m; ++j)
-        sums[j] = k_fma(k, runs.carried[j], scale, sums[j]);
-}
-
-/* Lines of the next slab that a tile asks for with each group, so that the fewest tiles ask for all of it. */
+/* Lines of the next slab that a tile asks for with each 32 columns, so that the fewest tiles ask for all of it. */
 static int64_t lines_ahead(const struct many *b)
 {
-    enum { TILES_LINE = LEAST * LINE };
-    return (b->l->layout.group_bytes + TILES_LINE - 1) / TILES_LINE;
+    int64_t bytes = b->l->layout.unit_bytes, turns = LEAST * LINE * (b->l->layout.unit / QBC_ACT_GROUP);
+    return (bytes + turns - 1) / turns;
 }
 
 /* Rows levels.row .. + levels.rows. */
 static void some_rows(struct many *b, const struct tile *t)
 {
     struct qbc_kernel *k = b->l->k;
-    MlirValue sums[QBC_MOST_TOKENS], act[QBC_MOST_TOKENS];
-    int64_t record = b->l->format->group / QBC_ACT_GROUP * QBC_ACT_RECORD, row_bytes = (int64_t)b->l->packing.rows * 4;
+    MlirValue sums[QBC_MOST_TOKENS], act[QBC_MOST_TOKENS], row = b->form.levels.row;
+    int64_t row_bytes = (int64_t)b->l->packing.rows * 4;
     for (int j = 0; j < b->m; ++j)
         sums[j] = load_floats(b, k_at_i(k, t->sums, j * row_bytes));
-    struct k_loop groups = k_for(k, k_i64(k, 0), t->groups, 1, (size_t)b->m, sums);
-    k_not_unrolled(k, &groups);
-    MlirValue group = k_at(k, b->weights, k_mul_i(k, groups.i, b->form.group_bytes));
+    struct k_loop blocks = k_for(k, k_i64(k, 0), t->blocks, 1, (size_t)b->m, sums);
+    k_not_unrolled(k, &blocks);
+    MlirValue block = k_at(k, b->weights, k_mul_i(k, blocks.i, b->form.bytes));
     for (int64_t i = 0; i < lines_ahead(b); ++i)
-        k_prefetch(k, k_at_i(k, k_at(k, t->ahead, k_mul_i(k, groups.i, lines_ahead(b) * LINE)), i * LINE), false);
+        k_prefetch(k, k_at_i(k, k_at(k, t->ahead, k_mul_i(k, blocks.i, lines_ahead(b) * LINE)), i * LINE), false);
     for (int j = 0; j < b->m; ++j) {
-        sums[j] = groups.carried[j];
-        act[j] = k_at(k, t->x[j], k_mul_i(k, groups.i, record));
+        sums[j] = blocks.carried[j];
+        act[j] = k_at(k, t->x[j], k_mul_i(k, blocks.i, QBC_ACT_RECORD));
     }
-    if (b->form.runs > 1)
-        several_runs(b, group, act, sums);
-    else
-        one_run(b, group, act, sums);
-    k_end(k, &groups, sums);
+    for (int r = 0; r < b->form.runs; ++r)
+        add_run(b, block, r, act, sums);
+    k_end(k, &blocks, sums);
     for (int j = 0; j < b->m; ++j)
-        k_store(k, groups.carried[j], k_at(k, k_at_i(k, t->sums, j * row_bytes), k_mul_i(k, b->levels.row, 4)), 4);
+        k_store(k, blocks.carried[j], k_at(k, k_at_i(k, t->sums, j * row_bytes), k_mul_i(k, row, 4)), 4);
 }
 
 /* --- a slab */
@@ -174,9 +126,9 @@ static MlirValue min(struct qbc_kernel *k, MlirValue a, MlirValue b)
     return k_op2(k, "arith.minsi", a, b);
 }
 
-/* Which groups of a panel, and what comes after them. */
+/* Which units of a panel, and what comes after them. */
 struct slab {
-    MlirValue panel, first, groups;
+    MlirValue panel, first, units;
     MlirValue next; /* the following slab's bytes */
     MlirValue is_last;
 };
@@ -209,8 +161,8 @@ static void finish(struct many *b, MlirValue panel, MlirValue token, MlirValue s
 static void all_rows(struct many *b, const struct tile *t)
 {
     struct qbc_kernel *k = b->l->k;
-    struct k_loop rows = k_for(k, k_i64(k, 0), k_i64(k, b->l->packing.rows), b->levels.rows, 0, NULL);
-    b->levels.row = rows.i;
+    struct k_loop rows = k_for(k, k_i64(k, 0), k_i64(k, b->l->packing.rows), b->form.levels.rows, 0, NULL);
+    b->form.levels.row = rows.i;
     some_rows(b, t);
     k_end(k, &rows, NULL);
 }
@@ -219,13 +171,14 @@ static void one_tile(struct many *b, const struct slab *s, MlirValue index)
 {
     struct qbc_kernel *k = b->l->k;
     enum { X = 1 };
-    struct tile t = {.groups = s->groups};
-    MlirValue record = k_mul_i(k, s->first, b->l->format->group / QBC_ACT_GROUP * QBC_ACT_RECORD);
+    int64_t blocks = b->l->layout.unit / QBC_ACT_GROUP;
+    struct tile t = {.blocks = k_mul_i(k, s->units, blocks)};
+    MlirValue record = k_mul_i(k, s->first, blocks * QBC_ACT_RECORD);
     MlirValue wanted = k_mul_i(k, index, b->m), possible = min(k, wanted, k_add_i(k, b->count, -b->m));
     MlirValue token = k_add(k, b->from, possible);
     for (int j = 0; j < b->m; ++j)
         t.x[j] = k_at(k, k_row(k, X, k_add_i(k, token, j)), record);
-    t.ahead = k_at(k, s->next, k_mul_i(k, k_mul(k, index, s->groups), lines_ahead(b) * LINE));
+    t.ahead = k_at(k, s->next, k_mul_i(k, k_mul(k, index, t.blocks), lines_ahead(b) * LINE));
     t.sums = k_at(k, b->sums, k_mul_i(k, wanted, (int64_t)b->l->packing.rows * 4));
     struct k_loop before = k_if(k, s->is_last);
     expect_results(b, s->panel, token);
@@ -247,19 +200,19 @@ static void multiply(struct many *b, const struct slab *s)
 static void one_slab(struct many *b, MlirValue panel, MlirValue first)
 {
     struct qbc_kernel *k = b->l->k;
-    enum { W = 2 };
+    const struct qbc_layout *layout = &b->l->layout;
+    int64_t decoded = (int64_t)(layout->unit / QBC_ACT_GROUP) * b->form.bytes;
     struct slab s = {.panel = panel, .first = first};
-    MlirValue w = k_at(k, k->operand[W], k_mul_i(k, panel, b->l->layout.panel_bytes)), left;
-    w = k_at(k, w, k_mul_i(k, first, b->l->layout.group_bytes));
-    left = k_sub(k, k_i64(k, b->l->layout.groups), first);
-    s.groups = min(k, k_i64(k, b->slab), left);
+    MlirValue w = k_at(k, b->l->panel, k_mul_i(k, first, layout->unit_bytes)), left;
+    left = k_sub(k, k_i64(k, layout->units), first);
+    s.units = min(k, k_i64(k, b->slab), left);
     s.is_last = k_cmp(k, QBC_LE, left, k_i64(k, b->slab));
-    s.next = k_at(k, w, k_mul_i(k, s.groups, b->l->layout.group_bytes));
-    struct k_loop groups = k_for(k, k_i64(k, 0), s.groups, 1, 0, NULL);
-    k_not_unrolled(k, &groups);
-    MlirValue from = k_at(k, w, k_mul_i(k, groups.i, b->l->layout.group_bytes));
-    qbc_normal_decode(b->l, &b->form, from, k_at(k, b->weights, k_mul_i(k, groups.i, b->form.group_bytes)));
-    k_end(k, &groups, NULL);
+    s.next = k_at(k, w, k_mul_i(k, s.units, layout->unit_bytes));
+    struct k_loop units = k_for(k, k_i64(k, 0), s.units, 1, 0, NULL);
+    k_not_unrolled(k, &units);
+    MlirValue from = k_at(k, w, k_mul_i(k, units.i, layout->unit_bytes));
+    qbc_normal_decode(b->l, &b->form, from, k_at(k, b->weights, k_mul_i(k, units.i, decoded)));
+    k_end(k, &units, NULL);
     multiply(b, &s);
 }
 
@@ -277,22 +230,25 @@ static void clear(struct many *b)
 static void one_panel(struct many *b, MlirValue panel)
 {
     struct qbc_kernel *k = b->l->k;
+    enum { W = 2 };
+    b->l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, b->l->layout.panel_bytes));
     clear(b);
-    struct k_loop slabs = k_for(k, k_i64(k, 0), k_i64(k, b->l->layout.groups), b->slab, 0, NULL);
+    struct k_loop slabs = k_for(k, k_i64(k, 0), k_i64(k, b->l->layout.units), b->slab, 0, NULL);
     one_slab(b, panel, slabs.i);
     k_end(k, &slabs, NULL);
 }
 
+static int64_t unit_bytes(const struct many *b)
+{
+    return (int64_t)(b->l->layout.unit / QBC_ACT_GROUP) * b->form.bytes;
+}
+
 static struct many begin(struct qbc_linear *l, const struct qbc_tile *tile)
 {
-    struct many b = {.l = l, .levels = *l, .m = tile->m};
+    struct many b = {.l = l, .m = tile->m};
     qbc_normal_form(l, tile, &b.form);
-    b.levels.tile = tile;
-    b.levels.rows = tile->n;
-    b.levels.packing.is_signed = b.form.is_signed;
-    b.levels.layout = b.form.layout;
     int64_t half = l->k->q->target->l1_bytes / 2, bytes = half < MOST_SLAB ? half : MOST_SLAB;
-    b.slab = bytes < b.form.group_bytes ? 1 : bytes / b.form.group_bytes;
+    b.slab = bytes < unit_bytes(&b) ? 1 : bytes / unit_bytes(&b);
     return b;
 }
 
@@ -321,9 +277,9 @@ void qbc_linear_many(struct qbc_linear *l, struct k_range panels)
 {
     struct qbc_kernel *k = l->k;
     struct many b = begin(l, tile_for_many(l));
-    b.levels.format = &b.form.format;
+    b.form.levels.format = &b.form.format;
     int64_t most = most_tokens(&b);
-    b.weights = k_scratch(k, b.slab * b.form.group_bytes);
+    b.weights = k_scratch(k, b.slab * unit_bytes(&b));
     b.sums = k_scratch(k, (most + 2 * b.m) * l->packing.rows * 4);
     MlirValue blocks = k_op2(k, "arith.divui", k_add_i(k, k->rows, most - 1), k_i64(k, most));
     struct k_loop loop = k_for(k, k_i64(k, 0), blocks, 1, 0, NULL);

@@ -4,25 +4,24 @@
 
 #include "linear.h"
 
-/* Decoded weights of a panel: for each group its runs, in the order in which they are added up, then
+/* Decoded weights of a panel: for each 32 columns
  *
- *     scales   f32 [rows]
- *
- * A run is up to QBC_ACT_GROUP columns, laid out as a format of 8 bits with groups of that length would be:
- * [chunk][rows][depth], a byte a level. Run i of a group is at columns `length` * qbc_normal_run(i). */
+ *     bytes    [run][operand][chunk][rows][depth]       runs: 1, or 2 of 16 columns
+ *     scales   f32 [run][operand][rows]
+ *     mins     f32 [run][rows]                          where the format has minima
+ */
 struct qbc_normal {
-    struct qbc_format format; /* of the levels: its bias, the largest; no zero points */
-    bool is_signed;           /* levels less the bias, in two's complement */
-    struct qbc_layout layout; /* of a run */
-    int length, runs;         /* columns of a run; in a group */
-    int turns;                /* the runs of a turn lie so far apart */
-    int run_bytes, scales_offset, group_bytes;
+    struct qbc_linear levels; /* bytes as they are: no tables, digits, zero points */
+    struct qbc_format format; /* of these */
+    int runs, operands;
+    int run_bytes;            /* of an operand */
+    int scales_offset, mins_offset, bytes;
 };
 
-/* False: the levels of this format do not fit in bytes. */
+/* False: the format's levels do not fit in bytes, or it has none. out->levels.format is the caller's to set. */
 bool qbc_normal_form(const struct qbc_linear *l, const struct qbc_tile *tile, struct qbc_normal *out);
-/* The group at `group` of a panel, all rows, to `out`. */
-void qbc_normal_decode(struct qbc_linear *l, const struct qbc_normal *form, MlirValue group, MlirValue out);
+/* The unit at `unit` of l->panel, all rows, to `out`. */
+void qbc_normal_decode(struct qbc_linear *l, const struct qbc_normal *form, MlirValue unit, MlirValue out);
 
 /* How many tokens there must be; 0: the target has no tile for that. */
 int qbc_linear_least_many(const struct qbc_linear *l);

@@ -11,9 +11,9 @@
 
 enum { REGISTER = 16, DEPTH = 8, HEIGHT = 2 /* rows of a register */, SUMS = 4 };
 
-static MlirValue codes_of(struct qbc_linear *l, MlirValue group, int part, int chunk)
+static MlirValue codes_of(struct qbc_linear *l, const struct qbc_run *run, int part, int chunk)
 {
-    return qbc_unpack_chunk(l->k, &l->layout, k_at_i(l->k, group, (int64_t)part * REGISTER), REGISTER, chunk);
+    return qbc_level_chunk(l, run, part * HEIGHT, HEIGHT, chunk);
 }
 
 /* The codes of chunks `chunk` and the next, 8 bytes each, as two lanes. */
@@ -24,56 +24,48 @@ static MlirValue two_chunks(struct qbc_linear *l, MlirValue record, int chunk)
 }
 
 /* 8 codes of token `a`, then of token `b`. */
-static MlirValue activations(struct qbc_linear *l, MlirValue a, MlirValue b, int chunk)
+static MlirValue activations(struct qbc_linear *l, const struct qbc_run *run, int a, int b, int chunk)
 {
     struct qbc_kernel *k = l->k;
+    chunk += run->column / DEPTH;
     int64_t lane = chunk % 2, lanes[] = {lane, 2 + lane};
-    MlirValue both = k_shuffle(k, two_chunks(l, a, chunk - (int)lane), two_chunks(l, b, chunk - (int)lane), 2, lanes);
-    return k_bitcast(k, both, k_vec(k, REGISTER, k->i8));
+    MlirValue one = two_chunks(l, run->act[a], chunk - (int)lane), other = two_chunks(l, run->act[b], chunk - (int)lane);
+    return k_bitcast(k, k_shuffle(k, one, other, 2, lanes), k_vec(k, REGISTER, k->i8));
 }
 
 /* Starts of the sums above: [a, a, b, b]. */
-static MlirValue start_pair(struct qbc_linear *l, MlirValue a, MlirValue b)
+static MlirValue start_pair(struct qbc_linear *l, const struct qbc_run *run, int a, int b)
 {
     struct qbc_kernel *k = l->k;
     static const int64_t lanes[] = {0, 1, SUMS, SUMS + 1};
-    return k_shuffle(k, k_splat(k, qbc_linear_start(l, a), SUMS), k_splat(k, qbc_linear_start(l, b), SUMS), SUMS, lanes);
+    MlirValue one = k_splat(k, qbc_run_start(l, run, a), SUMS), other = k_splat(k, qbc_run_start(l, run, b), SUMS);
+    return k_shuffle(k, one, other, SUMS, lanes);
 }
 
 /* [a, 0, a, 0]: of two sums of a row only one starts at a. */
-static MlirValue start_one(struct qbc_linear *l, MlirValue record)
+static MlirValue start_one(struct qbc_linear *l, const struct qbc_run *run)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue wide = qbc_op(&k->b, "arith.extui", k->i64, 1, qbc_linear_start(l, record));
+    MlirValue wide = qbc_op(&k->b, "arith.extui", k->i64, 1, qbc_run_start(l, run, 0));
     return k_bitcast(k, k_splat(k, wide, 2), k_vec(k, SUMS, k->i32));
 }
 
-/* One chunk for one token. */
-static void add_dots(struct qbc_linear *l, MlirValue codes, int first, MlirValue act, int chunk, MlirValue *sums)
+static void one_token(struct qbc_linear *l, const struct qbc_run *run, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue x = activations(l, act, act, chunk);
-    for (int p = 0; p < l->rows / HEIGHT; ++p) {
-        MlirValue operands[] = {sums[p], codes_of(l, codes, p, first + chunk), x};
-        sums[p] = k_intrinsic(k, l->tile->dot, mlirValueGetType(sums[p]), 3, operands);
+    MlirValue sums[QBC_MOST_PARTS];
+    for (int p = 0; p < l->rows / HEIGHT; ++p)
+        sums[p] = start_one(l, run);
+    for (int c = 0; c < run->chunks; ++c) {
+        MlirValue x = activations(l, run, 0, 0, c);
+        for (int p = 0; p < l->rows / HEIGHT; ++p) {
+            MlirValue operands[] = {sums[p], codes_of(l, run, p, c), x};
+            sums[p] = k_intrinsic(k, l->tile->dot, mlirValueGetType(sums[p]), 3, operands);
+        }
     }
-}
-
-static void one_token(struct qbc_linear *l, const struct qbc_runs *runs, MlirValue *out)
-{
-    struct qbc_kernel *k = l->k;
-    MlirValue sums[QBC_MOST_RUNS][QBC_MOST_PARTS];
-    for (int r = 0; r < runs->n; ++r)
-        for (int p = 0; p < l->rows / HEIGHT; ++p)
-            sums[r][p] = start_one(l, runs->act[r][0]);
-    for (int c = 0; c < runs->chunks; ++c)
-        for (int r = 0; r < runs->n; ++r)
-            add_dots(l, runs->codes, runs->first[r], runs->act[r][0], c, sums[r]);
-    for (int r = 0; r < runs->n; ++r) {
-        for (int p = 0; p < l->rows / SUMS; ++p)
-            sums[r][p] = k_intrinsic(k, l->tile->fold, mlirValueGetType(sums[r][p]), 2, &sums[r][2 * p]);
-        out[r] = k_join(k, (size_t)l->rows / SUMS, sums[r]);
-    }
+    for (int p = 0; p < l->rows / SUMS; ++p)
+        sums[p] = k_intrinsic(k, l->tile->fold, mlirValueGetType(sums[p]), 2, &sums[2 * p]);
+    *out = k_join(k, (size_t)l->rows / SUMS, sums);
 }
 
 /* Halves `half` of all sums, side by side: one token's rows. */
@@ -86,27 +78,29 @@ static void take(struct qbc_linear *l, const MlirValue *sums, int64_t half, Mlir
     *out = k_join(l->k, (size_t)l->rows / SUMS, fours);
 }
 
-/* Sums of pairs of tokens, in one run. */
+/* Sums of pairs of tokens; where one token is left, it is both. */
 struct pairs {
-    int n;
-    MlirValue a[QBC_MOST_TOKENS / 2], b[QBC_MOST_TOKENS / 2]; /* records; the same where one token is left */
+    int n, a[QBC_MOST_TOKENS / 2], b[QBC_MOST_TOKENS / 2];
     MlirValue sums[QBC_MOST_TOKENS / 2][QBC_MOST_PARTS];
 };
 
-static void begin(struct qbc_linear *l, int m, const MlirValue *act, struct pairs *pairs)
+static void begin(struct qbc_linear *l, int m, const struct qbc_run *run, struct pairs *pairs)
 {
     pairs->n = (m + 1) / 2;
     for (int i = 0; i < pairs->n; ++i) {
-        pairs->a[i] = act[2 * i], pairs->b[i] = act[2 * i + 1 < m ? 2 * i + 1 : 2 * i];
+        pairs->a[i] = 2 * i, pairs->b[i] = 2 * i + 1 < m ? 2 * i + 1 : 2 * i;
         for (int p = 0; p < l->rows / HEIGHT; ++p)
-            pairs->sums[i][p] = start_pair(l, pairs->a[i], pairs->b[i]);
+            pairs->sums[i][p] = start_pair(l, run, pairs->a[i], pairs->b[i]);
     }
 }
 
-static void add_products(struct qbc_linear *l, int chunk, const MlirValue *codes, struct pairs *pairs)
+static void add_products(struct qbc_linear *l, const struct qbc_run *run, int chunk, struct pairs *pairs)
 {
+    MlirValue codes[QBC_MOST_PARTS];
+    for (int p = 0; p < l->rows / HEIGHT; ++p)
+        codes[p] = codes_of(l, run, p, chunk);
     for (int i = 0; i < pairs->n; ++i) {
-        MlirValue x = activations(l, pairs->a[i], pairs->b[i], chunk);
+        MlirValue x = activations(l, run, pairs->a[i], pairs->b[i], chunk);
         for (int p = 0; p < l->rows / HEIGHT; ++p) {
             MlirValue *sum = &pairs->sums[i][p], operands[] = {*sum, x, codes[p]};
             *sum = k_intrinsic(l->k, l->tile->mmla, mlirValueGetType(*sum), 3, operands);
@@ -114,22 +108,16 @@ static void add_products(struct qbc_linear *l, int chunk, const MlirValue *codes
     }
 }
 
-void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
+void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
 {
-    struct pairs pairs[QBC_MOST_RUNS];
-    MlirValue codes[QBC_MOST_PARTS];
+    struct pairs pairs;
     if (m == 1) {
-        one_token(l, runs, out);
+        one_token(l, run, out);
         return;
     }
-    for (int r = 0; r < runs->n; ++r)
-        begin(l, m, runs->act[r], &pairs[r]);
-    for (int i = 0; i < runs->chunks * runs->n; ++i) {
-        int c = i / runs->n, r = i % runs->n;
-        for (int p = 0; p < l->rows / HEIGHT; ++p)
-            codes[p] = codes_of(l, runs->codes, p, runs->first[r] + c);
-        add_products(l, c, codes, &pairs[r]);
-    }
-    for (int i = 0; i < runs->n * m; ++i)
-        take(l, pairs[i / m].sums[i % m / 2], i % m % 2, &out[i]);
+    begin(l, m, run, &pairs);
+    for (int c = 0; c < run->chunks; ++c)
+        add_products(l, run, c, &pairs);
+    for (int j = 0; j < m; ++j)
+        take(l, pairs.sums[j / 2], j % 2, &out[j]);
 }

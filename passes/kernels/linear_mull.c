@@ -17,9 +17,9 @@
 enum { REGISTER = 16, HALF = 8, FOLDED = 4 /* rows */ };
 
 /* How many 16-bit numbers with a product each can be added up. */
-static int most_products(const struct qbc_linear *l)
+static int most_products(const struct qbc_linear *l, const struct qbc_run *run)
 {
-    return INT16_MAX / (127 * (l->packing.is_signed ? 127 : l->format->high));
+    return INT16_MAX / (127 * l->levels[run->operand].most);
 }
 
 static MlirValue widen(struct qbc_linear *l, MlirValue sums)
@@ -38,16 +38,17 @@ static MlirValue add_to(struct qbc_kernel *k, MlirValue sum, MlirValue more)
 }
 
 /* Sums of one row and token in one run: 8 x i16, or, where these would not hold them, 4 x i32. */
-static MlirValue row_sums(struct qbc_linear *l, int chunks, const MlirValue *codes, MlirValue act)
+static MlirValue row_sums(struct qbc_linear *l, const struct qbc_run *run, const MlirValue *codes, MlirValue act)
 {
     struct qbc_kernel *k = l->k;
     MlirType type = k_vec(k, HALF, k->i16);
     MlirValue wide = {NULL}, narrow = {NULL};
     int pending = 0;
-    for (int half = 0; half < 2 * chunks; ++half) {
-        MlirValue x = k_load(k, k_vec(k, REGISTER, k->i8), k_at_i(k, act, QBC_ACT_CODES + half / 2 * REGISTER), 4);
+    for (int half = 0; half < 2 * run->chunks; ++half) {
+        MlirValue at = k_at_i(k, act, QBC_ACT_CODES + run->column + half / 2 * REGISTER);
+        MlirValue x = k_load(k, k_vec(k, REGISTER, k->i8), at, 4);
         MlirValue operands[] = {k_part(k, codes[half / 2], half % 2 * HALF, HALF), k_part(k, x, half % 2 * HALF, HALF)};
-        if (pending == most_products(l)) {
+        if (pending == most_products(l, run)) {
             wide = add_to(k, wide, widen(l, narrow));
             narrow = (MlirValue){NULL}, pending = 0;
         }
@@ -57,48 +58,45 @@ static MlirValue row_sums(struct qbc_linear *l, int chunks, const MlirValue *cod
     return mlirValueIsNull(wide) ? narrow : add_to(k, wide, widen(l, narrow));
 }
 
-static void one_row(struct qbc_linear *l, int m, const struct qbc_runs *runs, int row, MlirValue *out)
+static void one_row(struct qbc_linear *l, int m, const struct qbc_run *run, int row, MlirValue *out)
 {
-    MlirValue codes[QBC_ACT_GROUP / REGISTER], at = k_at_i(l->k, runs->codes, (int64_t)row * REGISTER);
-    for (int r = 0; r < runs->n; ++r) {
-        for (int c = 0; c < runs->chunks; ++c)
-            codes[c] = qbc_unpack_chunk(l->k, &l->layout, at, REGISTER, runs->first[r] + c);
-        for (int j = 0; j < m; ++j)
-            out[r * m + j] = row_sums(l, runs->chunks, codes, runs->act[r][j]);
-    }
+    MlirValue codes[QBC_ACT_GROUP / REGISTER];
+    for (int c = 0; c < run->chunks; ++c)
+        codes[c] = qbc_level_chunk(l, run, row, 1, c);
+    for (int j = 0; j < m; ++j)
+        out[j] = row_sums(l, run, codes, run->act[j]);
 }
 
-/* Rows `row` .. `row` + n - 1, all runs and tokens: the sums of a row lie side by side, 8 / n of 16 bits or 4 / n of 32. */
-static void rows_sums(struct qbc_linear *l, int m, const struct qbc_runs *runs, int row, int n, MlirValue *out)
+/* Rows `row` .. `row` + n - 1, all tokens: the sums of a row lie side by side, 8 / n of 16 bits or 4 / n of 32. */
+static void rows_sums(struct qbc_linear *l, int m, const struct qbc_run *run, int row, int n, MlirValue *out)
 {
-    MlirValue other[QBC_MOST_SUMS];
+    MlirValue other[QBC_MOST_TOKENS];
     if (n == 1) {
-        one_row(l, m, runs, row, out);
+        one_row(l, m, run, row, out);
         return;
     }
-    rows_sums(l, m, runs, row, n / 2, out);
-    rows_sums(l, m, runs, row + n / 2, n / 2, other);
-    for (int i = 0; i < runs->n * m; ++i) {
-        MlirValue operands[] = {out[i], other[i]};
-        bool fits = 2 * runs->chunks * n <= most_products(l);
-        for (int side = 0; side < 2 && is_narrow(out[i]) && !fits; ++side)
+    rows_sums(l, m, run, row, n / 2, out);
+    rows_sums(l, m, run, row + n / 2, n / 2, other);
+    for (int j = 0; j < m; ++j) {
+        MlirValue operands[] = {out[j], other[j]};
+        bool fits = 2 * run->chunks * n <= most_products(l, run);
+        for (int side = 0; side < 2 && is_narrow(out[j]) && !fits; ++side)
             operands[side] = widen(l, operands[side]);
-        out[i] = k_intrinsic(l->k, l->tile->fold, mlirValueGetType(operands[0]), 2, operands);
+        out[j] = k_intrinsic(l->k, l->tile->fold, mlirValueGetType(operands[0]), 2, operands);
     }
 }
 
-void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_runs *runs, MlirValue *out)
+void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue sums[QBC_MOST_SUMS][QBC_MOST_PARTS], four[QBC_MOST_SUMS];
+    MlirValue sums[QBC_MOST_TOKENS][QBC_MOST_PARTS], four[QBC_MOST_TOKENS];
     for (int row = 0; row < l->rows; row += FOLDED) {
-        rows_sums(l, m, runs, row, FOLDED, four);
-        for (int i = 0; i < runs->n * m; ++i) {
-            MlirValue start = qbc_linear_start(l, runs->act[i / m][i % m]);
-            MlirValue sum = is_narrow(four[i]) ? widen(l, four[i]) : four[i];
-            sums[i][row / FOLDED] = k_add(k, k_splat(k, start, FOLDED), sum);
+        rows_sums(l, m, run, row, FOLDED, four);
+        for (int j = 0; j < m; ++j) {
+            MlirValue sum = is_narrow(four[j]) ? widen(l, four[j]) : four[j];
+            sums[j][row / FOLDED] = k_add(k, k_splat(k, qbc_run_start(l, run, j), FOLDED), sum);
         }
     }
-    for (int i = 0; i < runs->n * m; ++i)
-        out[i] = k_join(k, (size_t)l->rows / FOLDED, sums[i]);
+    for (int j = 0; j < m; ++j)
+        out[j] = k_join(k, (size_t)l->rows / FOLDED, sums[j]);
 }

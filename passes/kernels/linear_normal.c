@@ -2,54 +2,58 @@
  * multiplies all of them.
  *
  * Zero points go into the levels: code - zero, where the dot takes signed bytes; else that plus the largest code, which is
- * the bias then.
+ * taken off as a bias is.
  */
 #include "linear_many.h"
 
-#include <string.h>
-
-static bool has_zeros(const struct qbc_linear *l)
-{
-    return l->format->offset == QBC_OFFSET_ZERO;
-}
-
-/* Which of the runs of a group come from one vector: linear_groups.c multiplies these together. */
-static int turns(const struct qbc_linear *l, int runs, int chunks)
-{
-    int vectors = l->layout.field[0].vectors;
-    return runs > 1 && l->layout.n_fields == 1 && vectors % chunks == 0 ? vectors / chunks : 1;
-}
-
 /* Levels of zero-point formats. Sums of two products in 16 bits must not saturate; then signs are moved. */
-static bool place_zero(const struct qbc_linear *l, const struct qbc_tile *tile, struct qbc_normal *out)
+static bool place_zero(const struct qbc_linear *l, const struct qbc_tile *tile, struct qbc_levels *v)
 {
     int high = l->format->high;
     bool saturates = tile->widen && 2 * 2 * high * 127 > INT16_MAX;
-    out->is_signed = tile->dot_signed || tile->kind == QBC_KIND_MULL || saturates;
-    out->format.offset = QBC_OFFSET_NONE;
-    out->format.bias = out->is_signed ? 0 : high;
-    out->format.high = out->is_signed ? high : 2 * high;
+    v->is_signed = tile->dot_signed || tile->kind == QBC_KIND_MULL || saturates;
+    v->shift = v->is_signed ? 0 : high;
+    v->most = v->is_signed ? high : 2 * high;
     return high <= 127;
+}
+
+/* How the decoded bytes of a run lie. */
+static struct qbc_layout bytes_of(const struct qbc_linear *l, int columns)
+{
+    int chunks = columns / l->packing.depth, size = l->packing.rows * l->packing.depth;
+    struct qbc_layout layout = {.chunks = chunks};
+    layout.codes = (struct qbc_fields){.n = 1, .chunks = chunks, .vector_bytes = size, .bytes = chunks * size};
+    layout.codes.field[0] = (struct qbc_field){.bits = 8, .vectors = chunks};
+    return layout;
 }
 
 bool qbc_normal_form(const struct qbc_linear *l, const struct qbc_tile *tile, struct qbc_normal *out)
 {
-    int columns = l->format->group, length = columns < QBC_ACT_GROUP ? columns : QBC_ACT_GROUP;
-    int chunks = length / l->packing.depth, bytes = l->packing.rows * l->packing.depth;
+    if (!qbc_has_runs(l->format))
+        return false;
+    int columns = l->format->group < QBC_ACT_GROUP ? l->format->group : QBC_ACT_GROUP, row = l->packing.rows * 4;
     *out = (struct qbc_normal){
+        .levels = *l,
         .format = *l->format,
-        .is_signed = l->packing.is_signed,
-        .length = length,
-        .runs = columns / length,
-        .run_bytes = chunks * bytes,
+        .runs = QBC_ACT_GROUP / columns,
+        .operands = qbc_operands(l->format),
+        .run_bytes = columns * l->packing.rows,
     };
-    out->turns = turns(l, out->runs, chunks);
-    out->format.bits = 8, out->format.group = length;
-    out->scales_offset = out->runs * out->run_bytes;
-    out->group_bytes = out->scales_offset + l->packing.rows * 4;
-    out->layout = (struct qbc_layout){.n_fields = 1, .chunks = chunks, .vector_bytes = bytes};
-    out->layout.field[0] = (struct qbc_field){.bits = 8, .vectors = chunks};
-    return !has_zeros(l) || place_zero(l, tile, out);
+    bool fits = true;
+    for (int i = 0; i < out->operands; ++i) {
+        struct qbc_levels *v = &out->levels.levels[i];
+        v->entries = v->bit = 0;
+        if (l->format->offset == QBC_OFFSET_ZERO)
+            fits = place_zero(l, tile, v);
+    }
+    out->format.digits = 0;
+    out->levels.tile = tile;
+    out->levels.rows = tile->n;
+    out->levels.layout = bytes_of(l, columns);
+    out->scales_offset = out->runs * out->operands * out->run_bytes;
+    out->mins_offset = out->scales_offset + out->runs * out->operands * row;
+    out->bytes = out->mins_offset + (l->format->offset == QBC_OFFSET_MIN ? out->runs * row : 0);
+    return fits;
 }
 
 /* Bytes worked on at once. */
@@ -59,46 +63,77 @@ static int part_bytes(const struct qbc_linear *l)
     return all < bytes ? all : bytes;
 }
 
-/* What is taken off the codes of part `part`, a byte for each: their zero points less the bias. */
-static MlirValue taken_off(struct qbc_linear *l, const struct qbc_normal *form, MlirValue group, int part)
+/* What is taken off the codes of the rows from `row` on, a byte for each: their zero points less the bias. */
+static MlirValue taken_off(struct qbc_linear *l, const struct qbc_normal *form, MlirValue zeros, int row, int rows)
+{
+    struct qbc_kernel *k = l->k;
+    int64_t lanes[QBC_MOST_PARTS * 16];
+    int bytes = rows * l->packing.depth;
+    for (int i = 0; i < bytes; ++i)
+        lanes[i] = row + i / l->packing.depth;
+    MlirValue v = k_shuffle(k, zeros, zeros, bytes, lanes);
+    return k_add_i(k, v, -form->levels.levels[0].shift);
+}
+
+static MlirValue zeros_of(struct qbc_linear *l, MlirValue unit, MlirValue group)
+{
+    if (l->format->offset != QBC_OFFSET_ZERO)
+        return (MlirValue){NULL};
+    MlirValue zeros = k_cast(l->k, "arith.fptosi", qbc_group_zeros(l, unit, group), l->k->i32);
+    return k_cast(l->k, "arith.trunci", zeros, l->k->i8);
+}
+
+/* One operand of a run. */
+static void decode_run(struct qbc_linear *l, const struct qbc_normal *form, const struct qbc_run *run, MlirValue zeros,
+                       MlirValue out)
 {
     struct qbc_kernel *k = l->k;
     int bytes = part_bytes(l), rows = bytes / l->packing.depth;
-    int64_t lanes[QBC_MOST_PARTS * 16];
-    for (int i = 0; i < bytes; ++i)
-        lanes[i] = i / l->packing.depth;
-    MlirValue at = k_at_i(k, group, l->layout.zeros_offset + (int64_t)part * rows);
-    MlirValue zeros = k_load(k, k_vec(k, rows, k->i8), at, 1);
-    return k_add_i(k, k_shuffle(k, zeros, zeros, bytes, lanes), -form->format.bias);
+    for (int c = 0; c < run->chunks; ++c)
+        for (int row = 0; row < l->rows; row += rows) {
+            MlirValue level = qbc_level_chunk(l, run, row, rows, c);
+            if (!mlirValueIsNull(zeros))
+                level = k_sub(k, level, taken_off(l, form, zeros, row, rows));
+            int64_t at = (int64_t)(c * l->rows + row) * l->packing.depth;
+            k_store(k, level, k_at_i(k, out, at), 1);
+        }
 }
 
-/* The runs of a turn, from the vectors at `codes`, to `out`. */
-static void decode_turn(struct qbc_linear *l, const struct qbc_normal *form, MlirValue group, MlirValue codes, int part,
-                        MlirValue out)
+/* The 32 columns from `column` of the span on. */
+static void decode_block(struct qbc_linear *l, const struct qbc_normal *form, const struct qbc_run *first, MlirValue unit,
+                         MlirValue number, int column, MlirValue out)
 {
     struct qbc_kernel *k = l->k;
-    int bytes = part_bytes(l), chunks = form->layout.chunks;
-    MlirValue off = has_zeros(l) ? taken_off(l, form, group, part) : (MlirValue){NULL};
-    for (int i = 0; i < form->runs / form->turns * chunks; ++i) {
-        int chunk = i / chunks * form->turns * chunks + i % chunks;
-        MlirValue level = qbc_unpack_chunk(k, &l->layout, codes, bytes, chunk);
-        if (has_zeros(l))
-            level = k_sub(k, level, off);
-        k_store(k, level, k_at_i(k, out, (int64_t)i * form->layout.vector_bytes), 1);
+    int length = QBC_ACT_GROUP / form->runs;
+    int64_t row = (int64_t)l->rows * 4;
+    for (int r = 0; r < form->runs; ++r) {
+        MlirValue group = qbc_group_of(l, number, column + r * length), zeros = zeros_of(l, unit, group);
+        struct qbc_run run = *first;
+        run.selectors = qbc_group_selectors(l, unit, group);
+        run.first = (column + r * length) / l->packing.depth;
+        for (; run.operand < form->operands; ++run.operand) {
+            int i = r * form->operands + run.operand;
+            decode_run(l, form, &run, zeros, k_at_i(k, out, (int64_t)i * form->run_bytes));
+            MlirValue scales = qbc_group_scales(l, unit, group, run.operand);
+            k_store(k, scales, k_at_i(k, out, form->scales_offset + i * row), 4);
+        }
+        if (l->format->offset == QBC_OFFSET_MIN)
+            k_store(k, qbc_group_mins(l, unit, group), k_at_i(k, out, form->mins_offset + r * row), 4);
     }
 }
 
-void qbc_normal_decode(struct qbc_linear *l, const struct qbc_normal *form, MlirValue group, MlirValue out)
+void qbc_normal_decode(struct qbc_linear *l, const struct qbc_normal *form, MlirValue unit, MlirValue out)
 {
     struct qbc_kernel *k = l->k;
-    int bytes = part_bytes(l), parts = l->packing.rows * l->packing.depth / bytes;
-    int64_t vectors = (int64_t)form->layout.chunks * l->layout.vector_bytes;
-    struct k_loop turn = k_for(k, k_i64(k, 0), k_i64(k, form->turns), 1, 0, NULL);
-    MlirValue codes = k_at(k, group, k_mul_i(k, turn.i, vectors));
-    MlirValue to = k_at(k, out, k_mul_i(k, turn.i, (int64_t)form->runs / form->turns * form->run_bytes));
-    for (int p = 0; p < parts; ++p)
-        decode_turn(l, form, group, k_at_i(k, codes, (int64_t)p * bytes), p, k_at_i(k, to, (int64_t)p * bytes));
-    k_end(k, &turn, NULL);
-    MlirValue scales = k_load_half(k, l->packing.rows, k_at_i(k, group, l->layout.scales_offset));
-    k_store(k, scales, k_at_i(k, out, form->scales_offset), 4);
+    int blocks = l->layout.span / QBC_ACT_GROUP;
+    l->rows = l->packing.rows;
+    l->row = k_i64(k, 0);
+    struct k_loop spans = k_for(k, k_i64(k, 0), k_i64(k, l->layout.spans), 1, 0, NULL);
+    k_not_unrolled(k, &spans);
+    struct qbc_run run = {.codes = k_at(k, unit, k_mul_i(k, spans.i, l->layout.span_bytes)),
+                          .chunks = QBC_ACT_GROUP / form->runs / l->packing.depth};
+    MlirValue to = k_at(k, out, k_mul_i(k, spans.i, (int64_t)blocks * form->bytes));
+    for (int i = 0; i < blocks; ++i)
+        decode_block(l, form, &run, unit, spans.i, i * QBC_ACT_GROUP, k_at_i(k, to, (int64_t)i * form->bytes));
+    k_end(k, &spans, NULL);
 }

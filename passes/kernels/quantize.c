@@ -23,8 +23,9 @@ static void put_scale(struct qbc_kernel *k, MlirValue record, MlirValue amax, Ml
 static void put_codes(struct qbc_kernel *k, MlirValue record, MlirValue codes)
 {
     int64_t multiplier = qbc_int(k->launch, "multiplier", 1);
-    MlirValue sum = k_reduce(k, "add", codes);
+    MlirValue sum = k_reduce(k, "add", codes), half = k_reduce(k, "add", k_part(k, codes, 0, WIDTH / 2));
     k_store(k, k_mul_i(k, sum, -multiplier), k_at_i(k, record, QBC_ACT_MINUS), 4);
+    k_store(k, k_mul_i(k, half, -multiplier), k_at_i(k, record, QBC_ACT_HALF), 4);
     k_store(k, k_cast(k, "arith.trunci", codes, k->i8), k_at_i(k, record, QBC_ACT_CODES), 1);
 }
 

@@ -42,7 +42,7 @@ static void multiply(struct sparse *s, MlirValue row, MlirValue offset, MlirValu
     struct qbc_kernel *k = s->k;
     MlirValue zero = k_float_of(k, k_vec(k, s->strip, k->f32), 0), x = k_row(k, X, token);
     struct k_loop entries = k_for(k, k_i64(k, 0), k_i64(k, s->entries), 1, 1, &zero);
-    MlirValue at = k_add(k, offset, k_mul_i(k, entries.i, s->layout.group_bytes));
+    MlirValue at = k_add(k, offset, k_mul_i(k, entries.i, s->layout.unit_bytes));
     k_not_unrolled(k, &entries);
     MlirValue value = k_load_half(k, s->strip, k_at(k, k->operand[VALUES], at));
     MlirValue more = k_gather(k, s->strip, x, s->columns, k_at(k, k->operand[INDICES], at));

@@ -2,7 +2,7 @@
 // RUN: qbc-opt -assign-formats -quant=i4g32 -quant-tensor=down=i8g32 -quant-tensor='^0\.ffn_(up|down)$=f16' %s | FileCheck %s --check-prefix=RULES
 // RUN: qbc-opt -assign-formats -quant=f32 %s | FileCheck %s --check-prefix=DENSE
 // RUN: not qbc-opt -assign-formats -quant=i4q32 %s 2>&1 | FileCheck %s --check-prefix=FORMAT
-// RUN: not qbc-opt -assign-formats -quant=q4_k %s 2>&1 | FileCheck %s --check-prefix=LACKS
+// RUN: not qbc-opt -assign-formats -quant=bf16 %s 2>&1 | FileCheck %s --check-prefix=LACKS
 // RUN: not qbc-opt -assign-formats -quant-tensor=down=q4 %s 2>&1 | FileCheck %s --check-prefix=RULE-FORMAT
 // RUN: not qbc-opt -assign-formats -quant-tensor='ffn_(down=f16' %s 2>&1 | FileCheck %s --check-prefix=REGEX
 // RUN: not qbc-opt -assign-formats -quant-tensor=down %s 2>&1 | FileCheck %s --check-prefix=SYNTAX
@@ -46,7 +46,7 @@ func.func @step(%ids: tensor<?xi64>) -> tensor<?x64xf32> {
 }
 
 // FORMAT: -quant=i4q32: error: no format 'i4q32': character 3: say who shares a scale: g32 (32 columns), {{.*}}; did you mean 'i4g32'?
-// LACKS: -quant=q4_k: error: there are no kernels for scales other than one f16 a group yet (format 'q4_k')
+// LACKS: -quant=bf16: error: there are no kernels for bf16 on {{.*}} yet (format 'bf16')
 // RULE-FORMAT: -quant-tensor=down=q4: error: no format 'q4'
 // REGEX: -quant-tensor=ffn_(down=f16: error: 'ffn_(down' is no regular expression:
 // SYNTAX: -quant-tensor=down: error: write REGEX=FORMAT

@@ -153,6 +153,13 @@ static inline void lab_put_piece(struct lab *lab, MlirOperation weight, uint8_t 
 }
 
 /* One weight of the module to its place: ours, or (rotary frequencies) one that a pass made. */
+static inline void lab_pack(struct lab *lab, const struct qbc_blocks *b, uint8_t *to)
+{
+    struct qbc_packing packing = qbc_packing_for(lab->q->target, b->format, b->rows);
+    qbc_pack(b, packing, 0, b->rows, to);
+    qbc_pack_tail(b, packing, to + qbc_layout(b->format, packing, b->rows, b->cols).tail_offset);
+}
+
 static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
 {
     const char *name = qbc_string(lab->q, weight, "name", "");
@@ -166,7 +173,7 @@ static inline void lab_put_weight(struct lab *lab, MlirOperation weight)
     else if (t && t->vector)
         memcpy(to, t->vector, (size_t)t->blocks.cols * sizeof *t->vector);
     else if (t)
-        qbc_pack(&t->blocks, qbc_packing_for(lab->q->target, t->blocks.format, t->blocks.rows), 0, t->blocks.rows, to);
+        lab_pack(lab, &t->blocks, to);
     else
         CHECK(0, "nobody has a weight '%s'", name);
 }

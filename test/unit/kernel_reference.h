@@ -116,6 +116,10 @@ static inline void reference_add_parts(const struct qbc_blocks *b, int64_t row, 
     bool planes = f->codebook == QBC_CODE_PLANES, has_min = f->offset == QBC_OFFSET_MIN;
     int64_t group = col / f->group;
     double min = has_min ? (double)qbc_group_min(b, row, group) : 0;
+    int scale = reference_lowest_bit(f->codebook <= QBC_CODE_TABLE && f->codebook != QBC_CODE_FLOAT
+                                         ? (double)qbc_group_scale(b, row, group, 0)
+                                         : 0);
+    w->low = scale < w->low ? scale : w->low; /* a level times the scale may have been rounded, which hides it */
     if (has_min)
         reference_add_part(w, col, min);
     if (!planes)

@@ -20,6 +20,7 @@
 #include "kernel_graph.h"
 #include "kernel_machines.h"
 #include "kernel_reference.h"
+#include "linear.h"
 
 enum { VOCABULARY = 48, CHUNK = 33, CONTEXT = 64, BATCH = 12, SIZES = 3, SHAPES = SIZES * SIZES, AT_ONCE = 2 };
 
@@ -41,28 +42,6 @@ static const struct {
     const char *name;
 } lacking[] = {
     {BRAIN_FLOATS, "bf16"},
-    {TABLES, "tables"},
-    {SELECTORS, "tables that a group selects"},
-    {LEARNED, "learned tables"},
-    {PLANES, "planes"},
-    {VECTORS, "vectors"},
-    {COMPUTED, "computed codebooks"},
-    {SUMS, "sums"},
-    {SPLITS, "splits"},
-    {SCALED, "scaled rows and columns"},
-    {SPARSE, "sparse parts"},
-    {LOW_RANK, "low rank"},
-    {DIGITS, "codes that share bytes as digits"},
-    {GROUPS_OF_ROWS, "groups of rows"},
-    {ODD_GROUPS, "groups that are no multiple of 32"},
-    {MINIMA, "minima"},
-    {SCALES_BF16, "scales bf16"},
-    {SCALES_F32, "scales f32"},
-    {SCALES_E8M0, "scales e8m0"},
-    {SCALES_E4M3, "scales e4m3"},
-    {SCALE_CODES, "coded scales"},
-    {OUTER_SCALES, "scales of blocks, rows and tensors"},
-    {FLOORS, "floors of scales"},
 };
 enum { N_LACKING = sizeof lacking / sizeof *lacking };
 
@@ -308,7 +287,7 @@ static void check_row(struct walk *w, const struct product *p, int64_t row)
 static void check_product(struct walk *w, int format, int depth, const char *name, const char *weight, bool is_result)
 {
     const struct qbc_format *f = w->batch->format[format];
-    bool by_columns = qbc_tile_for(w->lab.q->target, f, 1)->kind == QBC_KIND_FMA;
+    bool by_columns = qbc_tile_for(w->lab.q->target, f, 1)->kind == QBC_KIND_FMA || !qbc_has_runs(f);
     struct product p = {
         .b = blocks_of(w, weight),
         .name = name,
@@ -383,22 +362,26 @@ struct share {
     int rank;             /* of the machine */
     int examples, others; /* every so manieth of them, */
     int shapes, other_shapes;
+    const char *only; /* this one; NULL: all */
 };
 
 static struct share share_of(int rank, int machines)
 {
     int rest = machines - N_MOST;
     if (rank == 0 || getenv("QBC_TEST_ALL"))
-        return (struct share){rank, 1, 1, SHAPES, getenv("QBC_TEST_ALL") ? SHAPES : SIZES};
+        return (struct share){rank, 1, 1, SHAPES, getenv("QBC_TEST_ALL") ? SHAPES : SIZES, NULL};
     if (rank < N_MOST)
-        return (struct share){rank, 1, N_MOST - 1, 1, 1};
-    return (struct share){rank, rest, rest, 1, 1};
+        return (struct share){rank, 1, N_MOST - 1, 1, 1, NULL};
+    return (struct share){rank, rest, rest, 1, 1, NULL};
 }
 
 static bool is_mine(const struct share *s, const struct formats *all, size_t i)
 {
+    if (s->only && strcmp(s->only, all->list[i]->name))
+        return false;
     int every = i < all->examples ? s->examples : s->others;
-    return !qbc_format_lacks_kernel(all->list[i]) && (int)i % every == s->rank % every;
+    bool is_leaf = all->list[i]->codebook < QBC_CODE_SUM; /* composites are taken apart before kernels: composite_test */
+    return is_leaf && !qbc_format_lacks_kernel(all->list[i]) && (int)i % every == s->rank % every;
 }
 
 /* Formats from .. to - 1, which have as many shapes. */
@@ -506,7 +489,7 @@ static void walk_one(struct qbc *q, const char *name, struct share share)
     CHECK(n, "no machine '%s'", name);
 }
 
-/* kernel_walk_test [TARGET] */
+/* kernel_walk_test [TARGET [FORMAT]] */
 int main(int argc, char **argv)
 {
     struct qbc q = {.options = {.context = CONTEXT, .chunk = CHUNK, .diagnose = qbc_print_diagnostic}};
@@ -514,8 +497,8 @@ int main(int argc, char **argv)
     if (!qbc_open(&q))
         return 1;
     if (argc > 1) {
-        struct share alone = {0, 1, 1, SIZES, SIZES};
-        walk_one(&q, argv[1], argc > 3 ? share_of(atoi(argv[2]), atoi(argv[3])) : alone);
+        struct share alone = {0, 1, 1, SIZES, SIZES, argc == 3 ? argv[2] : NULL};
+        walk_one(&q, argv[1], argc == 4 ? share_of(atoi(argv[2]), atoi(argv[3])) : alone);
     } else {
         formats_make(&q, &all);
         check_lacking(&all);

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Weights per cycle of the inner loop of a product for one token, as llvm-mca counts them.
 
-    mca.py [--bin build/bin] [--target NAME ...] [--format FORMAT ...] [--print]
+    mca.py [--bin build/bin] [--target NAME ...] [--format FORMAT ...] [--print | --table]
 
-For each target that is scheduled for one CPU, and each format, the graph beside this file is compiled, the inner loop with
-most weights is cut out, and llvm-mca runs it. Columns:
+For each target that is scheduled for one CPU, and each format (all that qbc --list-formats has kernels for), the graph beside
+this file is compiled, the inner loop with most weights is cut out, and llvm-mca runs it. --table: a line a format, with
+what each target reaches. Columns:
 
     weights   that one turn of the loop multiplies
     instr     instructions of a turn, and how many of the CPU's smallest operations these are
@@ -14,9 +15,11 @@ most weights is cut out, and llvm-mca runs it. Columns:
     cycles    of a turn, with all latencies and the CPU's window
     reached   weights per cycle
 
-Where a group has a scale for several runs of 32 columns, the inner loop is over runs: it is without the scales.
+Where the loop over runs of columns is inside another, over super-blocks, what that one does besides is not counted.
 """
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -29,7 +32,7 @@ import inner_loops
 
 MCA = "llvm-mca-22"
 TURNS = 300
-FORMATS = ("f32", "f16", "i8g32", "i4g32", "i4g128z")
+PLANES = re.compile(r"(?:bp|bcq|fdb)(\d)|(p)9")  # formats that multiply each weight so many times; p9: twice
 CPUS = {"x86-64-v2": "nehalem"}  # whose pipeline stands for a target that is not named after one
 TARGETS = ("x86-64-v2", "haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
            "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "apple-m1", "neoverse-v1")
@@ -54,10 +57,12 @@ def products(line):
     return 0
 
 
-def weights(loop, coded):
-    """Weights a turn; floats' products count only where codes have no products of their own."""
+def weights(loop, fmt):
+    """Weights a turn; floats' products count only where there are none of integers, which scales follow."""
     integer = [n for line in loop if (n := products(line)) and not re.match(r"\s*(fmla|vfn?m|addps)", line)]
-    return sum(integer) if coded else sum(map(products, loop))
+    planes = PLANES.match(fmt)
+    times = int(planes[1] or 2) if planes else 1
+    return (sum(integer) or sum(map(products, loop))) // times
 
 
 def clean(loop):
@@ -66,9 +71,15 @@ def clean(loop):
     return [line for line in lines if re.match(r"^\s+[a-z]", line)]
 
 
-def hottest(listing, function, coded):
+def hottest(listing, function, fmt):
     loops = [clean(loop) for body in inner_loops.functions(listing.splitlines(), function) for loop in inner_loops.innermost(body)]
-    return max(loops, key=lambda loop: weights(loop, coded), default=[])
+    return max(loops, key=lambda loop: weights(loop, fmt), default=[])
+
+
+def formats(bins):
+    """Names of the formats that have kernels, and whether weights are only decoded for them."""
+    lines = subprocess.run([bins / "qbc", "--list-formats"], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    return {line.split()[0]: "weights decoded" in line for line in lines if "no kernels yet" not in line}
 
 
 def compile_model(bins, target, fmt):
@@ -97,9 +108,8 @@ def analyse(loop, cpu):
 
 def measure(bins, target, fmt, function="linear_.*_one"):
     """A row of the table, or None where no loop multiplies weights."""
-    coded = fmt not in ("f32", "f16")
-    loop = hottest(compile_model(bins, target, fmt), function, coded)
-    n = weights(loop, coded)
+    loop = hottest(compile_model(bins, target, fmt), function, fmt)
+    n = weights(loop, fmt)
     if not n:
         return None
     row = analyse(loop, CPUS.get(target, target))
@@ -108,24 +118,44 @@ def measure(bins, target, fmt, function="linear_.*_one"):
     return row
 
 
+def measure_all(bins, pairs):
+    """Rows of (target, format) pairs, in their order; several at once."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from zip(pairs, pool.map(lambda pair: measure(bins, *pair), pairs))
+
+
+def print_rows(bins, targets, names, loops):
+    print(f"{'target':16}{'format':18}{'weights':>8}{'instr':>7}{'ops':>6}{'width':>6}{'bound':>8}{'ports':>8}{'cycles':>8}{'reached':>8}")
+    for (target, fmt), row in measure_all(bins, [(target, fmt) for target in targets for fmt in names]):
+        if not row:
+            print(f"{target:16}{fmt:18} no loop multiplies weights")
+            continue
+        print(f"{target:16}{fmt:18}{row['weights']:8}{row['instructions']:7.0f}{row['operations']:6.0f}{row['width']:6.0f}"
+              f"{row['bound']:8.1f}{row['by_ports']:8.1f}{row['cycles']:8.1f}{row['reached']:8.1f}", flush=True)
+        if loops:
+            print("\n".join(row["loop"]))
+
+
+def print_table(bins, targets, names):
+    print(f"{'':14}" + "".join(f"{target:>15}" for target in targets))
+    for fmt in names:
+        rows = [row for _, row in measure_all(bins, [(target, fmt) for target in targets])]
+        print(f"{fmt:14}" + "".join(f"{row['reached']:15.1f}" if row else f"{'-':>15}" for row in rows), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/bin")
     parser.add_argument("--target", nargs="+", default=TARGETS)
-    parser.add_argument("--format", nargs="+", default=FORMATS)
+    parser.add_argument("--format", nargs="+")
     parser.add_argument("--print", action="store_true", help="the loops too")
+    parser.add_argument("--table", action="store_true", help="what is reached, a line a format")
     args = parser.parse_args()
-    print(f"{'target':16}{'format':9}{'weights':>8}{'instr':>7}{'ops':>6}{'width':>6}{'bound':>8}{'ports':>8}{'cycles':>8}{'reached':>8}")
-    for target in args.target:
-        for fmt in args.format:
-            row = measure(args.bin, target, fmt)
-            if not row:
-                print(f"{target:16}{fmt:9} no loop multiplies weights")
-                continue
-            print(f"{target:16}{fmt:9}{row['weights']:8}{row['instructions']:7.0f}{row['operations']:6.0f}{row['width']:6.0f}"
-                  f"{row['bound']:8.1f}{row['by_ports']:8.1f}{row['cycles']:8.1f}{row['reached']:8.1f}", flush=True)
-            if args.print:
-                print("\n".join(row["loop"]))
+    names = args.format or list(formats(args.bin))
+    if args.table:
+        print_table(args.bin, args.target, names)
+    else:
+        print_rows(args.bin, args.target, names, args.print)
 
 
 if __name__ == "__main__":
