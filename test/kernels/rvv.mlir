@@ -34,8 +34,8 @@
 //
 // Groups of two registers hold codes, of four the sums in 16 bits, of eight the floats.
 // AROUND-LABEL: {{^}}linear_{{.*}}_one:
-// AROUND: vsetvli zero, {{.*}}, e32, m8
-// AROUND: vsetvli zero, zero, e8, m2
+// AROUND: vsetvli {{.*}}, e32, m8
+// AROUND: vsetvli zero, {{.*}}, e8, m2
 // AROUND-NOT: vset
 // AROUND: vwmaccsu.vx
 // AROUND: b{{[a-z]+}} {{.*}}.LBB

@@ -141,7 +141,7 @@ func.func @main(%ids: tensor<?xi32>) -> tensor<?x40xf32> {
 // CHECK: "qb.launch"(%[[E1]], %{{.*}}) ({
 // CHECK-NEXT: }) {format = "i4g128z"
 // CHECK: kernel = "quantize", multiplier = 8 : i64, records = 3 : i64
-// CHECK: %[[A1:.*]] = "qb.place"() {multiplier = 8 : i64, name = "1", row_bytes = 128 : i64, rows = "all", section = "arena", shift = 40 : i64, width = 80 : i64}
+// CHECK: %[[A1:.*]] = "qb.place"() {multiplier = 8 : i64, name = "1", row_bytes = 192 : i64, rows = "all", section = "arena", shift = 44 : i64, width = 88 : i64}
 // CHECK: "qb.place"() {name = "2", row_bytes = 1024
 // CHECK: "qb.launch"(%{{.*}}, %[[A1]], %{{.*}}) ({
 // CHECK: exact = true, format = "i4g64", k = 64 : i64
