@@ -154,7 +154,7 @@ MlirValue qbc_rotary_emit(struct qbc_build *b, const struct qbc_rotary *r, MlirV
                           int64_t head_dim);
 
 /* Does a stored table [positions, dim / 2 or dim] hold this law's cosines, or its sines, in every
- * row? Notes at `where` if not. */
+ * row, or the ones beside the others? Notes at `where` if not. */
 bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc_rotary *r,
                             MlirValue table);
 

@@ -174,7 +174,7 @@ struct table {
     const struct qbc_rotary *r;
     const double *f; /* of each pair */
     const float *numbers;
-    int64_t rows, columns;
+    int64_t rows, columns, stride; /* stride: from row to row */
     double (*function)(double);
     double factor;
 };
@@ -187,7 +187,7 @@ static double amplitude(const struct table *t)
     for (int64_t i = 0; i < t->columns * (t->rows < ROWS ? t->rows : ROWS); ++i) {
         double f = t->f[pair_of(t->r, i % t->columns, t->columns)];
         double x = t->function((double)(i / t->columns) * f);
-        above += x * (double)t->numbers[i];
+        above += x * (double)t->numbers[i / t->columns * t->stride + i % t->columns];
         below += x * x;
     }
     return below > 0 ? above / below : 0;
@@ -197,7 +197,7 @@ static bool row_fits(const struct table *t, int64_t p)
 {
     for (int64_t j = 0; j < t->columns; ++j) {
         double angle = (double)p * t->f[pair_of(t->r, j, t->columns)];
-        double stored = (double)t->numbers[p * t->columns + j] / t->factor;
+        double stored = (double)t->numbers[p * t->stride + j] / t->factor;
         if (!close(t->r, p, angle, t->function(angle), stored))
             return false;
     }
@@ -215,13 +215,30 @@ static int64_t first_other_row(const struct table *t)
     return row_fits(t, t->rows - 1) ? t->rows : t->rows - 1;
 }
 
+static int64_t rows_that_fit(struct table *t, double (*function)(double))
+{
+    t->function = function;
+    t->factor = amplitude(t);
+    return first_other_row(t);
+}
+
+/* Of a table whose left half holds one function and its right half the other. */
+static int64_t rows_of_halves(const struct table *t, bool cosines_first)
+{
+    struct table left = *t, right = *t;
+    left.columns = right.columns = t->columns / 2;
+    right.numbers += t->columns / 2;
+    int64_t a = rows_that_fit(&left, cosines_first ? cos : sin), b = rows_that_fit(&right, cosines_first ? sin : cos);
+    return a < b ? a : b;
+}
+
 bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc_rotary *r,
                             MlirValue table)
 {
     struct qbc_strided s;
     if (!qbc_strided_of(q, NULL, table, &s) || !qbc_strided_matrix(&s))
         return true;
-    struct table t = {.r = r, .f = angles(q, r), .rows = s.dims[0], .columns = s.dims[1]};
+    struct table t = {.r = r, .f = angles(q, r), .rows = s.dims[0], .columns = s.dims[1], .stride = s.dims[1]};
     t.numbers = qbc_strided_read(q, &s, (size_t)(t.rows * t.columns));
     if (!t.numbers || (t.columns != r->dim && t.columns != r->dim / 2)) {
         qbc_miss(q, where, "the table '%s' holds no cosines or sines of this rotation", s.source);
@@ -229,10 +246,9 @@ bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc
     }
     int64_t fits = 0;
     for (int k = 0; k < 2 && fits < t.rows; ++k) {
-        t.function = k ? sin : cos;
-        t.factor = amplitude(&t);
-        int64_t row = first_other_row(&t);
+        int64_t row = rows_that_fit(&t, k ? sin : cos), both = t.columns == r->dim ? rows_of_halves(&t, k) : 0;
         fits = row > fits ? row : fits;
+        fits = both > fits ? both : fits;
     }
     if (fits < t.rows)
         qbc_miss(q, where, "the rotary table '%s' changes its law at position %ld", s.source, fits);

@@ -65,6 +65,26 @@ static void read_result(struct qbc *q, const struct qbc_operand *o, struct qbc_s
         s->y = NULL;
 }
 
+/* Heads of the past; it may have each of the rows' heads several times. 0: it has other heads. */
+static int64_t past_heads(const struct qbc_array *a, int64_t past, const struct qbc_operand *o)
+{
+    int64_t each = past * o->head_dim, heads = a && a->rank >= 3 && each > 0 ? (int64_t)a->n / each : 0;
+    return heads > 0 && (int64_t)a->n == heads * each && heads % o->heads == 0 ? heads : 0;
+}
+
+/* The numbers of a head, again for those that are the same one. */
+static void repeat_heads(struct qbc_array *a, int64_t past, const struct qbc_operand *o)
+{
+    int64_t heads = past_heads(a, past, o), times = heads / o->heads;
+    bool heads_first = heads && a->dims[a->rank - 2] == past;
+    for (int64_t h = 0; h < heads; ++h)
+        for (int64_t p = 0; p < past && h % times; ++p) {
+            int64_t to = heads_first ? h * past + p : p * heads + h;
+            int64_t from = heads_first ? h / times * times * past + p : p * heads + h / times * times;
+            memcpy(a->f + to * o->head_dim, a->f + from * o->head_dim, (size_t)o->head_dim * sizeof *a->f);
+        }
+}
+
 struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
                               int64_t tokens, int64_t past, enum qbc_pattern pattern)
 {
@@ -74,7 +94,12 @@ struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struc
     for (size_t i = 0; i < tables.n; ++i)
         qbc_evaluate(s.e, tables.v[i]); /* reads them, which nothing else does when they are long */
     if (!mlirValueIsNull(o->past)) {
-        s.old = qbc_bind_random(q, s.e, o->past, 12);
+        struct qbc_array *old = qbc_bind_zero(q, s.e, o->past);
+        if (old) {
+            qbc_fill_random(old, 12);
+            repeat_heads(old, past, o);
+        }
+        s.old = old;
         s.old_rows = past;
     }
     s.rows = s.old_rows + tokens;
@@ -92,10 +117,11 @@ const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_op
                                  int64_t position, int64_t head)
 {
     const struct qbc_array *a = s->old;
-    if (!a || a->rank < 3 || (int64_t)a->n != s->past * o->heads * o->head_dim)
+    int64_t heads = past_heads(a, s->past, o), at = head * (heads / o->heads);
+    if (!heads)
         return NULL;
     bool heads_first = a->dims[a->rank - 2] == s->past;
-    int64_t row = heads_first ? head * s->past + position : position * o->heads + head;
+    int64_t row = heads_first ? at * s->past + position : position * heads + at;
     return a->f + row * o->head_dim;
 }
 
