@@ -270,6 +270,7 @@ struct tried {
     const float *x, *y, *w, *b;
     size_t width;
     bool centred;
+    double rounding; /* relative, of what the graph casts on the way */
 };
 
 static double shift_at(const struct tried *t, size_t i)
@@ -294,7 +295,8 @@ static bool row_agrees(const struct tried *t, double eps)
 {
     double mean = mean_of(t->x, t->width, t->centred), root = sqrt(mean_square(t->x, t->width, mean) + eps);
     for (size_t i = 0; i < t->width; ++i)
-        if (!qbc_near(((double)t->x[i] - mean) / root * (double)t->w[i] + shift_at(t, i), (double)t->y[i], 1e-4, 1e-6))
+        if (!qbc_near(((double)t->x[i] - mean) / root * (double)t->w[i] + shift_at(t, i), (double)t->y[i],
+                      1e-4 + t->rounding, 1e-6 + t->rounding * 1e-2))
             return false;
     return true;
 }
@@ -319,6 +321,18 @@ static bool is_norm(const struct qbc_array *x, const struct qbc_array *y, struct
     return false;
 }
 
+/* Casts to half precision between x and y round what is compared. */
+static double rounding_of(struct qbc *q, const struct norm *n)
+{
+    struct qbc_ops cone = qbc_cone(q, n->y, 1, &n->x);
+    double most = 0;
+    for (size_t i = 0; i < cone.n; ++i) {
+        int64_t to = qbc_is(cone.op[i], "onnx.Cast") ? qbc_int(cone.op[i], "to", 0) : 0;
+        most = fmax(most, to == QBC_BF16 ? 0x1p-7 : to == QBC_F16 ? 0x1p-10 : 0);
+    }
+    return most;
+}
+
 /* eps as the graph's constants have it. */
 static double exact_eps(struct qbc *q, struct qbc_shapes *s, const struct norm *n)
 {
@@ -326,7 +340,7 @@ static double exact_eps(struct qbc *q, struct qbc_shapes *s, const struct norm *
     for (size_t i = 0; i < leaves.n; ++i) {
         const struct qbc_array *a =
             qbc_is_constant(leaves.v[i]) ? qbc_floats_of(s->at[0], leaves.v[i]) : NULL;
-        if (a && a->n == 1 && qbc_near((double)a->f[0], n->eps, 1e-2, 0))
+        if (a && a->n == 1 && qbc_near((double)a->f[0], n->eps, 1e-2 + 8 * rounding_of(q, n), 0))
             return (double)a->f[0];
     }
     return qbc_shortest(n->eps, 1e-3);
@@ -334,13 +348,14 @@ static double exact_eps(struct qbc *q, struct qbc_shapes *s, const struct norm *
 
 /* Which of the norms it is, and which vector is the gain. */
 static bool choose(const struct qbc_array *x, const struct qbc_array *y, const struct qbc_array *w,
-                   const struct qbc_array *b, struct norm *n)
+                   const struct qbc_array *b, double rounding, struct norm *n)
 {
     for (int way = 0; way < 4; ++way) {
         bool swapped = way & 1;
         struct tried t = {.w = swapped && b ? b->f : w->f,
                           .b = !b ? NULL : swapped ? w->f : b->f,
                           .width = w->n,
+                          .rounding = rounding,
                           .centred = way & 2};
         if ((swapped && !b) || (!t.centred && b) || !is_norm(x, y, t, &n->eps))
             continue;
@@ -399,7 +414,7 @@ static bool computes_norm(struct qbc *q, MlirOperation func, struct norm *n)
         shrink_rows(x, width);
         const struct qbc_array *y = step ? &results : qbc_floats_of(e, n->y);
         x = step ? &rows : x;
-        good = y && y->n == x->n && w->n == width && (!b || b->n == width) && width > 1 && choose(x, y, w, b, n);
+        good = y && y->n == x->n && w->n == width && (!b || b->n == width) && width > 1 && choose(x, y, w, b, rounding_of(q, n), n);
     }
     qbc_evaluation_destroy(e);
     return good;
