@@ -2,6 +2,32 @@
 // RUN: qbc-opt -recognise-linear %t/does.mlir | FileCheck %s
 // RUN: not qbc-opt -recognise-linear -check-graph %t/complains.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
+// RUN: qbc-opt -recognise-linear %t/counted.mlir | FileCheck %s --check-prefix=COUNTED
+
+// RoBERTa (TorchScript): positions count the tokens that are no padding (id 1), from row 2 on; all tokens are of segment 0.
+
+//--- counted.mlir
+// COUNTED: module attributes {qb.context = 98 : i64}
+// COUNTED: "qb.embed_positions"(%{{.*}}) {first = 2 : i64}
+// COUNTED: %[[ROW:.*]] = "qb.weight"() {name = "s", offset = 0 : i64, source = "s", strides = array<i64: 1>} : () -> tensor<4xf32>
+// COUNTED: "qb.repeat"(%[[ROW]]) : (tensor<4xf32>) -> tensor<?x4xf32>
+// COUNTED-NOT: onnx.Gather
+func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]}, %types: tensor<1x?xi64> {qb.input = "types", qb.dims = ["1", "T"]})
+    -> (tensor<1x?x4xf32>, tensor<1x?x4xf32>) {
+  %table = "qb.weight"() {name = "t", source = "t", offset = 0 : i64, strides = array<i64: 4, 1>} : () -> tensor<100x4xf32>
+  %segments = "qb.weight"() {name = "s", source = "s", offset = 0 : i64, strides = array<i64: 4, 1>} : () -> tensor<2x4xf32>
+  %pad = "onnx.Constant"() {value = dense<1> : tensor<i64>} : () -> tensor<i64>
+  %axis = "onnx.Constant"() {value = dense<1> : tensor<i64>} : () -> tensor<i64>
+  %is = "onnx.Equal"(%ids, %pad) : (tensor<1x?xi64>, tensor<i64>) -> tensor<1x?xi1>
+  %not = "onnx.Not"(%is) : (tensor<1x?xi1>) -> tensor<1x?xi1>
+  %ones = "onnx.Cast"(%not) {to = 7 : i64} : (tensor<1x?xi1>) -> tensor<1x?xi64>
+  %count = "onnx.CumSum"(%ones, %axis) : (tensor<1x?xi64>, tensor<i64>) -> tensor<1x?xi64>
+  %at = "onnx.Add"(%count, %pad) : (tensor<1x?xi64>, tensor<i64>) -> tensor<1x?xi64>
+  %y = "onnx.Gather"(%table, %at) {axis = 0 : i64} : (tensor<100x4xf32>, tensor<1x?xi64>) -> tensor<1x?x4xf32>
+  %z = "onnx.Gather"(%segments, %types) {axis = 0 : i64} : (tensor<2x4xf32>, tensor<1x?xi64>) -> tensor<1x?x4xf32>
+  return %y, %z : tensor<1x?x4xf32>, tensor<1x?x4xf32>
+}
+
 //--- does.mlir
 // CHECK: module attributes {qb.context = 98 : i64}
 // CHECK-LABEL: @main

@@ -6,6 +6,30 @@
 
 // RUN: qbc-opt -recognise-norm %t/heads.mlir | FileCheck %s --check-prefix=HEADS
 
+// RUN: qbc-opt -recognise-norm %t/half.mlir | FileCheck %s --check-prefix=HALF
+
+// Qwen 2 in half precision (dynamo): normalised in f32, rounded to f16, then times the gain.
+
+//--- half.mlir
+// HALF: "qb.rms_norm"(%{{.*}}, %{{.*}}) {eps = 9.99999974E-6 : f32}
+// HALF-NOT: onnx.ReduceMean
+func.func @main(%x: tensor<1x?x4xf16> {qb.input = "past", qb.dims = ["1", "T", "4"]}) -> tensor<1x?x4xf16> {
+  %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf16>, source = "w"} : () -> tensor<4xf16>
+  %two = "onnx.Constant"() {value = dense<2.0> : tensor<f32>} : () -> tensor<f32>
+  %eps = "onnx.Constant"() {value = dense<1.0e-5> : tensor<f32>} : () -> tensor<f32>
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %f = "onnx.Cast"(%x) {to = 1 : i64} : (tensor<1x?x4xf16>) -> tensor<1x?x4xf32>
+  %0 = "onnx.Pow"(%f, %two) : (tensor<1x?x4xf32>, tensor<f32>) -> tensor<1x?x4xf32>
+  %1 = "onnx.ReduceMean"(%0, %last) {keepdims = 1 : i64} : (tensor<1x?x4xf32>, tensor<1xi64>) -> tensor<1x?x1xf32>
+  %2 = "onnx.Add"(%1, %eps) : (tensor<1x?x1xf32>, tensor<f32>) -> tensor<1x?x1xf32>
+  %3 = "onnx.Sqrt"(%2) : (tensor<1x?x1xf32>) -> tensor<1x?x1xf32>
+  %4 = "onnx.Reciprocal"(%3) : (tensor<1x?x1xf32>) -> tensor<1x?x1xf32>
+  %5 = "onnx.Mul"(%f, %4) : (tensor<1x?x4xf32>, tensor<1x?x1xf32>) -> tensor<1x?x4xf32>
+  %6 = "onnx.Cast"(%5) {to = 10 : i64} : (tensor<1x?x4xf32>) -> tensor<1x?x4xf16>
+  %y = "onnx.Mul"(%w, %6) : (tensor<4xf16>, tensor<1x?x4xf16>) -> tensor<1x?x4xf16>
+  return %y : tensor<1x?x4xf16>
+}
+
 // Gemma 3 (dynamo): heads are transposed before they are normalised. Cohere at opset 23: an RMSNormalization of x - mean(x) is a
 // layer norm. BLOOM: a norm of a norm.
 
