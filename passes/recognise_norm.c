@@ -56,8 +56,10 @@ static bool is_vector(struct qbc *q, struct qbc_shapes *s, const struct norm *n,
 /* Norms of heads [1, heads, T, head_dim]: a transposition that leaves the last dimension alone may follow as well. */
 static void look_through_transpose(struct qbc *q, struct norm *n)
 {
-    MlirOperation op = qbc_def(n->x, "onnx.Transpose");
+    MlirOperation op = qbc_def(n->x, "onnx.Transpose"), cast = qbc_def(n->x, "onnx.Cast");
     const int64_t *perm;
+    if (!mlirOperationIsNull(cast)) /* from half precision */
+        op = qbc_def(mlirOperationGetOperand(cast, 0), "onnx.Transpose");
     size_t rank = mlirOperationIsNull(op) ? 0 : qbc_ints(q, op, "perm", &perm);
     n->rows = n->x;
     if (!rank || perm[rank - 1] != (int64_t)rank - 1)
