@@ -194,7 +194,7 @@ irdl.dialect @qb {
   // --- L2: quantized
 
   // x [T, K] f32 -> [T, K] of !qb.block<act>: int8 codes, a scale per 32 columns, dynamic. {act}
-  // With a gain [K] and {eps}: of rms_norm(x, gain).
+  // With a gain [K] and {eps}: of rms_norm(x, gain); without {eps}: of x * gain.
   irdl.operation @quantize {
     %x = irdl.any
     %gain = irdl.any

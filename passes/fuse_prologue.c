@@ -1,16 +1,22 @@
-/* fuse-prologue: normalise a row while quantizing it.
+/* fuse-prologue: normalise or scale a row while quantizing it.
  *
  *   before   %n = "qb.rms_norm"(%x, %g) {eps}
  *            %a = "qb.quantize"(%n) {act}
  *   after    %a = "qb.quantize"(%x, %g) {act, eps}
  *
- * keeps    a norm that something else reads, or that runs over less than the row
+ *   before   %s = "qb.scale"(%x, %v)
+ *            %a = "qb.quantize"(%s) {act}
+ *   after    %a = "qb.quantize"(%x, %v) {act}
+ *
+ * keeps    a norm or a scaling that something else reads, a norm that runs over less than the row
  */
 #include "passes.h"
 
 static void fuse(struct qbc *q, MlirOperation quantize)
 {
-    MlirOperation norm = qbc_def(mlirOperationGetOperand(quantize, 0), "qb.rms_norm");
+    MlirValue scaled = mlirOperationGetOperand(quantize, 0);
+    MlirOperation norm = qbc_def(scaled, "qb.rms_norm"), scale = qbc_def(scaled, "qb.scale");
+    norm = mlirOperationIsNull(norm) ? scale : norm;
     if (mlirOperationIsNull(norm) || mlirOperationGetNumOperands(quantize) != 1)
         return;
     MlirValue y = mlirOperationGetResult(norm, 0), gain = mlirOperationGetOperand(norm, 1);
@@ -21,7 +27,8 @@ static void fuse(struct qbc *q, MlirOperation quantize)
     MlirType type = mlirValueGetType(mlirOperationGetResult(quantize, 0));
     MlirOperation fused = qbc_make(&b, "qb.quantize", type, NULL, 2, operands);
     qbc_set_string(q, fused, "act", qbc_string(q, quantize, "act", ""));
-    qbc_set_float(q, fused, "eps", (float)qbc_float(norm, "eps", 0));
+    if (mlirOperationIsNull(scale))
+        qbc_set_float(q, fused, "eps", (float)qbc_float(norm, "eps", 0));
     qbc_replace(quantize, mlirOperationGetResult(fused, 0));
     mlirOperationDestroy(norm);
 }

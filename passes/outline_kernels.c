@@ -342,8 +342,7 @@ static void outline_quantize(struct outline *o, MlirOperation op)
     remember(o, value_of(op), operands[0]);
     MlirOperation l = launch(o, "quantize", rows, (size_t)n + 1, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(value_of(op), 1));
-    if (n == 2)
-        qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
+    copy_attribute(op, l, "eps");
     set_consumers(o, op, l);
 }
 

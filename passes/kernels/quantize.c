@@ -1,7 +1,7 @@
 /* quantize: rows of f32 to int8 codes with a scale for each 32 columns (kernel.h, QBC_ACT_...), dynamic.
  *
- *   operands   y (records), x, and the gain when a norm comes first
- *   attributes c (columns), records (a row, at least ceil(c / 32)), multiplier, eps with a gain
+ *   operands   y (records), x, and the gain when a norm comes first, or a scaling of columns
+ *   attributes c (columns), records (a row, at least ceil(c / 32)), multiplier, eps when there is a norm
  *
  *     amax = max |x|,  scale = amax / 127,  code = rint(x * 127 / amax)
  *
@@ -50,7 +50,7 @@ static void quantize(struct qbc_kernel *k, MlirValue x, MlirValue record)
 }
 
 struct row {
-    MlirValue x, y, gain, inverse; /* gain null: no norm */
+    MlirValue x, y, gain, inverse; /* gain null: neither norm nor scaling; inverse null: no norm */
 };
 
 /* Columns 32 * i .. of the row; `n` of them exist. */
@@ -60,7 +60,8 @@ static void group(struct qbc_kernel *k, struct row *r, MlirValue i, int64_t n)
     MlirValue x = k_load_first(k, WIDTH, k_at(k, r->x, offset), n);
     if (!mlirValueIsNull(r->gain)) {
         MlirValue gain = k_load_first(k, WIDTH, k_at(k, r->gain, offset), n);
-        x = k_fmul(k, k_fmul(k, x, k_splat(k, r->inverse, WIDTH)), gain);
+        x = mlirValueIsNull(r->inverse) ? x : k_fmul(k, x, k_splat(k, r->inverse, WIDTH));
+        x = k_fmul(k, x, gain);
     }
     quantize(k, x, k_at(k, r->y, k_mul_i(k, i, QBC_ACT_RECORD)));
 }
@@ -74,14 +75,14 @@ static void clear(struct qbc_kernel *k, struct row *r, int64_t i)
 void qbc_kernel_quantize(struct qbc_kernel *k)
 {
     int64_t columns = qbc_int(k->launch, "c", 0), whole = columns / WIDTH;
-    bool norm = qbc_has(k->launch, "eps");
+    bool norm = qbc_has(k->launch, "eps"), has_gain = mlirOperationGetNumOperands(k->launch) > GAIN;
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
     struct row r = {.x = k_row(k, X, rows.i), .y = k_row(k, Y, rows.i)};
-    if (norm) {
+    if (has_gain)
         r.gain = k->operand[GAIN];
+    if (norm)
         r.inverse = k_inverse_rms(k, r.x, columns, (float)qbc_float(k->launch, "eps", 0));
-    }
     struct k_loop groups = k_for(k, k_i64(k, 0), k_i64(k, whole), 1, 0, NULL);
     group(k, &r, groups.i, WIDTH);
     k_end(k, &groups, NULL);

@@ -10,6 +10,15 @@ func.func @fused(%x: tensor<?x64xf32>, %gain: tensor<64xf32>) -> tensor<?x64x!qb
   return %a : tensor<?x64x!qb.block<"i8g32">>
 }
 
+// a number for each column
+// CHECK-LABEL: @scaled
+// CHECK-NEXT: "qb.quantize"(%arg0, %arg1) {act = "i8g32"} : (tensor<?x64xf32>, tensor<64xf32>)
+func.func @scaled(%x: tensor<?x64xf32>, %v: tensor<64xf32>) -> tensor<?x64x!qb.block<"i8g32">> {
+  %n = "qb.scale"(%x, %v) : (tensor<?x64xf32>, tensor<64xf32>) -> tensor<?x64xf32>
+  %a = "qb.quantize"(%n) {act = "i8g32"} : (tensor<?x64xf32>) -> tensor<?x64x!qb.block<"i8g32">>
+  return %a : tensor<?x64x!qb.block<"i8g32">>
+}
+
 // something else reads the norm
 // CHECK-LABEL: @read_twice
 // CHECK-NEXT: %[[N:.*]] = "qb.rms_norm"
