@@ -22,6 +22,7 @@ static const char *const formats[] = {
     "(i8g32@40%p|i2g32z+i2g32)*uv",
     "(i4g32+sparse2%)@33%p|i4g64+i2g32z",
     "(i8g32@30%r|i4g32)@60%r|i3g64+i2g32",
+    "i4g32m.u6x8@50%p|nf3g64+bp2g32",
 };
 /* The first size is tried with all formats, the others with some. */
 static const struct size {
