@@ -754,8 +754,21 @@ static const struct {
     {"qb.choose", outline_choose},
 };
 
+/* An operand that no kernel gives, for which there was an error. */
+static bool lacks_operand(struct outline *o, MlirOperation op)
+{
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
+        MlirValue v = mlirOperationGetOperand(op, i);
+        if (o->q->errors && !mlirOperationIsNull(qbc_def_any(v)) && mlirValueIsNull(place_of(o, v)))
+            return true;
+    }
+    return false;
+}
+
 static void outline(struct outline *o, MlirOperation op)
 {
+    if (lacks_operand(o, op))
+        return;
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i)
         if (qbc_is(op, kernels[i].name)) {
             o->b.loc = mlirOperationGetLocation(op);
