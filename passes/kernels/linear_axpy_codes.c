@@ -16,7 +16,8 @@
 #include <mlir-c/BuiltinTypes.h>
 #include <stdlib.h>
 
-enum { MOST_SOURCES = QBC_ACT_GROUP, AT_ONCE = 16, LARGEST = 127 /* of activations */ };
+enum { MOST_SOURCES = QBC_ACT_GROUP, LARGEST = 127 /* of activations */ };
+enum { AT_ONCE = 16, FOR_DIGITS = 4 }; /* products of a turn of the loop; as many as bringing out a digit counts for */
 
 /* So many consecutive chunks as the inner loop visits, in one slot of consecutive vectors. */
 struct sources {
@@ -149,7 +150,8 @@ static void multiply(struct qbc_linear *l, int m, const struct part *p, const st
     struct qbc_kernel *k = l->k;
     struct sources s = sources_of(l, p, run);
     int unroll = s.chunks, vector_bytes = l->layout.codes.vector_bytes;
-    while (unroll % 2 == 0 && unroll * s.n * m > AT_ONCE)
+    int each = s.n * (m + (l->format->digits ? FOR_DIGITS : 0));
+    while (unroll % 2 == 0 && unroll * each > AT_ONCE)
         unroll /= 2;
     MlirValue next[QBC_MOST_TOKENS];
     for (int j = 0; j < m; ++j)

@@ -1,5 +1,5 @@
-/* kernel_formats.h: the formats that kernels are tried with, made from the grammar: all examples, every kind plain and
- * once with something else, and so much of kinds x spans x offsets x scales that each two of them meet. */
+/* kernel_formats.h: the formats that kernels are tried with, made from the grammar: all examples, every kind and width
+ * plain, and so much of kinds x spans x offsets x scales that each codebook meets each of the others, and offsets scales. */
 #ifndef KERNEL_FORMATS_H
 #define KERNEL_FORMATS_H
 
@@ -29,16 +29,15 @@ enum {
 /* Which two have met. */
 struct formats_pairs {
     bool book_span[FORMATS_CODEBOOKS][FORMATS_SPANS], book_offset[FORMATS_CODEBOOKS][FORMATS_OFFSETS];
-    bool book_scale[FORMATS_CODEBOOKS][FORMATS_SCALES], span_offset[FORMATS_SPANS][FORMATS_OFFSETS];
-    bool span_scale[FORMATS_SPANS][FORMATS_SCALES], offset_scale[FORMATS_OFFSETS][FORMATS_SCALES];
+    bool book_scale[FORMATS_CODEBOOKS][FORMATS_SCALES], offset_scale[FORMATS_OFFSETS][FORMATS_SCALES];
 };
 
 /* Marks the pairs of a format; how many are new? */
 static inline int formats_meet(struct formats_pairs *p, enum qbc_codebook book, size_t span, size_t offset,
                                size_t scale)
 {
-    bool *pairs[] = {&p->book_span[book][span],   &p->book_offset[book][offset], &p->book_scale[book][scale],
-                     &p->span_offset[span][offset], &p->span_scale[span][scale], &p->offset_scale[offset][scale]};
+    bool *pairs[] = {&p->book_span[book][span], &p->book_offset[book][offset], &p->book_scale[book][scale],
+                     &p->offset_scale[offset][scale]};
     int new = 0;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; ++i) {
         new += !*pairs[i];
@@ -67,7 +66,6 @@ static inline void formats_add_pairs(struct qbc *q, struct formats *all, const c
                                      struct formats_pairs *pairs)
 {
     enum { ALL = FORMATS_SPANS * FORMATS_OFFSETS * FORMATS_SCALES, STRIDE = 101 /* divides nothing of it */ };
-    bool varied = false;
     for (size_t step = 0; step < ALL; ++step) {
         size_t at = (turn * 37 + step * STRIDE) % ALL, span = at % FORMATS_SPANS;
         size_t offset = at / FORMATS_SPANS % FORMATS_OFFSETS, scale = at / FORMATS_SPANS / FORMATS_OFFSETS;
@@ -76,9 +74,8 @@ static inline void formats_add_pairs(struct qbc *q, struct formats *all, const c
         struct qbc_format f;
         if (!qbc_format_parse(name, &f, NULL))
             continue;
-        bool news = formats_meet(pairs, f.codebook, span, offset, scale);
-        if (news || !varied)
-            varied |= formats_add(q, all, name);
+        if (formats_meet(pairs, f.codebook, span, offset, scale))
+            formats_add(q, all, name);
     }
 }
 

@@ -3,7 +3,7 @@
  * kernel_formats.h makes the formats from the grammar. Each size is code of its own, and compiling takes the time, so:
  *
  *                       examples                    the others
- *     this CPU          all of N x K x M            each N and each K, all M
+ *     this CPU          all of N x K x M            one N x K, three M
  *     the rest of       one N x K and three M;      one of these machines each
  *     `most`            all of them meet
  *     other machines    a share                     a share
@@ -369,7 +369,7 @@ static struct share share_of(int rank, int machines)
 {
     int rest = machines - N_MOST;
     if (rank == 0 || getenv("QBC_TEST_ALL"))
-        return (struct share){rank, 1, 1, SHAPES, getenv("QBC_TEST_ALL") ? SHAPES : SIZES, NULL};
+        return (struct share){rank, 1, 1, SHAPES, getenv("QBC_TEST_ALL") ? SHAPES : 1, NULL};
     if (rank < N_MOST)
         return (struct share){rank, 1, N_MOST - 1, 1, 1, NULL};
     return (struct share){rank, rest, rest, 1, 1, NULL};
