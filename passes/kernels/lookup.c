@@ -112,12 +112,26 @@ static MlirValue of_any_length(struct qbc_kernel *k, const uint8_t *table, int n
     return all;
 }
 
+/* A few bytes as the first ones of a vector of any length. */
+static MlirValue of_few(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue index)
+{
+    enum { LANES = 8 };
+    MlirType few = mlirValueGetType(index), type = k_scalable(k, LANES, k->i8);
+    struct qbc_attr pos[] = {{"pos", qbc_attr_int(k->q, 0)}, {0}};
+    MlirValue into[] = {index, k_int_of(k, type, 0)};
+    MlirValue v = mlirOperationGetResult(qbc_make(&k->b, "vector.scalable.insert", type, pos, 2, into), 0);
+    v = of_any_length(k, table, n, v);
+    return mlirOperationGetResult(qbc_make(&k->b, "vector.scalable.extract", few, pos, 1, &v), 0);
+}
+
 MlirValue k_lookup(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue index)
 {
     int64_t bytes = mlirShapedTypeGetDimSize(mlirValueGetType(index), 0), lanes[TABLE];
     int64_t width = width_for(k->q->target, bytes);
     if (mlirVectorTypeIsDimScalable(mlirValueGetType(index), 0))
         return of_any_length(k, table, n, index);
+    if (k->q->target->scalable && bytes <= TABLE)
+        return of_few(k, table, n, index);
     if (!k->q->target->lookup[0])
         return by_choice(k, table, n, index);
     if (bytes < width) {

@@ -39,26 +39,28 @@ struct fraction {
     int bits;
 };
 
-static MlirValue step(struct qbc_kernel *k, struct fraction *f, int base)
+/* Of the fraction times the base. */
+static MlirValue whole_part(struct qbc_kernel *k, struct fraction f, int base)
 {
-    MlirType type = mlirValueGetType(f->v);
-    MlirValue by = k_int_of(k, type, base), product = k_mul(k, f->v, by);
-    if (f->bits == 8) {
-        f->v = k_op2(k, "arith.andi", product, k_int_of(k, type, 0xff));
-        return k_op2(k, "arith.shrui", product, k_int_of(k, type, 8));
-    }
-    MlirValue wide = k_mul(k, k_cast(k, "arith.extui", f->v, k->i32), k_int_of(k, k_with_element(type, k->i32), base));
-    wide = k_op2(k, "arith.shrui", wide, k_int_of(k, mlirValueGetType(wide), 16));
-    f->v = product;
-    return k_cast(k, "arith.trunci", wide, k->i16);
+    MlirType type = mlirValueGetType(f.v), wide = k_with_element(type, k->i32);
+    if (f.bits == 8)
+        return k_op2(k, "arith.shrui", k_mul(k, f.v, k_int_of(k, type, base)), k_int_of(k, type, 8));
+    MlirValue product = k_mul(k, k_cast(k, "arith.extui", f.v, k->i32), k_int_of(k, wide, base));
+    return k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
 }
 
+/* What is left after `slot` digits is the fraction times the base so often, without its whole part. */
 static MlirValue digit(struct qbc_kernel *k, struct fraction f, int base, int slot)
 {
-    MlirValue d = step(k, &f, base);
+    MlirType type = mlirValueGetType(f.v);
+    int64_t power = 1, all = (int64_t)1 << f.bits;
     for (int i = 0; i < slot; ++i)
-        d = step(k, &f, base);
-    return d;
+        power = power * base % all;
+    if (slot)
+        f.v = k_mul(k, f.v, k_int_of(k, type, power));
+    if (slot && f.bits == 8)
+        f.v = k_op2(k, "arith.andi", f.v, k_int_of(k, type, all - 1));
+    return whole_part(k, f, base);
 }
 
 /* The number of so many bits as a fraction of 8 or 16: bytes, or lanes of 16 bits. */
