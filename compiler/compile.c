@@ -1,4 +1,5 @@
 /* compile: the public functions, qbc.h. One context a call; nothing outlives it. */
+#include "allocator.h"
 #include "format.h"
 #include "kernel.h"
 #include "output.h"
@@ -95,6 +96,13 @@ static void list_passes(const struct lister *l)
         list_row(l, qbc_pass_flag(l->q, p), p->level, p->about);
 }
 
+static void list_allocators(const struct lister *l)
+{
+    const struct qbc_allocator *a;
+    for (size_t i = 0; (a = qbc_allocator_at(i)); ++i)
+        list_row(l, a->name, "", a->about);
+}
+
 static void list_words(const struct lister *l, const char *const *words)
 {
     for (; *words; ++words)
@@ -113,6 +121,8 @@ enum qbc_status qbc_list_sized(const struct qbc_options *options, size_t size, e
         list_formats(&l);
     else if (good && list == QBC_PASSES)
         list_passes(&l);
+    else if (good && list == QBC_ALLOCATORS)
+        list_allocators(&l);
     else if (good)
         list_words(&l, list == QBC_EMITS ? qbc_emits() : qbc_fits());
     qbc_extensions_close(&q);

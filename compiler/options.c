@@ -1,6 +1,8 @@
 /* options: what is meant by what was left out, and what cannot be meant. */
 #include "pipeline.h"
 
+#include "allocator.h"
+
 #include <string.h>
 
 static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
@@ -42,7 +44,7 @@ static const char *default_output(struct qbc *q)
 void qbc_options_complete(struct qbc *q)
 {
     struct qbc_options *o = &q->options;
-    o->fit = o->fit ? o->fit : "rtn";
+    o->fit = o->fit ? o->fit : o->bpw || o->size ? "gptq" : "rtn";
     o->emit = o->emit ? o->emit : "qbm";
     if (!o->prefix && (qbc_is_library(o->emit) || !strcmp(o->emit, "obj")))
         o->prefix = "model";
@@ -87,6 +89,25 @@ static void check_numbers(struct qbc *q)
             qbc_error_in(q, numbers[i].option, "'%lld' is no number from 1 up", (long long)numbers[i].value);
 }
 
+/* What goes with a budget. */
+static void check_choice(struct qbc *q)
+{
+    const struct qbc_options *o = &q->options;
+    const char *names[32] = {NULL}, *budget = o->bpw ? "-bpw" : "-size";
+    bool choice = o->bpw || o->size;
+    for (size_t i = 0; qbc_allocator_at(i) && i < 31; ++i)
+        names[i] = qbc_allocator_at(i)->name;
+    if (o->allocator)
+        one_of(q, "-allocator", o->allocator, names);
+    if (choice && o->quant)
+        qbc_error_in(q, "-quant", "%s chooses the formats; -formats=%s is what to choose from, -quant-tensor=REGEX=FORMAT an "
+                     "exception", budget, o->quant);
+    if (choice && !o->calib)
+        qbc_error_in(q, budget, "needs a text to learn from; say which with -calib=FILE");
+    if (!choice && (o->formats || o->allocator))
+        qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, or -size=N");
+}
+
 bool qbc_options_check(struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
@@ -98,7 +119,8 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-emit", o->emit, emits);
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
-    if (o->fit && !strcmp(o->fit, "gptq") && !o->calib)
+    check_choice(q);
+    if (o->fit && !strcmp(o->fit, "gptq") && !o->calib && !o->bpw && !o->size)
         qbc_error_in(q, "-fit", "gptq needs a text to learn from; say which with -calib=FILE");
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");

@@ -1,7 +1,7 @@
 /* pipeline: the compilation, top to bottom. */
 #include "pipeline.h"
 
-#include "calibrate.h"
+#include "choose.h"
 #include "emit.h"
 #include "hessians.h"
 #include "import.h"
@@ -157,18 +157,51 @@ static void destroy_variant(struct qbc_variant *v)
         mlirOperationDestroy(v->module);
 }
 
+static void destroy_variants(struct qbc *q, struct qbc_variant *variants)
+{
+    for (size_t i = 0; i < q->n_targets; ++i)
+        destroy_variant(&variants[i]);
+}
+
+static bool make_variants(struct qbc *q, MlirOperation module, const char *level, struct qbc_variant *variants)
+{
+    bool good = true;
+    for (size_t i = 0; i < q->n_targets && good; ++i) {
+        variants[i] = (struct qbc_variant){.target = q->targets[i]};
+        good = make_variant(q, module, level, &variants[i]);
+    }
+    return good;
+}
+
 static bool emit_artifact(struct qbc *q, MlirOperation module, const char *level)
 {
     struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
-    bool good = true;
-    for (size_t i = 0; i < q->n_targets && good; ++i) {
-        variants[i].target = q->targets[i];
-        good = make_variant(q, module, level, &variants[i]);
-    }
-    good = good && qbc_emit_artifact(q, variants, q->n_targets);
-    for (size_t i = 0; i < q->n_targets; ++i)
-        destroy_variant(&variants[i]);
+    bool good = make_variants(q, module, level, variants) && qbc_emit_artifact(q, variants, q->n_targets);
+    destroy_variants(q, variants);
     return good;
+}
+
+/* Formats are chosen, code is made for them, and then it is known what the file will have beside weights: if that is more
+ * than was thought, or so much less that the budget is not used, they are chosen again. */
+static bool emit_within(struct qbc *q, MlirOperation graph, struct qbc_choice *choice)
+{
+    enum { MOST_ROUNDS = 8 };
+    struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
+    struct qbc_artifact_size size = {0};
+    bool good = true, settled = false;
+    for (int round = 0; round < MOST_ROUNDS && good && !settled; ++round) {
+        good = qbc_choice_make(q, choice);
+        MlirOperation module = mlirOperationClone(graph);
+        good = good && qbc_run_passes(q, module, "graph", "quant") && make_variants(q, module, "quant", variants) &&
+               qbc_measure_artifact(q, variants, q->n_targets, &size);
+        settled = good && qbc_choice_settled(choice, choice->whole_file ? size.file : size.weights);
+        good = good && (!settled || qbc_emit_artifact(q, variants, q->n_targets));
+        destroy_variants(q, variants);
+        mlirOperationDestroy(module);
+    }
+    if (good && !settled)
+        qbc_error_in(q, choice->budget, "cannot be met: the file's own size changes with the choice; try another budget");
+    return good && settled;
 }
 
 static bool one_machine(struct qbc *q)
@@ -207,8 +240,8 @@ static bool explain(struct qbc *q, MlirOperation module, const char *level)
     return qbc_explain_write(q, &page) && good;
 }
 
-/* What the fit learns from text, between levels "graph" and "quant". */
-static bool learn(struct qbc *q, MlirOperation module, const char **level)
+/* What the fit and the choice of formats learn from text, between levels "graph" and "quant". */
+static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_choice *choice)
 {
     struct qbc_calibration c = {.n_measure = 0};
     bool wanted = q->options.calib && qbc_level_number(q->options.emit) > qbc_level_number("graph");
@@ -219,11 +252,14 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level)
                      *level);
         return false;
     }
-    if (!qbc_run_passes(q, module, *level, "graph") || !qbc_calibrate(q, module, &c))
+    if (!qbc_run_passes(q, module, *level, "graph"))
         return false;
     *level = "graph";
+    if (qbc_choice_wanted(q))
+        return qbc_choice_learn(q, module, choice) && qbc_choice_make(q, choice);
+    bool good = qbc_calibrate(q, module, &c);
     qbc_calibration_destroy(&c);
-    return true;
+    return good;
 }
 
 bool qbc_pipeline_run(struct qbc *q)
@@ -239,9 +275,12 @@ bool qbc_pipeline_run(struct qbc *q)
         mlirModuleDestroy(module);
         return good && !q->errors;
     }
-    bool good = targets_fit(q, level) && learn(q, op, &level) &&
-                qbc_run_passes(q, op, level, ir ? emit : artifact ? "quant" : "code");
-    if (good && artifact)
+    struct qbc_choice choice = {.budget = NULL};
+    bool good = targets_fit(q, level) && learn(q, op, &level, &choice), within = choice.budget && artifact;
+    good = good && (within || qbc_run_passes(q, op, level, ir ? emit : artifact ? "quant" : "code"));
+    if (good && within)
+        good = emit_within(q, op, &choice);
+    else if (good && artifact)
         good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
     else if (good)
         good = ir ? emit_ir(q, op) : qbc_is_library(emit) ? emit_library(q, op) : emit_text(q, op);

@@ -25,6 +25,10 @@ static const char usage[] =
     "  -fit=rtn|range|gptq        how codes are chosen: nearest, the scale searched, or so that errors\n"
     "                             compensate each other on the text of -calib (rtn)\n"
     "  -calib=TEXT|TOKENS.npy     what to learn from\n"
+    "  -bpw=N                     choose a format for each tensor: the least loss within N bits a weight\n"
+    "  -size=N                    the same for a file of N bytes at most (900M)\n"
+    "  -formats=NAME[,NAME ...]   what to choose from\n"
+    "  -allocator=NAME            the rule: mckp unless given; --list-allocators\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -42,7 +46,7 @@ static const char usage[] =
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
     "\n"
-    "  --list-targets  --list-formats  --list-passes  --version  -h\n"
+    "  --list-targets  --list-formats  --list-passes  --list-allocators  --version  -h\n"
     "\n"
     "examples\n"
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
@@ -162,7 +166,7 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
     static const char *const flags[] = {"-quant-tensor=", "-load=", "--explain", "--list-targets", "--list-formats",
-                                        "--list-passes", "--version"};
+                                        "--list-passes", "--list-allocators", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
     char name[64];
@@ -243,7 +247,8 @@ static bool print_page(struct command *c, const char *arg, bool *good)
         void (*print)(void *user, const struct qbc_row *row);
     } lists[] = {{"-list-targets", QBC_TARGETS, print_target},
                  {"-list-formats", QBC_FORMATS, print_format},
-                 {"-list-passes", QBC_PASSES, print_pass}};
+                 {"-list-passes", QBC_PASSES, print_pass},
+                 {"-list-allocators", QBC_ALLOCATORS, print_format}};
     const char *name = one_dash(arg);
     if (!strcmp(name, "-h") || !strcmp(name, "-help"))
         return fputs(usage, stdout), true;
@@ -277,6 +282,8 @@ int main(int argc, char **argv)
         {"-tokenizer=", &o->tokenizer, NULL}, {"-print-after=", &o->print_after, NULL},
         {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
         {"-depfile=", &o->depfile, NULL},     {"-calib=", &o->calib, NULL},
+        {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},
+        {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},

@@ -103,6 +103,11 @@ struct qbc_options {
     bool (*stop)(void *user);
 
     const char *calib;     /* a text, or token ids in a .npy: what the fit and the choice of formats learn from */
+    /* A format for each tensor, chosen for the least loss within a budget; one of them: */
+    const char *bpw;       /* bits a weight, all told: "4.25" */
+    const char *size;      /* of the file: bytes, or "900M" */
+    const char *formats;   /* names with commas between, to choose from (plain integer formats of 2 to 8 bits) */
+    const char *allocator; /* one of QBC_ALLOCATORS: the rule ("mckp") */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,
@@ -120,7 +125,8 @@ enum qbc_list {
     QBC_FORMATS, /* for options.quant */
     QBC_PASSES,  /* for options.print_after, in the pipeline's order; kind: level after it */
     QBC_EMITS,   /* for options.emit */
-    QBC_FITS     /* for options.fit */
+    QBC_FITS,    /* for options.fit */
+    QBC_ALLOCATORS /* for options.allocator */
 };
 
 struct qbc_row {

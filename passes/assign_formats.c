@@ -6,7 +6,7 @@
  *            %w = "qb.dequant"(%b) : (tensor<NxKx!qb.block<"i4g32">>) -> tensor<NxKxf32>
  *
  * needs    qb.linear and qb.embed recognised
- * leaves   every weight of theirs with a `format`: -quant, or the last -quant-tensor rule
+ * leaves   every weight of theirs with a `format`: what {assigned = "i4g64"} says, else -quant, or the last -quant-tensor rule
  *          "REGEX=FORMAT" (POSIX extended, anywhere in the weight's name) that matches;
  *          a float format is only noted: the weight stays dense
  *          Codes that the model holds (coded.h) are taken over where the format can keep them: {fit = "import"},
@@ -113,6 +113,14 @@ static const struct qbc_format *import(struct qbc *q, MlirOperation weight, cons
     return format ? format : f32;
 }
 
+/* What somebody chose for this weight, else what holds for all. */
+static const struct qbc_format *assigned(struct qbc *q, MlirOperation weight, const struct qbc_format *all)
+{
+    const char *name = qbc_string(q, weight, "assigned", NULL);
+    mlirOperationRemoveAttributeByName(weight, qbc_str("assigned"));
+    return name ? find_format(q, "assigned", name) : all;
+}
+
 static void assign(struct qbc *q, MlirOperation weight, const struct qbc_format *format)
 {
     MlirValue w = mlirOperationGetResult(weight, 0);
@@ -158,7 +166,7 @@ void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)
         if (!wanted(weights.op[i]) || is_blocks(q, weights.op[i]))
             continue;
         names[n] = qbc_string(q, weights.op[i], "name", "");
-        const struct qbc_format *chosen = import(q, weights.op[i], choose(names[n++], format, rules, n_rules));
+        const struct qbc_format *chosen = import(q, weights.op[i], choose(names[n++], assigned(q, weights.op[i], format), rules, n_rules));
         if (chosen)
             assign(q, weights.op[i], chosen);
     }

@@ -13,7 +13,7 @@ struct qbc_calibration {
     void *pool;
     /* values before stage i, of the first n_measure windows: f32 [n_measure * length][in_cols]; 0: none */
     float **before; /* [stages.n] */
-    float *logits;  /* [n_measure * length][vocab] as log-probabilities */
+    float *logits;  /* [n_measure * length][vocab] as probabilities */
     size_t n_measure;
 };
 

@@ -36,6 +36,11 @@ struct qbc_variant {
     struct qbc_bytes image;
 };
 bool qbc_emit_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n);
+/* What it would have: of the whole file, and without code and tokenizer. False after an error. */
+struct qbc_artifact_size {
+    int64_t file, weights;
+};
+bool qbc_measure_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n, struct qbc_artifact_size *out);
 
 /* --- write_file.c: `path` "-" is the standard output. False after an error, reported. */
 bool qbc_write_file(struct qbc *q, const char *path, const void *data, size_t size);

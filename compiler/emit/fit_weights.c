@@ -223,8 +223,7 @@ static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f
     const char *name = qbc_string(q, weight, "name", "");
     bool wanted = q->options.fit && !strcmp(q->options.fit, "gptq") && f->format->codebook != QBC_CODE_FLOAT;
     const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
-    bool lookup = !strcmp(qbc_string(q, weight, "role", ""), "embed");
-    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, lookup ? QBC_DAMPING_LOOKUP : QBC_DAMPING))
+    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", ""))))
         return true;
     qbc_error(q, weight, "there is no memory to fit this weight");
     return false;

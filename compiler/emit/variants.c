@@ -145,6 +145,22 @@ static bool write_sections(struct qbc *q, struct merged *m, struct qbc_qbm *file
     return qbc_stream_sections(q, m->first->weights, m->sections, n, put_into_file, users);
 }
 
+bool qbc_measure_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n, struct qbc_artifact_size *out)
+{
+    struct merged m = {NULL};
+    size_t root_bytes;
+    uint64_t bytes;
+    if (!merge(q, &m, variants, n))
+        return false;
+    uint8_t *root = qbc_qbm_sealed_root(q, q->options.output, &m.first->artifact, &root_bytes, &bytes);
+    free(root);
+    out->file = out->weights = (int64_t)bytes;
+    for (size_t i = 0; i < n; ++i)
+        out->weights -= (int64_t)m.variants[i].image_bytes;
+    out->weights -= (int64_t)m.first->artifact.tokenizer_bytes;
+    return root;
+}
+
 bool qbc_emit_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n)
 {
     struct merged m = {NULL};

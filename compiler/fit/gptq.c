@@ -16,6 +16,11 @@
 enum { BLOCK = 128 };
 static const double MOST = 1; /* damping */
 
+double qbc_damping(const char *role)
+{
+    return role && !strcmp(role, "embed") ? QBC_DAMPING_LOOKUP : QBC_DAMPING;
+}
+
 static bool factorize(struct qbc_sweep *s, const float *h, double least, float *damped)
 {
     double mean = 0;

@@ -19,6 +19,7 @@ struct qbc_sweep {
 bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping);
 #define QBC_DAMPING 0.01
 #define QBC_DAMPING_LOOKUP 0.3
+double qbc_damping(const char *role); /* of a weight: "embed" is looked up; NULL: none */
 void qbc_sweep_destroy(struct qbc_sweep *s);
 
 /* Can the codes of this format be chosen column by column? Others are fitted with `weight` only. */

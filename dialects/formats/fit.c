@@ -158,10 +158,28 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
 }
 
 /* One f16 scale a group of whole numbers, all errors alike: the loops above. Of three levels the plain fit is another. */
-static bool is_quick(const struct qbc_format *f, const float *h)
+static bool is_quick(const struct qbc_format *f)
 {
-    return !h && f->codebook == QBC_CODE_AFFINE && f->scale == QBC_SCALE_F16 && f->outer == QBC_SCALE_NONE &&
+    return f->codebook == QBC_CODE_AFFINE && f->scale == QBC_SCALE_F16 && f->outer == QBC_SCALE_NONE &&
            f->offset != QBC_OFFSET_MIN && f->group_rows < 2 && f->high - f->low > 2;
+}
+
+static bool any(const float *h, int n)
+{
+    bool found = false;
+    for (int i = 0; h && i < n; ++i)
+        found = found || h[i] > 0;
+    return found;
+}
+
+bool qbc_fit_quick_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t unit, int n, const float *w,
+                        const float *h, int64_t *bad)
+{
+    if (!is_quick(b->format))
+        return false;
+    struct qbc_group g = {.format = b->format, .w = w, .n = n, .h = any(h, n) ? h : NULL};
+    *bad = fit_group(how, b, &g, row * b->groups + unit);
+    return true;
 }
 
 int64_t qbc_format_fit_weighted(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w,
@@ -170,7 +188,7 @@ int64_t qbc_format_fit_weighted(enum qbc_fit how, struct qbc_blocks *b, int64_t 
     bool is_float = b->format->codebook == QBC_CODE_FLOAT;
     if (qbc_is_composite(b->format))
         return qbc_fit_composite(how, b, row, n, w, h);
-    if (!is_float && !is_quick(b->format, h))
+    if (!is_float && (h || !is_quick(b->format)))
         return qbc_fit_leaf(how, b, row, n, w, h);
     for (int64_t r = 0; r < n; ++r) {
         const float *from = w + r * b->cols;

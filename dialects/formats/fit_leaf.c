@@ -3,6 +3,7 @@
  * the decoder reads back.
  */
 #include "fit_leaf.h"
+#include "fit.h"
 #include "half.h"
 
 #include <math.h>
@@ -291,7 +292,9 @@ int64_t qbc_fit_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_
                      const float *h)
 {
     const struct qbc_format *f = b->format;
-    int64_t count = qbc_format_unit(f) / f->group;
+    int64_t count = qbc_format_unit(f) / f->group, bad;
+    if (qbc_fit_quick_unit(how, b, row, unit, n, w, h, &bad))
+        return bad;
     if (not_finite(w, n) >= 0 || f->scale == QBC_SCALE_NONE)
         return not_finite(w, n);
     return fit_groups(how, b, row, unit * count, count, n, w, h, f->outer_span == QBC_SPAN_TENSOR);

@@ -4,9 +4,9 @@
  * (for zero points: range / (L - 1 + t), with every zero point between "the least weight fits"
  * and "the largest fits"). Each is refitted by least squares with its codes,
  *
- *     s = sum(w c) / sum(c c)         c = code - zero
+ *     s = sum(h w c) / sum(h c c)     c = code - zero; h, the errors' weights, 1 where there are none
  *
- * rounded to f16, and judged by sum (w - s c)^2 with the codes of the rounded scale. The plain fit
+ * rounded to f16, and judged by sum h (w - s c)^2 with the codes of the rounded scale. The plain fit
  * competes and wins ties, so the result is never worse. Same arithmetic on every machine: sums
  * over a group run in LANES fixed lanes, which are then added in pairs.
  */
@@ -25,8 +25,9 @@ struct sums {
 /* One group, padded with zeros to full lanes, and the best parameters so far. */
 struct search {
     const struct qbc_format *format;
-    float w[QBC_MAX_GROUP + LANES];
+    float w[QBC_MAX_GROUP + LANES], h[QBC_MAX_GROUP + LANES];
     int n;
+    bool weighted;
     float error;
     struct qbc_params best, last; /* last: judged before */
 };
@@ -39,10 +40,31 @@ static float fold(float lanes[LANES])
     return lanes[0];
 }
 
+/* evaluate with weights. */
+static struct sums evaluate_weighted(const struct search *s, float scale, int zero)
+{
+    static const float magic = 12582912.0f;
+    float low = (float)(s->format->low - zero), high = (float)(s->format->high - zero);
+    float wc[LANES] = {0}, cc[LANES] = {0}, error[LANES] = {0};
+    for (int i = 0; i < s->n; i += LANES)
+        for (int l = 0; l < LANES; ++l) {
+            float w = s->w[i + l], h = s->h[i + l], x = w / scale;
+            x = x < low ? low : x;
+            x = x > high ? high : x;
+            float c = (x + magic) - magic, e = w - scale * c, hc = h * c;
+            wc[l] += w * hc;
+            cc[l] += c * hc;
+            error[l] += h * (e * e);
+        }
+    return (struct sums){fold(wc), fold(cc), fold(error)};
+}
+
 /* The codes of `scale`, and what they sum to. Padding has c = 0 and adds nothing. */
 static struct sums evaluate(const struct search *s, float scale, int zero)
 {
     static const float magic = 12582912.0f; /* see fit.c */
+    if (s->weighted)
+        return evaluate_weighted(s, scale, zero);
     float low = (float)(s->format->low - zero), high = (float)(s->format->high - zero);
     float wc[LANES] = {0}, cc[LANES] = {0}, error[LANES] = {0};
     for (int i = 0; i < s->n; i += LANES)
@@ -117,9 +139,16 @@ static void search_zero_point(struct search *s, const struct qbc_group *g)
 
 struct qbc_params qbc_fit_range(const struct qbc_group *g, struct qbc_params plain)
 {
-    struct search s = {.format = g->format, .error = INFINITY, .last = {0, -1}};
+    struct search s; /* most of it is never read */
+    s.format = g->format, s.error = INFINITY, s.last = (struct qbc_params){0, -1}, s.best = plain;
     s.n = (g->n + LANES - 1) / LANES * LANES;
     memcpy(s.w, g->w, (size_t)g->n * sizeof *g->w);
+    memset(s.w + g->n, 0, (size_t)(s.n - g->n) * sizeof *s.w);
+    s.weighted = g->h;
+    if (s.weighted) {
+        memcpy(s.h, g->h, (size_t)g->n * sizeof *g->h);
+        memset(s.h + g->n, 0, (size_t)(s.n - g->n) * sizeof *s.h);
+    }
     judge(&s, plain);
     if (g->format->offset == QBC_OFFSET_ZERO)
         search_zero_point(&s, g);

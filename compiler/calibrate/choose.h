@@ -1,0 +1,32 @@
+/* choose.h: a format for each tensor, within a budget. */
+#ifndef QBC_CHOOSE_H
+#define QBC_CHOOSE_H
+
+#include "measure.h"
+
+/* All that was learned, for as many budgets as are tried. */
+struct qbc_choice {
+    struct qbc_items items;
+    const char *budget;   /* the option, for the record: "-bpw=4.25" */
+    bool whole_file;      /* the budget is of the file, not of its weights alone */
+    double bits;          /* of a weight, 0: `bytes` says it */
+    int64_t bytes;        /* the budget, once the model's parameters are known */
+    int64_t parameters;
+    int64_t others;       /* bytes of all that is no item, as far as is known */
+    bool was_too_large;   /* some choice was */
+    double predicted;     /* nats, of the choice at hand */
+    struct qbc_windows windows;
+    size_t measured_tokens;
+};
+
+/* Is a choice asked for? */
+bool qbc_choice_wanted(const struct qbc *q);
+/* Calibrate, measure. False after an error. */
+bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_choice *out);
+/* Choose within the budget, and say so at each weight of the graph: {assigned = "i4g64"}. False: it cannot be met. */
+bool qbc_choice_make(struct qbc *q, struct qbc_choice *choice);
+/* The choice at hand came out with `bytes` (of the weights, or the file). True: that is within the budget, and another
+ * would hardly use it better. False: choose again. */
+bool qbc_choice_settled(struct qbc_choice *choice, int64_t bytes);
+
+#endif

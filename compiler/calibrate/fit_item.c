@@ -1,0 +1,131 @@
+/* fit_item: see fit_item.h. */
+#include "fit_item.h"
+#include "hessians.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SLAB = 64, SAMPLE = 128 };
+
+bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep *out)
+{
+    const float *h = qbc_hessian_find(q, item->name, item->view.cols);
+    *out = (struct qbc_sweep){0};
+    if (!h || qbc_sweep_create(out, item->view.cols, h, qbc_damping(item->role)))
+        return true;
+    qbc_error(q, item->weight, "there is no memory to fit this weight");
+    return false;
+}
+
+/* Rows w [n][cols], used up, to codes; their squared errors, weighted where that is known, to *loss. False: they cannot be. */
+static bool fit(const struct qbc_sweep *sweep, struct qbc_blocks *b, int64_t n, float *w, double *loss)
+{
+    int64_t cols = b->cols;
+    if (sweep->u && qbc_can_sweep(b->format))
+        return qbc_gptq(sweep, b, 0, n, w, loss) < 0;
+    float *decoded = malloc((size_t)(n * cols) * sizeof *decoded);
+    bool good = decoded && qbc_format_fit_weighted(QBC_FIT_RANGE, b, 0, n, w, sweep->weight) < 0;
+    double sum = 0;
+    if (good)
+        qbc_format_decode_rows(b, 0, n, decoded);
+    for (int64_t i = 0; i < n * cols && good; ++i) {
+        double e = (double)w[i] - (double)decoded[i];
+        sum += 0.5 * e * e * (sweep->weight ? (double)sweep->weight[i % cols] : 1);
+    }
+    free(decoded);
+    if (loss)
+        *loss = sum;
+    return good;
+}
+
+struct job {
+    const struct qbc_item *item;
+    const struct qbc_sweep *sweep;
+    const struct qbc_format *format; /* of all rows, to `out` */
+    float *out;
+    struct qbc_candidate *candidate; /* or: all of them, of `sample` */
+    const float *sample;
+    int64_t sampled;
+    atomic_long next;
+    atomic_bool failed;
+};
+
+static bool do_slab(struct job *j, int64_t slab, struct qbc_blocks *b, float *w)
+{
+    int64_t cols = j->item->view.cols, row = slab * SLAB, rest = j->item->view.rows - row, n = rest < SLAB ? rest : SLAB;
+    qbc_view_read(&j->item->view, row, n, w);
+    if (!fit(j->sweep, b, n, w, NULL))
+        return false;
+    qbc_format_decode_rows(b, 0, n, j->out + row * cols);
+    return true;
+}
+
+static void decode_share(void *user, int64_t thread)
+{
+    struct job *j = user;
+    struct qbc_blocks b;
+    int64_t slabs = (j->item->view.rows + SLAB - 1) / SLAB, cols = j->item->view.cols, slab;
+    float *w = malloc((size_t)(SLAB * cols) * sizeof *w);
+    bool good = qbc_blocks_create(&b, j->format, SLAB, cols) && w;
+    (void)thread;
+    while (good && (slab = atomic_fetch_add(&j->next, 1)) < slabs)
+        good = do_slab(j, slab, &b, w);
+    if (!good)
+        atomic_store(&j->failed, true);
+    qbc_blocks_destroy(&b);
+    free(w);
+}
+
+static bool run(struct qbc *q, struct job *j, const struct qbrt_parallel *threads, void (*share)(void *, int64_t))
+{
+    threads->run(threads->context, share, j);
+    if (atomic_load(&j->failed))
+        qbc_error(q, j->item->weight, "weight '%s' cannot be fitted: there is no memory, or it has numbers that no format "
+                  "keeps (-quant-tensor='^%s$=f32' keeps all)", j->item->name, j->item->name);
+    return !atomic_load(&j->failed);
+}
+
+bool qbc_item_decoded(struct qbc *q, const struct qbc_item *item, const struct qbc_sweep *sweep,
+                      const struct qbc_format *format, const struct qbrt_parallel *threads, float *out)
+{
+    struct job j = {.item = item, .sweep = sweep, .format = format, .out = out};
+    return run(q, &j, threads, decode_share);
+}
+
+static void losses_share(void *user, int64_t thread)
+{
+    struct job *j = user;
+    int64_t cols = j->item->view.cols;
+    size_t bytes = (size_t)(j->sampled * cols) * sizeof(float), at;
+    float *w = malloc(bytes);
+    (void)thread;
+    while ((at = (size_t)atomic_fetch_add(&j->next, 1)) < j->item->n) {
+        struct qbc_candidate *candidate = &j->candidate[at];
+        struct qbc_blocks b;
+        bool good = qbc_blocks_create(&b, candidate->format, j->sampled, cols) && w;
+        if (good)
+            memcpy(w, j->sample, bytes);
+        good = good && fit(j->sweep, &b, j->sampled, w, &candidate->squared);
+        candidate->squared *= (double)j->item->view.rows / (double)j->sampled;
+        qbc_blocks_destroy(&b);
+        if (!good)
+            atomic_store(&j->failed, true);
+    }
+    free(w);
+}
+
+bool qbc_item_losses(struct qbc *q, struct qbc_item *item, const struct qbc_sweep *sweep,
+                     const struct qbrt_parallel *threads)
+{
+    int64_t rows = item->view.rows, cols = item->view.cols, n = rows < SAMPLE ? rows : SAMPLE;
+    float *sample = malloc((size_t)(n * cols) * sizeof *sample);
+    struct job j = {.item = item, .sweep = sweep, .candidate = item->candidate, .sample = sample, .sampled = n};
+    for (int64_t i = 0; i < n && sample; ++i)
+        qbc_view_read(&item->view, i * rows / n, 1, sample + i * cols);
+    atomic_store(&j.failed, !sample);
+    bool good = run(q, &j, threads, losses_share);
+    qbc_view_release(&item->view);
+    free(sample);
+    return good;
+}

@@ -1,0 +1,38 @@
+/* measure.h: what each format would cost each tensor. */
+#ifndef QBC_MEASURE_H
+#define QBC_MEASURE_H
+
+#include "calibrate.h"
+#include "gptq.h"
+
+/* A format for a tensor. */
+struct qbc_candidate {
+    const struct qbc_format *format;
+    int64_t bytes;   /* in the artifact's weights, padding included */
+    double squared;  /* hessian_loss of some rows, scaled to all: squared errors of outputs, a token */
+    double measured; /* KL divergence of the model with only this, nats a token; < 0: not measured */
+    double loss;     /* what the allocator sees: measured, or squared in nats by what was measured beside it */
+};
+
+struct qbc_item {
+    MlirOperation weight; /* in the graph */
+    const char *name, *role;
+    int block;
+    struct qbc_view view;
+    bool pinned;                      /* -quant-tensor names its format, or the model has codes */
+    struct qbc_candidate *candidate;  /* [n] by rising bytes; pinned: one */
+    size_t n;
+    size_t chosen;
+};
+
+struct qbc_items {
+    struct qbc_item *item; /* [n] */
+    size_t n;
+};
+
+/* Fill in `squared`, `measured` and `loss` of all candidates. False after an error. */
+bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items);
+/* How many windows of the calibration text are measured on, and how many candidates of each tensor. */
+size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t *anchors);
+
+#endif

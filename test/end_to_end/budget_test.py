@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""-bpw= and -size= choose a format for each tensor: never beyond the budget, nearly all of it used, better than one format for all."""
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import tools
+from calibration_test import divergence
+
+FORMATS = "-formats=i2g64z,i3g64z,i4g64,i4g32,i5g64,i6g64,i8g32"
+LEAST_USED = 0.995
+
+
+def info(artifact):
+    return json.loads(tools.run(tools.QBRUN, artifact, "--info=json").stdout)
+
+
+def check_bits(work, calib):
+    for bits in (2.75, 6.5):
+        artifact = tools.compile_model(work / "bits.qbm", f"-bpw={bits}", calib, FORMATS)
+        found = info(artifact)["bits_per_weight"]
+        print(f"-bpw={bits}: {found:.4f}")
+        assert LEAST_USED * bits <= found <= bits, found
+
+
+def check_quality(work, calib):
+    """At the bytes of one format for all, and no more."""
+    tokens = tools.expected("tokens").ravel()
+    want = tools.logits(tools.compile_model(work / "float.qbm", "-quant=f32"), tokens)
+    uniform = tools.compile_model(work / "uniform.qbm", "-quant=i4g32", "-fit=gptq", calib)
+    chosen = tools.compile_model(work / "chosen.qbm", f"-size={uniform.stat().st_size}", calib, FORMATS)
+    size, most = chosen.stat().st_size, uniform.stat().st_size
+    theirs, ours = (divergence(want, tools.logits(a, tokens)) for a in (uniform, chosen))
+    print(f"-size={most}: {size} bytes, KL divergence {ours:.4f}; i4g32 everywhere {theirs:.4f}")
+    assert LEAST_USED * most <= size <= most
+    assert ours < 0.9 * theirs
+
+
+def check_exceptions(work, calib):
+    artifact = tools.compile_model(work / "pinned.qbm", "-bpw=4.5", calib, FORMATS, "-quant-tensor=ffn_down=i7g32")
+    formats = {t["name"]: t["format"] for t in info(artifact)["tensors"]}
+    assert all(f == "i7g32" for n, f in formats.items() if n.endswith("ffn_down")), formats
+    assert info(artifact)["bits_per_weight"] <= 4.5
+    assert len({f for f in formats.values()}) > 2, formats
+
+
+def check_complaints(work, calib):
+    for options, word in ((["-bpw=1.5", calib], "cannot be met"), (["-bpw=4"], "-calib"), (["-bpw=4", "-quant=i4g32", calib], "-formats"),
+                          (["-bpw=x", calib], "no number"), (["-size=4Q", calib], "no size"), (["-bpw=4", calib, "-allocator=mckq"], "mckp"),
+                          (["-bpw=4", calib, "-formats=i4g32,nonsense"], "nonsense"), (["-allocator=mckp"], "-bpw")):
+        told = tools.run(tools.QBC, tools.MODEL, *options, "-o", work / "none.qbm", code=1).stderr
+        assert word in told and not (work / "none.qbm").exists(), (options, told)
+    assert "waterfill" in tools.run(tools.QBC, "--list-allocators").stdout
+
+
+def main():
+    if not tools.QBC.exists():
+        print("skipped: qbc is not built")
+        return tools.SKIPPED
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text()[:16000])
+        calib = f"-calib={work}/text.txt"
+        check_complaints(work, calib)
+        check_bits(work, calib)
+        check_quality(work, calib)
+        check_exceptions(work, calib)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
