@@ -189,18 +189,18 @@ static bool emit_within(struct qbc *q, MlirOperation graph, struct qbc_choice *c
     struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
     struct qbc_artifact_size size = {0};
     bool good = true, settled = false;
-    for (int round = 0; round < MOST_ROUNDS && good && !settled; ++round) {
-        good = qbc_choice_make(q, choice);
+    for (int round = 0; round <= MOST_ROUNDS && good && !settled; ++round) {
+        good = (round < MOST_ROUNDS || qbc_choice_fall_back(choice)) && qbc_choice_make(q, choice);
         MlirOperation module = mlirOperationClone(graph);
         good = good && qbc_run_passes(q, module, "graph", "quant") && make_variants(q, module, "quant", variants) &&
                qbc_measure_artifact(q, variants, q->n_targets, &size);
-        settled = good && qbc_choice_settled(choice, choice->whole_file ? size.file : size.weights);
+        settled = round == MOST_ROUNDS || (good && qbc_choice_settled(choice, choice->whole_file ? size.file : size.weights));
         good = good && (!settled || qbc_emit_artifact(q, variants, q->n_targets));
         destroy_variants(q, variants);
         mlirOperationDestroy(module);
     }
-    if (good && !settled)
-        qbc_error_in(q, choice->budget, "cannot be met: the file's own size changes with the choice; try another budget");
+    if (!settled && !q->errors)
+        qbc_error_in(q, choice->budget, "cannot be met: code and facts alone leave no room for weights; try a larger one");
     return good && settled;
 }
 

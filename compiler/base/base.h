@@ -28,6 +28,7 @@ struct qbc {
     size_t n_extensions;
     const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
+    const char *calibrated, *chosen; /* for the artifact's record: with what text, by what rule; NULL: not */
     struct qbc_hessians *hessians; /* NULL: nobody calibrated (compiler/fit/hessians.h) */
     const char **inputs; /* [n_inputs] files that were read */
     size_t n_inputs, inputs_room;

@@ -127,13 +127,16 @@ static bool run_stage(struct qbc *q, struct qbc_calibration *c, struct qbc_stage
         free(out);
         return false;
     }
-    struct adding a = {s, m, (int64_t)length, 2 / (float)(n * length), c->threads.threads};
+    /* Codes fitted to the very tokens that they are measured on would look too good: those are kept out, where enough is left. */
+    size_t held_out = n >= 4 * c->n_measure ? c->n_measure : 0;
+    struct adding a = {s, m, (int64_t)length, 2 / (float)((n - held_out) * length), c->threads.threads};
     for (size_t w = 0; w < n && !qbc_stop(q); ++w) {
         float *to = out + (last ? 0 : w * length * (size_t)s->out_cols);
         qbc_progress(q, "calibrating", (size_t)(s - c->stages.stage) * n + w, c->stages.n * n);
         qbc_stage_run(s, &c->threads, c->windows.ids + w * length, f->in ? f->in + w * length * (size_t)s->in_cols : NULL,
                       (int64_t)length, to);
-        c->threads.run(c->threads.context, add_share, &a);
+        if (w >= held_out)
+            c->threads.run(c->threads.context, add_share, &a);
     }
     bool good = !q->stopped && keep_moments(q, s, m);
     free_moments(m, s->n_taps);
@@ -190,6 +193,9 @@ bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *o
     }
     c->n_measure = measure < c->windows.n ? measure : c->windows.n;
     c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
+    q->calibrated = qbc_text(q, "%s (%016llx): %zu of %zu tokens, windows of %zu", c->windows.name,
+                             (unsigned long long)c->windows.hash, c->windows.n * c->windows.length, c->windows.found,
+                             c->windows.length);
     if (run(q, c))
         return true;
     qbc_calibration_destroy(c);

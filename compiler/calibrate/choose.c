@@ -193,7 +193,11 @@ static bool learn(struct qbc *q, MlirOperation graph, struct qbc_choice *c)
 bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_choice *c)
 {
     *c = (struct qbc_choice){.budget = "-bpw"};
-    return find_items(q, graph, c) && read_budget(q, c) && learn(q, graph, c);
+    if (!find_items(q, graph, c) || !read_budget(q, c) || !learn(q, graph, c))
+        return false;
+    c->target = c->bytes - c->others;
+    c->high = INT64_MAX;
+    return true;
 }
 
 static struct qbc_problem problem_of(struct qbc *q, struct qbc_choice *c)
@@ -212,7 +216,7 @@ static struct qbc_problem problem_of(struct qbc *q, struct qbc_choice *c)
         }
     }
     first[n] = at;
-    return (struct qbc_problem){.n = n, .first = first, .loss = loss, .bytes = bytes, .budget = c->bytes - c->others};
+    return (struct qbc_problem){.n = n, .first = first, .loss = loss, .bytes = bytes, .budget = c->target};
 }
 
 bool qbc_choice_make(struct qbc *q, struct qbc_choice *c)
@@ -222,7 +226,7 @@ bool qbc_choice_make(struct qbc *q, struct qbc_choice *c)
     const struct qbc_allocator *allocator = qbc_find_allocator(q->options.allocator ? q->options.allocator : "mckp");
     if (!allocator->solve(&p, choice) || qbc_choice_bytes(&p, choice) > p.budget) {
         qbc_choose_smallest(&p, choice);
-        int64_t least = qbc_choice_bytes(&p, choice) + c->others;
+        int64_t least = qbc_choice_bytes(&p, choice) + c->bytes - c->target;
         qbc_error_in(q, c->budget, "cannot be met: with the smallest formats of -formats there are %lld bytes, %.3f bits a "
                      "weight", (long long)least, 8 * (double)least / (double)c->parameters);
         return false;
@@ -234,6 +238,8 @@ bool qbc_choice_make(struct qbc *q, struct qbc_choice *c)
         c->predicted += p.loss[choice[i]];
         qbc_set_string(q, item->weight, "assigned", item->candidate[item->chosen].format->name);
     }
+    q->chosen = qbc_text(q, "%s by %s, measured on %zu tokens; %.4f nats a token are expected", c->budget, allocator->name,
+                         c->measured_tokens, c->predicted);
     return true;
 }
 
@@ -245,14 +251,25 @@ static int64_t chosen_bytes(const struct qbc_choice *c)
     return bytes;
 }
 
-/* What is beside the items depends a little on the choice. After one that was too large the room for it does not shrink
- * again, or two choices might take turns. */
+/* What is beside the items (code, for one) depends on the choice, so the bytes for items are searched: between the most that
+ * came out within the budget and the least that did not. */
 bool qbc_choice_settled(struct qbc_choice *c, int64_t bytes)
 {
-    int64_t others = bytes - chosen_bytes(c);
-    double slack = (double)(c->bytes - bytes) / (double)c->bytes;
-    bool fits = bytes <= c->bytes, settled = fits && (slack < 0.001 || c->was_too_large || others >= c->others);
-    c->others = c->was_too_large && others < c->others ? c->others : others;
-    c->was_too_large = c->was_too_large || !fits;
+    int64_t next = c->bytes - (bytes - chosen_bytes(c));
+    bool fits = bytes <= c->bytes, used = 1000 * (c->bytes - bytes) < c->bytes;
+    if (fits)
+        c->low = c->target;
+    else
+        c->high = c->target;
+    bool settled = fits && (used || next <= c->target || c->high - c->low < c->bytes / 4000);
+    if (next <= c->low || next >= c->high)
+        next = c->low ? c->low + (c->high - c->low) / 2 : c->high - (bytes - c->bytes);
+    c->target = settled ? c->target : next;
     return settled;
+}
+
+bool qbc_choice_fall_back(struct qbc_choice *c)
+{
+    c->target = c->low;
+    return c->low;
 }

@@ -13,7 +13,8 @@ struct qbc_choice {
     int64_t bytes;        /* the budget, once the model's parameters are known */
     int64_t parameters;
     int64_t others;       /* bytes of all that is no item, as far as is known */
-    bool was_too_large;   /* some choice was */
+    int64_t target;       /* bytes for the items, this time */
+    int64_t low, high;    /* the most that came out within the budget (0: none so far), the least that did not */
     double predicted;     /* nats, of the choice at hand */
     struct qbc_windows windows;
     size_t measured_tokens;
@@ -28,5 +29,7 @@ bool qbc_choice_make(struct qbc *q, struct qbc_choice *choice);
 /* The choice at hand came out with `bytes` (of the weights, or the file). True: that is within the budget, and another
  * would hardly use it better. False: choose again. */
 bool qbc_choice_settled(struct qbc_choice *choice, int64_t bytes);
+/* Enough was tried: choose again, what came nearest. False: nothing was within the budget. */
+bool qbc_choice_fall_back(struct qbc_choice *choice);
 
 #endif

@@ -188,6 +188,22 @@ static const char *imports_of(struct qbc *q, struct qbc_ops weights)
                     exact, rounded);
 }
 
+/* How it was made; returns how many facts. */
+static size_t record_of(struct qbc *q, struct qbc_ops weights, struct qbc_artifact_fact *out)
+{
+    const char *quant = q->chosen ? q->chosen : q->options.quant ? q->options.quant : "as the model has it";
+    const struct qbc_artifact_fact facts[] = {{"source", base_name(q->options.input)},
+                                              {"quant", quant},
+                                              {"fit", q->options.fit},
+                                              {"import", imports_of(q, weights)},
+                                              {"calibration", q->calibrated}};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; ++i)
+        if (facts[i].value)
+            out[n++] = facts[i];
+    return n;
+}
+
 struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, MlirOperation weights_func)
 {
     struct qbc_described *d = qbc_alloc(q, sizeof *d);
@@ -201,10 +217,6 @@ struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, 
         .machine = q->target->machine,
     };
     d->variant.n_requirements = requirements_of(q, &d->variant.requirements);
-    d->record[0] = (struct qbc_artifact_fact){"source", base_name(q->options.input)};
-    d->record[1] = (struct qbc_artifact_fact){"quant", q->options.quant ? q->options.quant : "as the model has it"};
-    d->record[2] = (struct qbc_artifact_fact){"fit", q->options.fit};
-    d->record[3] = (struct qbc_artifact_fact){"import", imports_of(q, d->weights)};
     d->artifact = (struct qbc_artifact){
         .producer = "qbc 0.1",
         .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),
@@ -220,7 +232,7 @@ struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, 
         .variants = &d->variant,
         .n_variants = 1,
         .record = d->record,
-        .n_record = d->record[3].value ? 4 : 3,
+        .n_record = record_of(q, d->weights, d->record),
     };
     return d;
 }

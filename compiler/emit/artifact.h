@@ -10,7 +10,7 @@ struct qbc_described {
     struct qbc_artifact artifact;
     struct qbc_artifact_variant variant; /* its code is for the caller to fill in */
     struct qbc_artifact_weights section;
-    struct qbc_artifact_fact record[4];
+    struct qbc_artifact_fact record[8];
     struct qbc_ops weights; /* [n] qb.weight */
     struct qbc_artifact_tensor *tensors; /* [n], placed */
 };

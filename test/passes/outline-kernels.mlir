@@ -3,6 +3,7 @@
 // RUN: qbc-opt -outline-kernels -target=armv8 %t/block.mlir | FileCheck %t/block.mlir --check-prefix=ARM
 // RUN: qbc-opt -outline-kernels %t/head.mlir | FileCheck %t/head.mlir
 // RUN: qbc-opt -outline-kernels %t/gpt.mlir | FileCheck %t/gpt.mlir
+// RUN: qbc-opt -outline-kernels %t/part.mlir | FileCheck %t/part.mlir
 // RUN: qbc-opt -outline-kernels -target=cascadelake %t/columns.mlir | FileCheck %t/columns.mlir
 // RUN: not qbc-opt -outline-kernels %t/unknown.mlir 2>&1 | FileCheck %t/unknown.mlir
 // RUN: not qbc-opt -outline-kernels %t/no_main.mlir 2>&1 | FileCheck %t/no_main.mlir
@@ -164,6 +165,25 @@ func.func @main(%ids: tensor<?xi32>) -> tensor<?x200xf32> {
   }) : (tensor<?x64x!qb.block<"i8g32">>, tensor<100x64x!qb.block<"i4g64">>) -> tensor<?x100xf32>
   %y = "qb.join"(%y0, %y1) : (tensor<?x100xf32>, tensor<?x100xf32>) -> tensor<?x200xf32>
   return %y : tensor<?x200xf32>
+}
+
+//--- part.mlir
+// A part of a model, as calibration runs it: rows come in place of tokens, and those that are observed stay in the state.
+// CHECK: %[[X:.*]] = "qb.place"() {row_bytes = 512 : i64, rows = "all", section = "input"}
+// CHECK: %[[N:.*]] = "qb.place"() {name = "0", row_bytes = 512 : i64, rows = "tail", section = "arena"}
+// CHECK: "qb.launch"(%[[N]], %[[T:.*]], %{{.*}}) ({
+// CHECK: %[[S:.*]] = "qb.place"() {bytes = 24576 : i64, name = "observe.0", row_bytes = 512 : i64, section = "state"}
+// CHECK: "qb.launch"(%[[S]], %[[N]]) ({
+// CHECK-NEXT: }) {c = 40 : i64, kernel = "elementwise", row_bytes = array<i64: 512, 512>, rows = "tail"}
+module attributes {qb.context = 48 : i64} {
+  func.func @main(%ids: tensor<?xi32>, %x: tensor<?x40xf32>) -> tensor<?x40xf32> {
+    %t = "qb.tail"(%x) : (tensor<?x40xf32>) -> tensor<?x40xf32>
+    %g = "qb.weight"() {name = "g"} : () -> tensor<40xf32>
+    %n = "qb.rms_norm"(%t, %g) {eps = 1.0e-5 : f32} : (tensor<?x40xf32>, tensor<40xf32>) -> tensor<?x40xf32>
+    "qb.observe"(%n) {name = "observe.0"} : (tensor<?x40xf32>) -> ()
+    %y = arith.addf %n, %n : tensor<?x40xf32>
+    return %y : tensor<?x40xf32>
+  }
 }
 
 //--- unknown.mlir
