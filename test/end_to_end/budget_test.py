@@ -27,7 +27,7 @@ def check_bits(work, calib):
 
 
 def check_quality(work):
-    """At the bytes of one format for all, and no more. Wants a text of the kind that the model was made for."""
+    """At the bits of one format for all, and no more. Wants a text of the kind that the model was made for."""
     text = tools.SHARED / "data/text/docs-calib.txt"
     if not text.exists():
         print("quality: not checked, there is no text")
@@ -36,12 +36,20 @@ def check_quality(work):
     tokens = tools.expected("tokens").ravel()
     want = tools.logits(tools.compile_model(work / "float.qbm", "-quant=f32"), tokens)
     uniform = tools.compile_model(work / "uniform.qbm", "-quant=i4g32", "-fit=gptq", calib)
-    chosen = tools.compile_model(work / "chosen.qbm", f"-size={uniform.stat().st_size}", calib, FORMATS)
-    size, most = chosen.stat().st_size, uniform.stat().st_size
+    most = info(uniform)["bits_per_weight"]
+    chosen = tools.compile_model(work / "chosen.qbm", f"-bpw={most}", calib, FORMATS)
+    bits = info(chosen)["bits_per_weight"]
     theirs, ours = (divergence(want, tools.logits(a, tokens)) for a in (uniform, chosen))
-    print(f"-size={most}: {size} bytes, KL divergence {ours:.4f}; i4g32 everywhere {theirs:.4f}")
-    assert LEAST_USED * most <= size <= most
+    print(f"-bpw={most:.4f}: {bits:.4f}, KL divergence {ours:.4f}; i4g32 everywhere {theirs:.4f}")
+    assert LEAST_USED * most <= bits <= most
     assert ours < 0.9 * theirs
+
+
+def check_size(work, calib):
+    artifact = tools.compile_model(work / "size.qbm", "-size=2.4M", calib, FORMATS)
+    size = artifact.stat().st_size
+    print(f"-size=2.4M: {size}")
+    assert LEAST_USED * 2.4e6 <= size <= 2.4e6
 
 
 def check_exceptions(work, calib):
@@ -74,6 +82,7 @@ def main():
         check_complaints(work, calib)
         check_bits(work, calib)
         check_quality(work)
+        check_size(work, calib)
         check_exceptions(work, calib)
     return 0
 
