@@ -56,7 +56,7 @@ static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     MlirValue sums[QBC_MOST_TOKENS + 1], x[QBC_MOST_TOKENS];
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
-        x[j] = k_row(k, X, k_add_i(k, token, j));
+        x[j] = k_row(k, X, qbc_linear_token(l, token, j));
     if (l->format->codebook == QBC_CODE_FLOAT)
         qbc_linear_float(l, m, x, sums);
     else if (qbc_has_runs(l->format))
@@ -65,7 +65,7 @@ static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
         qbc_linear_decoded(l, m, x, sums);
     MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row);
     for (int j = 0; j < m; ++j)
-        finish_row(l, k_add_i(k, token, j), column, sums[j]);
+        finish_row(l, qbc_linear_token(l, token, j), column, sums[j]);
 }
 
 /* A panel is as high as one token likes it; the sums of several tokens leave registers for fewer rows. */
@@ -85,6 +85,22 @@ static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     k_end(k, &slices, NULL);
 }
 
+MlirValue qbc_linear_token(struct qbc_linear *l, MlirValue token, int j)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue one = k_add_i(k, token, j);
+    return k->one || !j ? one : k_op2(k, "arith.minsi", one, k_add_i(k, l->to, -1));
+}
+
+/* Blocks of fewer tokens than the tile's: 1, 2, 4, 6, 8, 12. */
+static int next_part(int part)
+{
+    int step = 1;
+    while (part >= 4 && 4 * step <= part)
+        step *= 2;
+    return part < 4 ? 2 * part : part + step;
+}
+
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block)
 {
     struct qbc_kernel *k = l->k;
@@ -92,19 +108,19 @@ void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block b
         block(l, panel, k_i64(k, 0), 1);
         return;
     }
-    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m, part = 1;
-    MlirValue count = k_sub(k, l->to, l->from), blocks = k_op2(k, "arith.divui", count, k_i64(k, m));
+    int m = qbc_tile_for(k->q->target, l->format, QBC_MOST_TOKENS)->m, most = 0;
+    for (int part = 1; part < m; part = next_part(part))
+        most = part;
+    MlirValue count = k_add_i(k, k_sub(k, l->to, l->from), m - 1 - most);
+    MlirValue blocks = k_op2(k, "arith.divui", count, k_i64(k, m));
     MlirValue whole = k_add(k, l->from, k_mul_i(k, blocks, m)), rest = k_sub(k, l->to, whole);
     struct k_loop loop = k_for(k, l->from, whole, m, 0, NULL);
     block(l, panel, loop.i, m);
     k_end(k, &loop, NULL);
-    while (2 * part < m)
-        part *= 2;
-    for (; m > 1 && part >= 1; part /= 2) {
-        MlirValue bit = k_op2(k, "arith.andi", rest, k_i64(k, part));
-        struct k_loop then = k_if(k, k_cmp(k, QBC_GT, bit, k_i64(k, 0)));
-        MlirValue before = k_op2(k, "arith.andi", rest, k_i64(k, -2 * part)); /* by larger parts */
-        block(l, panel, k_add(k, whole, before), part);
+    for (int part = 1, less = 0; part < m; less = part, part = next_part(part)) {
+        MlirValue fits = k_cmp(k, QBC_LE, rest, k_i64(k, part)), more = k_cmp(k, QBC_GT, rest, k_i64(k, less));
+        struct k_loop then = k_if(k, k_op2(k, "arith.andi", fits, more));
+        block(l, panel, whole, part);
         k_end(k, &then, NULL);
     }
 }

@@ -50,8 +50,11 @@ struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f
 
 /* m tokens from `token` on, with one panel's weights. */
 typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValue token, int m);
-/* All tokens from .. to - 1: full blocks of the tile's M, and the rest, less than M, by its bits. */
+/* All tokens from .. to - 1: full blocks of the tile's M, and the rest as one block, which may be a little larger: the
+ * last token is then done again. */
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
+/* Token j of a block that begins at `token`. Results may be written twice: no input shares their place. */
+MlirValue qbc_linear_token(struct qbc_linear *l, MlirValue token, int j);
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
 

@@ -92,7 +92,7 @@ static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
     l->row = k_op2(k, "arith.remui", row, height);
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
-        x[j] = k_row(k, X, k_add_i(k, token, j));
+        x[j] = k_row(k, X, qbc_linear_token(l, token, j));
     if (l->format->codebook == QBC_CODE_FLOAT)
         floats(l, m, x, k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8)), sums);
     else if (qbc_has_runs(l->format))
@@ -100,7 +100,7 @@ static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
     else
         qbc_linear_decoded(l, m, x, sums);
     for (int j = 0; j < m; ++j)
-        finish(l, k_add_i(k, token, j), row, sums[j]);
+        finish(l, qbc_linear_token(l, token, j), row, sums[j]);
 }
 
 /* Rows from .. to - 1, which are in one panel. */
