@@ -49,17 +49,26 @@ static MlirValue whole_part(struct qbc_kernel *k, struct fraction f, int base)
     return k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
 }
 
-/* What is left after `slot` digits is the fraction times the base so often, without its whole part. */
-static MlirValue digit(struct qbc_kernel *k, struct fraction f, int base, int slot)
+static void drop_whole_part(struct qbc_kernel *k, struct fraction *f, int64_t times)
 {
-    MlirType type = mlirValueGetType(f.v);
-    int64_t power = 1, all = (int64_t)1 << f.bits;
-    for (int i = 0; i < slot; ++i)
-        power = power * base % all;
-    if (slot)
-        f.v = k_mul(k, f.v, k_int_of(k, type, power));
-    if (slot && f.bits == 8)
-        f.v = k_op2(k, "arith.andi", f.v, k_int_of(k, type, all - 1));
+    MlirType type = mlirValueGetType(f->v);
+    f->v = k_mul(k, f->v, k_int_of(k, type, times % ((int64_t)1 << f->bits)));
+    if (f->bits == 8)
+        f->v = k_op2(k, "arith.andi", f->v, k_int_of(k, type, 0xff));
+}
+
+/* What is left after `slot` digits is the fraction times the base so often, without its whole part: in one step; or where
+ * all digits of a number are brought out together, in steps that they share. */
+static MlirValue digit(struct qbc_kernel *k, struct fraction f, int base, int slot, bool together)
+{
+    int64_t power = 1;
+    for (int i = 0; i < slot; ++i) {
+        power *= base;
+        if (together)
+            drop_whole_part(k, &f, base);
+    }
+    if (slot && !together)
+        drop_whole_part(k, &f, power);
     return whole_part(k, f, base);
 }
 
@@ -91,7 +100,7 @@ static MlirValue digits_in_pairs(struct qbc_kernel *k, const struct number *v, i
         even = (struct fraction){k_op2(k, "arith.ori", even.v, k_op2(k, "arith.shli", b, eight)), 16};
         odd = (struct fraction){k_op2(k, "arith.ori", odd.v, k_op2(k, "arith.andi", b, high)), 16};
     }
-    MlirValue first = digit(k, even, base, slot), second = digit(k, odd, base, slot);
+    MlirValue first = digit(k, even, base, slot, true), second = digit(k, odd, base, slot, true);
     second = k_op2(k, "arith.shli", second, eight);
     return k_bitcast(k, k_op2(k, "arith.ori", first, second), k_vec(k, bytes, k->i8));
 }
@@ -104,7 +113,7 @@ static MlirValue digits_one_by_one(struct qbc_kernel *k, const struct number *v,
         high = k_op2(k, "arith.shli", high, k_int_of(k, mlirValueGetType(high), 8));
         f = (struct fraction){k_op2(k, "arith.ori", f.v, high), 16};
     }
-    return k_cast(k, "arith.trunci", digit(k, f, base, slot), k->i8);
+    return k_cast(k, "arith.trunci", digit(k, f, base, slot, false), k->i8);
 }
 
 MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int chunk)

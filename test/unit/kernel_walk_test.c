@@ -3,10 +3,12 @@
  * kernel_formats.h makes the formats from the grammar. Each size is code of its own, and compiling takes the time, so:
  *
  *                       examples                    the others
- *     this CPU          all of N x K x M            one N x K, three M
- *     the rest of       one N x K and three M;      one of these machines each
+ *     this CPU          each N and each K, all M    one N x K, three M
+ *     the rest of       one N x K and three M;      every other on one of these machines
  *     `most`            all of them meet
  *     other machines    a share                     a share
+ *
+ * QBC_TEST_ALL asks for all of M x N x K for all formats on all machines.
  *
  * Where f32 has nothing to round (kernel_blocks.h sees to it that there are such rows and tokens) the result must be the
  * same to the last bit, which a wrong code, zero point or table does not survive; elsewhere the bound of
@@ -368,11 +370,13 @@ struct share {
 static struct share share_of(int rank, int machines)
 {
     int rest = machines - N_MOST;
-    if (rank == 0 || getenv("QBC_TEST_ALL"))
-        return (struct share){rank, 1, 1, SHAPES, getenv("QBC_TEST_ALL") ? SHAPES : 1, NULL};
+    if (getenv("QBC_TEST_ALL"))
+        return (struct share){rank, 1, 1, SHAPES, SHAPES, NULL};
+    if (rank == 0)
+        return (struct share){rank, 1, 1, SIZES, 1, NULL};
     if (rank < N_MOST)
-        return (struct share){rank, 1, N_MOST - 1, 1, 1, NULL};
-    return (struct share){rank, rest, rest, 1, 1, NULL};
+        return (struct share){rank, 1, 2 * (N_MOST - 1), 1, 1, NULL};
+    return (struct share){rank, rest, 2 * rest, 1, 1, NULL};
 }
 
 static bool is_mine(const struct share *s, const struct formats *all, size_t i)
