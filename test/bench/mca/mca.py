@@ -33,6 +33,7 @@ import inner_loops
 MCA = "llvm-mca-22"
 TURNS = 300
 PLANES = re.compile(r"(?:bp|bcq|fdb)(\d)|(p)9")  # formats that multiply each weight so many times; p9: twice
+FLOATS = ("f32", "f16", "bf16")  # formats that are no codes
 CPUS = {"x86-64-v2": "nehalem"}  # whose pipeline stands for a target that is not named after one
 TARGETS = ("x86-64-v2", "haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
            "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "apple-m1", "neoverse-v1")
