@@ -150,11 +150,13 @@ static const char *check_header(const struct npy_header *h)
     return NULL;
 }
 
+enum { MOST_BYTES = 8 }; /* of an element */
+
 /* One id; INT32_MIN when it is beyond int32. */
 static int32_t token_at(const unsigned char *at, size_t bytes)
 {
     uint64_t bits = 0;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes && i < MOST_BYTES; i++)
         bits |= (uint64_t)at[i] << (8 * i);
     int64_t value = bytes == 2 ? (int64_t)bits : bytes == 4 ? (int32_t)bits : (int64_t)bits;
     return value < -INT32_MAX || value > INT32_MAX ? INT32_MIN : (int32_t)value;
@@ -162,7 +164,7 @@ static int32_t token_at(const unsigned char *at, size_t bytes)
 
 static const char *read_ids(FILE *f, size_t bytes, struct npy_tokens *out)
 {
-    unsigned char element[8];
+    unsigned char element[MOST_BYTES];
     for (size_t i = 0; i < out->count; i++) {
         if (fread(element, 1, bytes, f) != bytes)
             return "the .npy file is cut off";
