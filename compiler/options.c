@@ -99,6 +99,10 @@ static void check_choice(struct qbc *q)
         names[i] = qbc_allocator_at(i)->name;
     if (o->allocator)
         one_of(q, "-allocator", o->allocator, names);
+    const struct qbc_allocator *rule = o->allocator ? qbc_find_allocator(o->allocator) : NULL;
+    if (rule && *rule->wants)
+        qbc_error_in(q, "-allocator", "'%s' goes by what is not measured yet (%s); take %s, the optimum", rule->name, rule->wants,
+                     qbc_allocator_at(0)->name);
     if (choice && o->quant)
         qbc_error_in(q, "-quant", "%s chooses the formats; -formats=%s is what to choose from, -quant-tensor=REGEX=FORMAT an "
                      "exception", budget, o->quant);
