@@ -12,6 +12,7 @@ from calibration_test import divergence
 
 FORMATS = "-formats=i2g64z,i3g64z,i4g64,i4g32,i5g64,i6g64,i8g32"
 LEAST_USED = 0.995
+LEAST_OF_FILE = 0.99  # another format is more code, which a small model feels
 
 
 def info(artifact):
@@ -49,7 +50,7 @@ def check_size(work, calib):
     artifact = tools.compile_model(work / "size.qbm", "-size=2.4M", calib, FORMATS)
     size = artifact.stat().st_size
     print(f"-size=2.4M: {size}")
-    assert LEAST_USED * 2.4e6 <= size <= 2.4e6
+    assert LEAST_OF_FILE * 2.4e6 <= size <= 2.4e6
 
 
 def check_exceptions(work, calib):
