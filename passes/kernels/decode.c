@@ -79,7 +79,7 @@ static void decode_levels(struct qbc_linear *l, const struct qbc_code_span *s, i
     MlirValue group = group_of(l, s, chunk), codes = codes_of(l, span_at(l, s), chunk), zeros = {NULL};
     MlirValue selectors = qbc_group_selectors(l, s->unit, group), sum = {NULL};
     if (l->format->codebook == QBC_CODE_PLANES)
-        sum = k_float_of(k, k_vec(k, l->rows * l->packing.depth, k->f32), 0);
+        sum = widened(l, k_float_of(k, qbc_lanes(l, k->f32), 0));
     if (l->format->offset == QBC_OFFSET_ZERO)
         zeros = widened(l, qbc_group_zeros(l, s->unit, group));
     if (l->format->offset == QBC_OFFSET_MIN)
