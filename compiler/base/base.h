@@ -198,8 +198,14 @@ enum qbc_element {
     QBC_U32 = 12,
     QBC_U64 = 13,
     QBC_BF16 = 16,
+    QBC_F8E4M3FN = 17,
+    QBC_F8E4M3FNUZ = 18,
+    QBC_F8E5M2 = 19,
+    QBC_F8E5M2FNUZ = 20,
     QBC_U4 = 21, /* from here on packed, low bits first */
     QBC_I4 = 22,
+    QBC_F4E2M1 = 23,
+    QBC_F8E8M0 = 24, /* a byte: a power of two */
     QBC_U2 = 25,
     QBC_I2 = 26
 };

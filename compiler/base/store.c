@@ -120,10 +120,16 @@ int qbc_element_bits(enum qbc_element element)
         return 2;
     case QBC_U4:
     case QBC_I4:
+    case QBC_F4E2M1:
         return 4;
     case QBC_U8:
     case QBC_I8:
     case QBC_BOOL:
+    case QBC_F8E4M3FN:
+    case QBC_F8E4M3FNUZ:
+    case QBC_F8E5M2:
+    case QBC_F8E5M2FNUZ:
+    case QBC_F8E8M0:
         return 8;
     case QBC_U16:
     case QBC_I16:
