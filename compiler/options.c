@@ -106,8 +106,6 @@ static void check_choice(struct qbc *q)
     if (choice && o->quant)
         qbc_error_in(q, "-quant", "%s chooses the formats; -formats=%s is what to choose from, -quant-tensor=REGEX=FORMAT an "
                      "exception", budget, o->quant);
-    if (choice && !o->calib)
-        qbc_error_in(q, budget, "needs a text to learn from; say which with -calib=FILE");
     if (!choice && (o->formats || o->allocator))
         qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, or -size=N");
 }
@@ -124,8 +122,6 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
     check_choice(q);
-    if (o->fit && !strcmp(o->fit, "gptq") && !o->calib && !o->bpw && !o->size)
-        qbc_error_in(q, "-fit", "gptq needs a text to learn from; say which with -calib=FILE");
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
     const char *wanted = o->print_after, *dot = strrchr(o->input, '.');

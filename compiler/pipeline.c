@@ -244,7 +244,8 @@ static bool explain(struct qbc *q, MlirOperation module, const char *level)
 static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_choice *choice)
 {
     struct qbc_calibration c = {.n_measure = 0};
-    bool wanted = q->options.calib && qbc_level_number(q->options.emit) > qbc_level_number("graph");
+    bool asked = q->options.calib || !strcmp(q->options.fit, "gptq") || qbc_choice_wanted(q);
+    bool wanted = asked && qbc_level_number(q->options.emit) > qbc_level_number("graph");
     if (!wanted)
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {

@@ -24,7 +24,7 @@ static const char usage[] =
     "                             the last that matches wins ('ffn_down=i8g32')\n"
     "  -fit=rtn|range|gptq        how codes are chosen: nearest, the scale searched, or so that errors\n"
     "                             compensate each other on the text of -calib (rtn)\n"
-    "  -calib=TEXT|TOKENS.npy     what to learn from\n"
+    "  -calib=TEXT|TOKENS.npy     what to learn from (a text that the model writes itself)\n"
     "  -bpw=N                     choose a format for each tensor: the least loss within N bits a weight\n"
     "  -size=N                    the same for a file of N bytes at most (900M)\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"

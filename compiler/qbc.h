@@ -102,7 +102,7 @@ struct qbc_options {
      * inside LLVM are not interrupted: expect to wait for seconds. */
     bool (*stop)(void *user);
 
-    const char *calib;     /* a text, or token ids in a .npy: what the fit and the choice of formats learn from */
+    const char *calib;     /* a text, or token ids in a .npy: what the fit and the choice of formats learn from (the model writes it) */
     /* A format for each tensor, chosen for the least loss within a budget; one of them: */
     const char *bpw;       /* bits a weight, all told: "4.25" */
     const char *size;      /* of the file: bytes, or "900M" */

@@ -6,6 +6,7 @@
 #include "calibrate.h"
 #include "hessians.h"
 #include "linear_algebra.h"
+#include "own_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -175,19 +176,26 @@ static bool run(struct qbc *q, struct qbc_calibration *c)
     return good;
 }
 
+/* What the user gave, or what the model writes. */
+static bool read_text(struct qbc *q, MlirOperation graph, struct qbc_calibration *c)
+{
+    int64_t context = qbc_int(graph, "qb.context", WINDOW), vocab = qbc_int(graph, "qb.vocab", INT32_MAX);
+    size_t window = context < WINDOW ? (size_t)context : WINDOW;
+    if (!q->options.calib)
+        return qbc_own_text(q, graph, &c->threads, window, MOST_TOKENS, &c->windows);
+    return qbc_windows_read(q, "-calib", q->options.calib, qbc_tokenizer_path(q), vocab, window, MOST_TOKENS, &c->windows);
+}
+
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out)
 {
     struct qbc_calibration *c = out;
-    int64_t context = qbc_int(graph, "qb.context", WINDOW), vocab = qbc_int(graph, "qb.vocab", INT32_MAX);
-    size_t window = context < WINDOW ? (size_t)context : WINDOW;
     size_t measure = c->n_measure;
     *c = (struct qbc_calibration){.n_measure = measure};
     if (qbc_bool(graph, "qb.whole", false)) {
         qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
         return false;
     }
-    if (!qbc_windows_read(q, "-calib", q->options.calib, qbc_tokenizer_path(q), vocab, window, MOST_TOKENS, &c->windows) ||
-        !open_pool(q, c) || !qbc_stages_create(q, graph, (int64_t)c->windows.length, &c->stages)) {
+    if (!open_pool(q, c) || !read_text(q, graph, c) || !qbc_stages_create(q, graph, (int64_t)c->windows.length, &c->stages)) {
         qbc_calibration_destroy(c);
         return false;
     }

@@ -26,7 +26,7 @@ struct qbc_stage {
     struct qbc_described *described; /* its weights, and where they lie */
     const void *code;                /* where the image's address 0 is */
     struct qbc_bytes image;
-    qbrt_step_function step;
+    qbrt_step_function step, decode; /* any number of tokens, one */
     uint64_t arena_bytes, state_bytes;
     MlirOperation module, weights_func;
     uint8_t *weights, *arena, *state; /* while it is loaded */
@@ -38,10 +38,13 @@ struct qbc_stages {
     size_t n;
     int64_t window; /* most tokens of a step */
     int64_t vocab;
+    const char *format; /* of matrices: "f32" */
 };
 
 /* Cut the graph (level "graph", which stays as it is) and compile each part, with `tap`s if wanted. False after an error. */
 bool qbc_stages_create(struct qbc *q, MlirOperation graph, int64_t window, struct qbc_stages *out);
+/* The same in one piece, with matrices in a format, nearest codes: a model that writes needs all of its weights at once. */
+bool qbc_stages_create_whole(struct qbc *q, MlirOperation graph, int64_t window, const char *format, struct qbc_stages *out);
 void qbc_stages_destroy(struct qbc_stages *s);
 
 /* Floats into memory, and out of it. False after an error. */
@@ -50,6 +53,8 @@ void qbc_stage_unload(struct qbc_stage *stage);
 /* Run a sequence of n tokens from its start: ids for the first stage, else rows [n][in_cols]; out [n][out_cols]. */
 void qbc_stage_run(struct qbc_stage *stage, const struct qbrt_parallel *threads, const int32_t *ids, const float *rows,
                    int64_t n, float *out);
+/* The token at `pos` of a sequence whose others were shown before: out [out_cols]. The first stage alone. */
+void qbc_stage_next(struct qbc_stage *stage, const struct qbrt_parallel *threads, int32_t id, int64_t pos, float *out);
 /* Numbers from one row of a tap to the next. */
 int64_t qbc_stage_stride(int64_t cols);
 /* Put w [rows][cols] in place of a weight, by name. False: this stage has none of that name. */
