@@ -3,7 +3,7 @@
  *   before   %y = "qb.linear"(%x, %w)  [T, 128];  %a, %b = Split of %y's columns
  *   after    %a = "qb.linear"(%x, %w[0:64]);  %b = "qb.linear"(%x, %w[64:128])
  *
- * A bias between them is cut too:   %z = "qb.bias"(%y, %b);  %a, %b = Split of %z's columns
+ * A bias or a scale between them is cut too:   %z = "qb.bias"(%y, %b);  %a, %b = Split of %z's columns
  *
  * Or heads of queries, keys and values lie mixed in it, [heads, 3, head_dim]: then a part's rows come in runs, and what reads
  * them may transpose them first.
@@ -12,7 +12,7 @@
  * The parts are views of the one stored tensor.
  *
  * needs    recognise-linear, recognise-bias
- * leaves   no Split or Slice of a linear's columns
+ * leaves   no Split or Slice of a linear's columns; biases of the parts
  * keeps    linears that something uses as a whole, or other than by columns that lie in equal runs; heads of which some columns
  *          turn and some do not (partial rotary embedding), which are put together again
  */
@@ -20,7 +20,7 @@
 
 #include <string.h>
 
-enum { TOKENS = 3, MOST_PARTS = 64 };
+enum { TOKENS = 3, MOST_PARTS = 64, MOST_VECTORS = 3 };
 
 struct part {
     MlirValue value;
@@ -158,18 +158,34 @@ static MlirValue in_place(struct qbc_build *b, const struct part *part, MlirValu
     return qbc_transpose(b, qbc_unrows(b, rows, &dims), dims.rank, perm);
 }
 
-static void cut(struct qbc *q, MlirOperation linear, MlirOperation bias, const struct part *part)
+/* `chain`: the product, and what biases and scales follow it. */
+static void cut(struct qbc *q, const struct qbc_ops *chain, const struct part *part)
 {
-    struct qbc_build b = qbc_before(q, linear);
+    struct qbc_build b = qbc_before(q, chain->op[0]);
     MlirType type = qbc_rows_type(q, part->width);
-    MlirValue w = cut_weight(&b, mlirOperationGetOperand(linear, 1), part);
-    MlirValue shift = mlirOperationIsNull(bias) ? w : cut_weight(&b, mlirOperationGetOperand(bias, 1), part);
-    if (mlirValueIsNull(w) || mlirValueIsNull(shift))
-        return;
-    MlirValue y = qbc_op(&b, "qb.linear", type, 2, mlirOperationGetOperand(linear, 0), w);
-    if (!mlirOperationIsNull(bias))
-        y = qbc_op(&b, "qb.bias", type, 2, y, shift);
+    MlirValue y = mlirOperationGetOperand(chain->op[0], 0), w[MOST_VECTORS + 1];
+    for (size_t i = 0; i < chain->n; ++i) {
+        w[i] = cut_weight(&b, mlirOperationGetOperand(chain->op[i], 1), part);
+        if (mlirValueIsNull(w[i]))
+            return;
+    }
+    for (size_t i = 0; i < chain->n; ++i)
+        y = qbc_op(&b, qbc_op_name(chain->op[i]), type, 2, y, w[i]);
     mlirValueReplaceAllUsesOfWith(part->value, in_place(&b, part, y));
+}
+
+/* A product, and the biases and scales that nothing but the next one reads. */
+static struct qbc_ops chain_of(struct qbc *q, MlirOperation linear)
+{
+    struct qbc_ops chain = {qbc_alloc(q, (MOST_VECTORS + 1) * sizeof *chain.op), 1};
+    chain.op[0] = linear;
+    while (chain.n <= MOST_VECTORS) {
+        MlirOperation user = qbc_only_user(mlirOperationGetResult(chain.op[chain.n - 1], 0));
+        if (mlirOperationIsNull(user) || (!qbc_is(user, "qb.bias") && !qbc_is(user, "qb.scale")))
+            break;
+        chain.op[chain.n++] = user;
+    }
+    return chain;
 }
 
 /* --- parts that are put together again are no parts of their own: columns of heads that turn, and those that do not */
@@ -223,12 +239,8 @@ static bool in_runs(const struct parts *p)
 static void visit(struct qbc *q, MlirOperation linear)
 {
     MlirOperation func = mlirOperationGetParentOperation(linear);
-    MlirValue y = mlirOperationGetResult(linear, 0);
-    MlirOperation bias = qbc_only_user(y);
-    if (!mlirOperationIsNull(bias) && qbc_is(bias, "qb.bias"))
-        y = mlirOperationGetResult(bias, 0);
-    else
-        bias = (MlirOperation){NULL};
+    struct qbc_ops chain = chain_of(q, linear);
+    MlirValue y = mlirOperationGetResult(chain.op[chain.n - 1], 0);
     struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
     struct qbc_shapes shapes;
     struct parts *p = qbc_alloc(q, sizeof *p);
@@ -241,11 +253,13 @@ static void visit(struct qbc *q, MlirOperation linear)
     if (!p->good || (in_runs(p) && meet_again(q, p)))
         return;
     for (size_t i = 0; i < p->n; ++i)
-        cut(q, linear, bias, &p->part[i]);
+        cut(q, &chain, &p->part[i]);
 }
 
 void qbc_pass_cut_linear(struct qbc *q, MlirOperation module)
 {
     qbc_each(q, module, "qb.linear", visit);
+    qbc_tidy(q, module);
+    qbc_each(q, module, "func.func", qbc_biases); /* of the parts */
     qbc_tidy(q, module);
 }

@@ -135,11 +135,11 @@ static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
     c->keys_transposed = qbc_int(c->scores, "transB", 0);
     if (!good || scores.rank < 2)
         return false;
-    int64_t past = s->past[0] ? QBC_P_PLUS_T : QBC_T, *k = kd->at + kd->rank - 2;
+    int64_t past = s->past[0] ? QBC_P_PLUS_T : QBC_T, tokens = s->step ? 1 : QBC_T, *k = kd->at + kd->rank - 2;
     c->heads = leading(&scores);
     c->kv_heads = leading(kd);
     c->head_dim = qd->at[qd->rank - 1];
-    if (scores.at[scores.rank - 2] != QBC_T || scores.at[scores.rank - 1] != past || c->heads < 1 ||
+    if (scores.at[scores.rank - 2] != tokens || scores.at[scores.rank - 1] != past || c->heads < 1 ||
         qbc_int(c->scores, "transA", 0)) {
         qbc_miss(q, c->softmax, "no attention: the scores are not [heads, T, P + T]");
         return false;
@@ -214,10 +214,17 @@ static const char *sample(struct qbc *q, struct qbc_evaluation *e, const struct 
     return NULL;
 }
 
+/* The last of the tokens, where a graph takes one a call. */
+static struct qbc_scores scores_of(MlirOperation func, int64_t tokens, int64_t past)
+{
+    bool step = qbc_is_step(func);
+    return (struct qbc_scores){.tokens = step ? 1 : tokens, .past = step ? past + tokens - 1 : past};
+}
+
 static const char *check(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens, int64_t past, float size)
 {
-    struct qbc_evaluation *e = qbc_probe(q, func, tokens, past);
-    struct qbc_scores x = {.tokens = tokens, .past = past};
+    struct qbc_scores x = scores_of(func, tokens, past);
+    struct qbc_evaluation *e = qbc_probe(q, func, x.tokens, x.past);
     const char *problem = sample(q, e, c, size, &x);
     if (!problem && x.heads != c->heads && (c->law.slopes || c->law.sinks))
         problem = "heads have laws of their own, which are not told apart";
@@ -231,8 +238,8 @@ static const char *check(struct qbc *q, MlirOperation func, struct core *c, int6
 static const char *learn(struct qbc *q, MlirOperation func, struct core *c, enum qbc_lesson lesson, float size)
 {
     enum { TOKENS = 24 };
-    struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
-    struct qbc_scores x = {.tokens = TOKENS};
+    struct qbc_scores x = scores_of(func, TOKENS, 0);
+    struct qbc_evaluation *e = qbc_probe(q, func, x.tokens, x.past);
     const char *problem = sample(q, e, c, size, &x);
     if (!problem)
         qbc_law_learn(q, &c->law, lesson, &x);
@@ -315,7 +322,7 @@ static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     c->y = (MlirValue){NULL};
     if (qbc_bind_iota(q, e, v))
         for (;;) {
-            if (is_side_by_side(e, c, v, TOKENS))
+            if (is_side_by_side(e, c, v, s->step ? 1 : TOKENS))
                 c->y = v;
             MlirOperation user = qbc_only_user(v);
             if (mlirOperationIsNull(user) || mlirOperationGetNumResults(user) != 1 ||

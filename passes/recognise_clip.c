@@ -11,5 +11,5 @@
 
 void qbc_pass_recognise_clip(struct qbc *q, MlirOperation module)
 {
-    qbc_elementwise(q, module, true);
+    qbc_elementwise(q, module, QBC_CLIPS);
 }

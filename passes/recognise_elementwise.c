@@ -11,5 +11,5 @@
 
 void qbc_pass_recognise_elementwise(struct qbc *q, MlirOperation module)
 {
-    qbc_elementwise(q, module, false);
+    qbc_elementwise(q, module, QBC_ALL_ARITHMETIC);
 }

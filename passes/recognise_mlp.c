@@ -10,6 +10,8 @@
  * act(a), or act(a) * b; which of the two is the gate is found out in the same way. The last operation that can
  * be one is it: what it is made of is not looked at again.
  *
+ * A gate's multiple, act(0.9 a) * b, is qb.times.
+ *
  * needs    recognise-linear; recognise-bias, so that a bias is part of the value
  * leaves   one operation for each
  * keeps    other elementwise operations, and notes at an activation why it is none of these
@@ -197,11 +199,8 @@ static bool is_among(const struct qbc_ops *ops, MlirOperation op)
 }
 
 /* What a found one is made of, that nothing else reads, is no candidate any more: later operations come first. */
-void qbc_pass_recognise_mlp(struct qbc *q, MlirOperation module)
+static void recognise(struct qbc *q, MlirOperation func)
 {
-    MlirOperation func = qbc_main(q, module);
-    if (mlirOperationIsNull(func))
-        return;
     struct qbc_ops ops = qbc_collect(q, func, NULL), taken = {qbc_alloc(q, (ops.n + 1) * sizeof *taken.op), 0}, cone;
     struct activated *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes shapes;
@@ -219,5 +218,15 @@ void qbc_pass_recognise_mlp(struct qbc *q, MlirOperation module)
     qbc_shapes_close(&shapes);
     for (size_t i = n; i-- > 0;)
         apply(q, &found[i]);
+}
+
+void qbc_pass_recognise_mlp(struct qbc *q, MlirOperation module)
+{
+    MlirOperation func = qbc_main(q, module);
+    if (mlirOperationIsNull(func))
+        return;
+    recognise(q, func);
+    qbc_elementwise(q, module, QBC_FACTORS); /* a multiple that is left over is its gate's */
+    recognise(q, func);
     qbc_tidy(q, module);
 }

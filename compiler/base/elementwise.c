@@ -56,7 +56,6 @@ struct operand {
     enum kind kind;
     float number;
     struct qbc_strided vector;
-    size_t axis;
 };
 
 struct found {
@@ -76,18 +75,11 @@ static bool is_number(struct qbc_shapes *s, MlirValue v, float *out)
     return good;
 }
 
-/* As many stored numbers as a row has, in its last dimension. */
+/* As many stored numbers as a row has. */
 static bool is_vector(struct qbc *q, struct qbc_shapes *s, MlirValue v, const struct found *f, struct operand *o)
 {
-    struct qbc_strided *w = &o->vector;
-    if (!qbc_is_constant(qbc_strip(v)) || !qbc_strided_of(q, s->at[0], v, w) || !w->rank ||
-        f->dims.at[f->dims.rank - 1] != f->width)
-        return false;
-    o->axis = w->rank - 1;
-    for (size_t d = 0; d < w->rank; ++d)
-        if (w->dims[d] != (d == o->axis ? f->width : 1))
-            return false;
-    return true;
+    return qbc_is_constant(qbc_strip(v)) && qbc_strided_of(q, s->at[0], v, &o->vector) &&
+           qbc_strided_vector(&o->vector, &f->dims, f->width);
 }
 
 static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct found *f)
@@ -217,7 +209,7 @@ static void apply(struct qbc *q, const struct found *f)
         if (f->operand[i].kind == ROWS && (!qbc_is_level1(rows) || qbc_dim(rows, 1) != f->width))
             return;
         if (f->operand[i].kind == VECTOR)
-            rows = qbc_op(&b, "qb.repeat", type, 1, qbc_weight(&b, &f->operand[i].vector, 1, &f->operand[i].axis));
+            rows = qbc_op(&b, "qb.repeat", type, 1, qbc_weight(&b, &f->operand[i].vector, 1, (size_t[]){0}));
         x[i] = rows;
     }
     MlirValue y = rewritten(&b, f, x);
@@ -225,7 +217,34 @@ static void apply(struct qbc *q, const struct found *f)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(f->op, 0), qbc_unrows(&b, y, &f->dims));
 }
 
-void qbc_elementwise(struct qbc *q, MlirOperation module, bool only_clips)
+/* A multiple that Sigmoid, Tanh, ... read: a gate's. */
+static bool is_factor(struct qbc *q, MlirOperation op)
+{
+    if (!qbc_is(op, "onnx.Mul") && !qbc_is(op, "onnx.Div"))
+        return false;
+    struct qbc_ops users = qbc_users(q, mlirOperationGetResult(op, 0));
+    for (size_t i = 0; i < users.n; ++i)
+        if (act_of(users.op[i]))
+            return true;
+    return false;
+}
+
+static bool is_candidate(struct qbc *q, MlirOperation op, enum qbc_arithmetic which)
+{
+    if (which == QBC_FACTORS)
+        return is_factor(q, op);
+    return is_clip(op) || (which == QBC_ALL_ARITHMETIC &&
+                           (act_of(op) || arith_of(op) || qbc_is(op, "onnx.Neg") || qbc_is(op, "onnx.Pow")));
+}
+
+/* Of rows and a number, nothing else. */
+static bool is_multiple(const struct found *f)
+{
+    return f->n == 2 && f->operand[0].kind != VECTOR && f->operand[1].kind != VECTOR &&
+           f->operand[0].kind != f->operand[1].kind;
+}
+
+void qbc_elementwise(struct qbc *q, MlirOperation module, enum qbc_arithmetic which)
 {
     MlirOperation func = qbc_main(q, module);
     if (mlirOperationIsNull(func))
@@ -236,10 +255,8 @@ void qbc_elementwise(struct qbc *q, MlirOperation module, bool only_clips)
     size_t n = 0;
     qbc_shapes_open(q, func, &shapes);
     for (size_t i = 0; i < ops.n; ++i) {
-        bool candidate = is_clip(ops.op[i]) || (!only_clips && (act_of(ops.op[i]) || arith_of(ops.op[i]) ||
-                                                                qbc_is(ops.op[i], "onnx.Neg") || qbc_is(ops.op[i], "onnx.Pow")));
-        if (candidate)
-            n += describe(q, &shapes, ops.op[i], &found[n]);
+        if (is_candidate(q, ops.op[i], which))
+            n += describe(q, &shapes, ops.op[i], &found[n]) && (which != QBC_FACTORS || is_multiple(&found[n]));
     }
     qbc_shapes_close(&shapes);
     for (size_t i = 0; i < n; ++i)

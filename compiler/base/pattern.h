@@ -101,6 +101,8 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
 MlirValue qbc_weight(struct qbc_build *b, const struct qbc_strided *view, size_t n,
                      const size_t *dims);
 
+/* As a vector of `width` numbers, if these meet the elements of a row of a value of these dims one by one. */
+bool qbc_strided_vector(struct qbc_strided *view, const struct qbc_dims *dims, int64_t width);
 /* Leading dims of 1 go; true if two are left. */
 bool qbc_strided_matrix(struct qbc_strided *view);
 /* Its numbers, row-major, if they are n; NULL otherwise. */
@@ -201,8 +203,16 @@ const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_op
 /* Positions for which the operand's cone has stored tables, which it lists; 0: it has none. */
 int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc_values *tables);
 
-/* --- elementwise.c: arithmetic on the elements of level-1 rows as level 1; or only what keeps them within bounds */
-void qbc_elementwise(struct qbc *q, MlirOperation module, bool only_clips);
+/* --- bias.c: stored vectors that rows of products are added to, or multiplied by: qb.bias, qb.scale */
+void qbc_biases(struct qbc *q, MlirOperation func);
+
+/* --- elementwise.c: arithmetic on the elements of level-1 rows as level 1 */
+enum qbc_arithmetic {
+    QBC_ALL_ARITHMETIC,
+    QBC_CLIPS,  /* only what keeps rows within bounds */
+    QBC_FACTORS /* only multiples of rows that an activation is taken of */
+};
+void qbc_elementwise(struct qbc *q, MlirOperation module, enum qbc_arithmetic which);
 
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {

@@ -170,6 +170,13 @@ void qbc_retype(struct qbc *q, MlirOperation func)
     qbc_set(func, "function_type", mlirTypeAttrGet(type));
 }
 
+/* Rows of one token a call have the same elements as those of any number. */
+static bool same_rows(MlirValue v, MlirValue rows)
+{
+    return mlirTypeEqual(mlirValueGetType(v), mlirValueGetType(rows)) ||
+           (qbc_rank(v) == 2 && qbc_dim(v, 0) == 1 && qbc_dim(v, 1) == qbc_dim(rows, 1));
+}
+
 static void take_directly(struct qbc *q, MlirOperation op)
 {
     const char *name = qbc_op_name(op);
@@ -178,7 +185,7 @@ static void take_directly(struct qbc *q, MlirOperation op)
         return;
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
         MlirValue v = mlirOperationGetOperand(op, i), from = qbc_strip(v);
-        if (qbc_is_level1(from) && mlirTypeEqual(mlirValueGetType(v), mlirValueGetType(from)))
+        if (qbc_is_level1(from) && same_rows(v, from))
             mlirOperationSetOperand(op, i, from);
     }
 }

@@ -85,8 +85,9 @@ static void repeat_heads(struct qbc_array *a, int64_t past, const struct qbc_ope
         }
 }
 
-struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
-                              int64_t tokens, int64_t past, enum qbc_pattern pattern)
+/* Of one call. `numbers`: what the rows are; NULL: by the pattern. */
+static struct qbc_sample take(struct qbc *q, MlirOperation func, const struct qbc_operand *o, int64_t tokens, int64_t past,
+                              enum qbc_pattern pattern, const float *numbers)
 {
     struct qbc_sample s = {.e = qbc_probe(q, func, tokens, past), .tokens = tokens, .past = past};
     struct qbc_values tables;
@@ -106,10 +107,52 @@ struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struc
     struct qbc_array *x = qbc_bind_zero(q, s.e, o->rows);
     s.x = x;
     if (x) {
-        fill(x, pattern, o);
+        if (numbers)
+            memcpy(x->f, numbers, x->n * sizeof *x->f);
+        else
+            fill(x, pattern, o);
         read_result(q, o, &s);
     }
     return s;
+}
+
+/* In a graph for one token a call: as many calls, whose last rows together are what one of `tokens` tokens would give. */
+static struct qbc_sample take_steps(struct qbc *q, MlirOperation func, const struct qbc_operand *o, int64_t tokens, int64_t past,
+                                    enum qbc_pattern pattern)
+{
+    size_t width = (size_t)(o->heads * o->head_dim), row = 0;
+    struct qbc_array *x = qbc_alloc(q, sizeof *x);
+    x->n = (size_t)tokens * width;
+    x->f = qbc_alloc(q, x->n * sizeof *x->f);
+    fill(x, pattern, o);
+    struct qbc_sample s = take(q, func, o, 1, past, pattern, x->f);
+    float *y = NULL;
+    if (s.y) {
+        row = (size_t)(s.heads * o->head_dim);
+        y = qbc_alloc(q, (size_t)(s.old_rows + tokens) * row * sizeof *y);
+        memcpy(y, s.y, (size_t)s.rows * row * sizeof *y);
+    }
+    for (int64_t t = 1; t < tokens && y; ++t) {
+        struct qbc_sample one = take(q, func, o, 1, past + t, pattern, x->f + (size_t)t * width);
+        bool good = one.y && one.heads == s.heads;
+        if (good)
+            memcpy(y + (size_t)(s.old_rows + t) * row, one.y + (size_t)(one.rows - 1) * row, row * sizeof *y);
+        y = good ? y : NULL;
+        qbc_evaluation_destroy(one.e);
+    }
+    s.tokens = tokens;
+    s.rows = s.old_rows + tokens;
+    s.x = x;
+    s.y = y;
+    return s;
+}
+
+struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
+                              int64_t tokens, int64_t past, enum qbc_pattern pattern)
+{
+    if (qbc_is_step(func))
+        return take_steps(q, func, o, tokens, past, pattern);
+    return take(q, func, o, tokens, past, pattern, NULL);
 }
 
 /* A head of the past, which is [1, heads, P, D] or [1, P, heads, D]. */

@@ -245,6 +245,27 @@ bool qbc_strided_matrix(struct qbc_strided *view)
     return view->rank == 2;
 }
 
+bool qbc_strided_vector(struct qbc_strided *view, const struct qbc_dims *dims, int64_t width)
+{
+    int64_t n = 1, stride = 1;
+    for (size_t i = 0; i < view->rank; ++i) {
+        size_t d = view->rank - 1 - i;
+        int64_t length = view->dims[d], beside = i < dims->rank ? dims->at[dims->rank - 1 - i] : 1;
+        if (length == 1 && (beside == 1 || n == width))
+            continue;
+        if (length != beside || (n > 1 && view->strides[d] != n * stride))
+            return false;
+        stride = n == 1 ? view->strides[d] : stride;
+        n *= length;
+    }
+    if (n != width || (view->run && view->rank > 1))
+        return false;
+    view->rank = 1;
+    view->dims[0] = width;
+    view->strides[0] = stride;
+    return true;
+}
+
 float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
 {
     size_t have = 1, longest = 0;

@@ -16,6 +16,7 @@ EXPORTS = (
     "models/gpt2/dynamo-op18",
     "models/gpt2/optimum-past",
     "models/mamba/hf-step",
+    "models/falcon-h1/hf-step",
     "models/docs-4m/optimum-past",
     "models/docs-4m/genai-fp16",
     "data/stories260K",
