@@ -29,6 +29,9 @@ static const char usage[] =
     "  -size=N                    the same for a file of N bytes at most (900M)\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"
     "  -allocator=NAME            the rule: mckp unless given; --list-allocators\n"
+    "  -kv=FORMAT|k:FORMAT,v:FORMAT\n"
+    "                             how keys and values are kept: f16, i8, i4g64, ...; with an r behind: rotated\n"
+    "                             (f32)\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -284,7 +287,7 @@ int main(int argc, char **argv)
         {"-depfile=", &o->depfile, NULL},     {"-calib=", &o->calib, NULL},
         {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},
         {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
-        {"-ctx=", NULL, &o->context},
+        {"-kv=", &o->kv, NULL},               {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},

@@ -108,6 +108,7 @@ struct qbc_options {
     const char *size;      /* of the file: bytes, or "900M" */
     const char *formats;   /* names with commas between, to choose from (plain integer formats of 2 to 8 bits) */
     const char *allocator; /* one of QBC_ALLOCATORS: the rule ("mckp") */
+    const char *kv;        /* how the session keeps keys and values: "f16", "k:i4g64r,v:i4g64" ("f32") */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,

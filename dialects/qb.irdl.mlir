@@ -85,7 +85,8 @@ irdl.dialect @qb {
     %s = irdl.any
     irdl.results(s: %s)
   }
-  // The state with the rows x [T, C] put at pos.
+  // The state with the rows x [T, C] put at pos. With {format}: as codes of that format, a row for each head's
+  // channels (passes/kernels/cache.h).
   irdl.operation @append {
     %s = irdl.any
     %x = irdl.any
@@ -231,6 +232,14 @@ irdl.dialect @qb {
     %b = irdl.any
     %y = irdl.any
     irdl.operands(a: %a, b: %b)
+    irdl.results(y: %y)
+  }
+  // x [T, C] -> [T, C]: each run of `run` columns, a power of two, times the Hadamard matrix of that order over its
+  // root: element (i, j) is (-1)^(bits that i and j share) / sqrt(run). Its own inverse. {run}
+  irdl.operation @hadamard {
+    %x = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x)
     irdl.results(y: %y)
   }
   // x [T, K], order u16 [K, 1] -> [T, K]: column k is x's column order[k].

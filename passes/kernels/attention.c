@@ -2,6 +2,7 @@
  *
  *   operands   y, q, keys, values, and vectors [heads] of sinks and slopes where attributes say so
  *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
+ *              keys, values  formats of the state (f32); codes become numbers in registers (cache.h)
  *              ahead    later positions that a token sees too, -1: all of the call (0)
  *              cap      scores s become cap tanh(s / cap) (0: they do not)
  *              sinks    number of the operand with a score for each head that takes part in the softmax and has no value (0)
@@ -12,9 +13,10 @@
  * the key state, so a score vector is a sum of broadcasts; the softmax streams (Milakov and
  * Gimelshein, arXiv 1805.02867): with a new maximum, what was summed so far is scaled down.
  */
-#include "kernel.h"
+#include "cache.h"
 
 #include <mlir-c/BuiltinTypes.h>
+#include <string.h>
 
 enum { Y = 0, Q = 1, KEYS = 2, VALUES = 3 };
 enum { BLOCK = QBC_POSITIONS, FEW_ROWS = 4, MOST_ROWS = 8, MOST_CHANNEL_BLOCKS = 4 };
@@ -24,7 +26,7 @@ struct attention {
     int64_t head_dim, padded, group, window; /* group: query heads a kv head */
     int64_t ahead, sinks, slopes;
     double cap;
-    int64_t key_bytes, value_bytes;          /* of a head */
+    struct qbc_cache keys, values;
     int head_rows, token_rows, rows;         /* of a block */
     float scale;
     MlirValue sums, weights; /* scratch: f32 [rows][padded], [rows][BLOCK] */
@@ -71,8 +73,8 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
     MlirValue kv_head = k_op2(k, "arith.divui", rest, k_i64(k, head_blocks));
     MlirValue head = k_mul_i(k, rest, a->head_rows); /* rest counts head blocks over all kv heads */
     MlirValue last_token = k_add_i(k, k->rows, -1);
-    r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->key_bytes));
-    r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->value_bytes));
+    r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->keys.head_bytes));
+    r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->values.head_bytes));
     for (int i = 0; i < a->rows; ++i) {
         MlirValue token = k_add_i(k, k_mul_i(k, token_block, a->token_rows), i / a->head_rows);
         /* rows past the end do the last token's work again, with the same result */
@@ -93,23 +95,39 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
     return r;
 }
 
+/* next[row] = sum[row] + q . key over n channels from `channel`: a unit's, or those that are left of it. */
+static void add_products(struct attention *a, const struct rows *r, MlirValue block, MlirValue channel, int64_t n,
+                         const MlirValue *sum, MlirValue *next)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue key[QBC_KEY_UNIT], offset = k_mul_i(k, channel, 4);
+    qbc_cache_keys(k, &a->keys, block, channel, n, key);
+    for (int i = 0; i < a->rows; ++i) {
+        MlirValue q = k_at(k, r->q[i], offset);
+        next[i] = sum[i];
+        for (int64_t c = 0; c < n; ++c)
+            next[i] = k_fma(k, k_splat(k, k_load(k, k->f32, k_at_i(k, q, 4 * c), 4), BLOCK), key[c], next[i]);
+    }
+}
+
 /* Scores of 16 positions from `position` (i64, a multiple of 16), one vector a row. */
 static void scores(struct attention *a, const struct rows *r, MlirValue position, MlirValue *s)
 {
     struct qbc_kernel *k = a->k;
-    MlirValue block = k_at(k, r->keys, k_mul_i(k, position, a->head_dim * 4));
+    MlirValue block = qbc_cache_position(k, &a->keys, r->keys, position), next[MOST_ROWS];
+    int64_t unit = a->keys.unit, whole = a->head_dim / unit * unit;
     for (int i = 0; i < a->rows; ++i)
         s[i] = lanes_f32(a, 0);
-    struct k_loop d = k_for(k, k_i64(k, 0), k_i64(k, a->head_dim), 1, (size_t)a->rows, s);
-    MlirValue key = k_load(k, k_vec(k, BLOCK, k->f32), k_at(k, block, k_mul_i(k, d.i, 4 * BLOCK)), 4);
-    MlirValue next[MOST_ROWS], offset = k_mul_i(k, d.i, 4);
-    for (int i = 0; i < a->rows; ++i) {
-        MlirValue q = k_splat(k, k_load(k, k->f32, k_at(k, r->q[i], offset), 4), BLOCK);
-        next[i] = k_fma(k, q, key, d.carried[i]);
+    if (whole) {
+        struct k_loop d = k_for(k, k_i64(k, 0), k_i64(k, whole), unit, (size_t)a->rows, s);
+        add_products(a, r, block, d.i, unit, d.carried, next);
+        k_end(k, &d, next);
+        memcpy(s, d.carried, (size_t)a->rows * sizeof *s);
     }
-    k_end(k, &d, next);
+    if (whole < a->head_dim)
+        add_products(a, r, block, k_i64(k, whole), a->head_dim - whole, s, s);
     for (int i = 0; i < a->rows; ++i)
-        s[i] = k_fmul(k, d.carried[i], lanes_f32(a, (double)a->scale));
+        s[i] = k_fmul(k, s[i], lanes_f32(a, (double)a->scale));
 }
 
 /* 16 positions from `position`, i32. */
@@ -179,12 +197,11 @@ static void accumulate(struct attention *a, const struct rows *r, MlirValue posi
             sum[i * n + c] = k_fmul(k, v, k_splat(k, shrink[i], BLOCK));
         }
     }
-    MlirValue base = k_at(k, k_at(k, r->values, k_mul_i(k, position, a->padded * 4)),
-                          k_mul_i(k, channel, 4));
+    MlirValue base = qbc_cache_position(k, &a->values, r->values, position);
     struct k_loop j = k_for(k, k_i64(k, 0), count, 1, (size_t)(a->rows * n), sum);
+    MlirValue row = k_at(k, base, k_mul_i(k, j.i, a->values.step));
     for (int c = 0; c < n; ++c) {
-        MlirValue row = k_at(k, base, k_mul_i(k, j.i, a->padded * 4));
-        value = k_load(k, k_vec(k, BLOCK, k->f32), k_at_i(k, row, c * 4 * BLOCK), 4);
+        value = qbc_cache_values(k, &a->values, row, k_add_i(k, channel, c * BLOCK));
         for (int i = 0; i < a->rows; ++i) {
             MlirValue p = k_at(k, k_at_i(k, a->weights, i * 4 * BLOCK), k_mul_i(k, j.i, 4));
             MlirValue weight = k_splat(k, k_load(k, k->f32, p, 4), BLOCK);
@@ -270,6 +287,11 @@ static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
     }
 }
 
+static const struct qbc_format *format_of(struct qbc_kernel *k, const char *what)
+{
+    return qbc_find_format(k->q, qbc_string(k->q, k->launch, what, "f32"));
+}
+
 void qbc_kernel_attention(struct qbc_kernel *k)
 {
     int64_t context = qbc_int(k->launch, "context", 0), kv_heads = qbc_int(k->launch, "kv_heads", 1);
@@ -285,8 +307,8 @@ void qbc_kernel_attention(struct qbc_kernel *k)
         .cap = qbc_float(k->launch, "cap", 0),
     };
     a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
-    a.key_bytes = qbc_head_bytes(true, context, a.head_dim);
-    a.value_bytes = qbc_head_bytes(false, context, a.head_dim);
+    a.keys = qbc_cache(format_of(k, "keys"), true, context, a.head_dim);
+    a.values = qbc_cache(format_of(k, "values"), false, context, a.head_dim);
     /* a row is a chain of sums: eight of them hide the latency of two products a cycle */
     int rows = wide_registers(k) >= 4 * MOST_ROWS ? MOST_ROWS : FEW_ROWS;
     a.head_rows = largest_divisor(a.group, FEW_ROWS);

@@ -31,12 +31,9 @@ enum {
     QBC_PIECE = 16       /* rows of weights: what threads share, where vectors are of any length */
 };
 
-/* How the state of one layer's keys or values lies in memory: for each kv head,
- *   keys    [context / 16][head_dim][16]    16 positions of one channel together
- *   values  [context][head_dim_padded]      a position's channels together, padded to 16
- */
-int64_t qbc_state_bytes(bool keys, int64_t context, int64_t kv_heads, int64_t head_dim);
-int64_t qbc_head_bytes(bool keys, int64_t context, int64_t head_dim);
+/* --- cache.c: the state of one layer's keys or values, as cache.h says */
+int64_t qbc_state_bytes(const struct qbc_format *f, bool keys, int64_t context, int64_t kv_heads, int64_t head_dim);
+const char *qbc_format_lacks_cache(const struct qbc_format *f); /* why it cannot be a cache's, in a few words; NULL: it can */
 
 /* A kernel being written: where the next operation goes, and types at hand. */
 struct qbc_kernel {
@@ -132,6 +129,9 @@ MlirValue k_gather_words(struct qbc_kernel *k, int64_t n, MlirValue base, MlirVa
 MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* n finite f16 as f32; n 0: one, a scalar */
 MlirType k_half(struct qbc_kernel *k);                                /* what f16 are loaded as */
 MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and then become f32 */
+/* --- half.c */
+MlirValue k_float_to_half(struct qbc_kernel *k, MlirValue x); /* bits, i16 */
+MlirValue k_load_any_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* as k_load_half; what is not finite stays so, or becomes no number */
 void k_store(struct qbc_kernel *k, MlirValue value, MlirValue at, int alignment);
 void k_store_first(struct qbc_kernel *k, MlirValue vector, MlirValue at, MlirValue n); /* n lanes */
 MlirValue k_load_upto(struct qbc_kernel *k, MlirType type, MlirValue at, MlirValue n); /* n lanes, others 0 */

@@ -171,15 +171,3 @@ struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_
     p.is_signed = f->codebook == QBC_CODE_AFFINE && qbc_takes_signed(tile, f);
     return p;
 }
-
-int64_t qbc_head_bytes(bool keys, int64_t context, int64_t head_dim)
-{
-    int64_t positions = (context + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
-    int64_t channels = keys ? head_dim : (head_dim + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
-    return positions * channels * 4;
-}
-
-int64_t qbc_state_bytes(bool keys, int64_t context, int64_t kv_heads, int64_t head_dim)
-{
-    return kv_heads * qbc_head_bytes(keys, context, head_dim);
-}

@@ -1,4 +1,4 @@
-/* attention.c: attention and the states that it reads. How a state lies in memory is told in passes/kernels/kernel.h. */
+/* attention.c: attention and the states that it reads. How a state lies in memory is told in passes/kernels/cache.h. */
 #include "outline.h"
 
 static MlirOperation attention_reading(MlirValue appended, int *operand)
@@ -35,8 +35,18 @@ void qbc_outline_append(struct outline *o, MlirOperation op)
     qbc_set_int(o->q, l, "kv_heads", kv_heads);
     qbc_set_int(o->q, l, "head_dim", head_dim);
     qbc_set_int(o->q, l, "context", o->context);
-    qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(keys, o->context, kv_heads, head_dim));
+    const struct qbc_format *format = qbc_find_format(o->q, qbc_string(o->q, op, "format", "f32"));
+    qbc_copy_attribute(op, l, "format");
+    qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(format, keys, o->context, kv_heads, head_dim));
     qbc_place_remember(o, qbc_only_result(op), state);
+}
+
+/* The format of the rows that this operand has. */
+static void copy_format(struct outline *o, MlirOperation attention, intptr_t operand, MlirOperation l, const char *name)
+{
+    MlirOperation append = qbc_def_any(mlirOperationGetOperand(attention, operand));
+    if (qbc_has(append, "format"))
+        qbc_set_string(o->q, l, name, qbc_string(o->q, append, "format", ""));
 }
 
 void qbc_outline_attention(struct outline *o, MlirOperation op)
@@ -58,5 +68,7 @@ void qbc_outline_attention(struct outline *o, MlirOperation op)
         qbc_set_int(o->q, l, "slopes", (int64_t)n);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
         qbc_copy_attribute(op, l, copied[i]);
+    copy_format(o, op, 1, l, "keys");
+    copy_format(o, op, 2, l, "values");
     qbc_set_int(o->q, l, "context", o->context);
 }

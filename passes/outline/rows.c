@@ -44,6 +44,15 @@ void qbc_outline_norm(struct outline *o, MlirOperation op)
     qbc_set_float(o->q, l, "eps", (float)qbc_float(op, "eps", 0));
 }
 
+void qbc_outline_hadamard(struct outline *o, MlirOperation op)
+{
+    MlirValue x = qbc_place_of(o, mlirOperationGetOperand(op, 0));
+    MlirValue operands[] = {qbc_place_output(o, op, qbc_place_rows(o, x)), x};
+    MlirOperation l = qbc_launch(o, "hadamard", qbc_place_rows(o, x), 2, operands);
+    qbc_set_int(o->q, l, "c", qbc_dim(qbc_only_result(op), 1));
+    qbc_copy_attribute(op, l, "run");
+}
+
 /* Rows without a distance: the vector itself. */
 void qbc_outline_repeat(struct outline *o, MlirOperation op)
 {

@@ -1,0 +1,87 @@
+/* cache: sizes and places of cached keys and values; which formats they can have. */
+#include "cache.h"
+
+enum { HALF = 2, BYTE = 1 };
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+bool qbc_cache_is_float(const struct qbc_cache *c)
+{
+    return c->format->codebook == QBC_CODE_FLOAT;
+}
+
+static void set_fields(struct qbc_cache *c)
+{
+    int64_t vectors = c->keys ? QBC_POSITIONS : QBC_VALUE_UNIT / 8; /* bytes for each bit of a code */
+    int shift = 0;
+    for (int bits = 8; bits; bits /= 2)
+        if (c->format->bits & bits) {
+            c->field[c->fields].bits = bits;
+            c->field[c->fields].shift = shift;
+            c->field[c->fields++].at = shift * vectors;
+            shift += bits;
+        }
+    c->unit_bytes = c->format->bits * vectors;
+}
+
+static void set_codes(struct qbc_cache *c)
+{
+    const struct qbc_format *f = c->format;
+    int64_t lanes = c->keys ? QBC_POSITIONS : 1;
+    int64_t offset = f->offset == QBC_OFFSET_MIN ? HALF : f->offset == QBC_OFFSET_ZERO ? BYTE : 0;
+    c->unit = c->keys ? QBC_KEY_UNIT : QBC_VALUE_UNIT;
+    c->group = f->group < c->head_dim ? f->group : c->padded;
+    c->groups = (c->head_dim + c->group - 1) / c->group;
+    c->offsets = c->groups * HALF * lanes;
+    c->codes = round_up(c->offsets + c->groups * offset * lanes, HALF);
+    set_fields(c);
+    c->step = c->codes + (c->head_dim + c->unit - 1) / c->unit * c->unit_bytes;
+}
+
+struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim)
+{
+    struct qbc_cache c = {.format = f, .keys = keys, .head_dim = head_dim, .padded = round_up(head_dim, QBC_POSITIONS), .unit = 1};
+    int64_t positions = round_up(context, QBC_POSITIONS);
+    if (f->codebook == QBC_CODE_FLOAT) {
+        c.unit_bytes = f->bits / 8 * (keys ? QBC_POSITIONS : 1);
+        c.step = c.unit_bytes * (keys ? head_dim : c.padded);
+    } else {
+        set_codes(&c);
+    }
+    c.head_bytes = round_up((keys ? positions / QBC_POSITIONS : positions) * c.step, 64);
+    return c;
+}
+
+int64_t qbc_state_bytes(const struct qbc_format *f, bool keys, int64_t context, int64_t kv_heads, int64_t head_dim)
+{
+    return kv_heads * qbc_cache(f, keys, context, head_dim).head_bytes;
+}
+
+MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue head, MlirValue position)
+{
+    if (c->keys)
+        position = k_op2(k, "arith.divui", position, k_i64(k, QBC_POSITIONS));
+    return k_at(k, head, k_mul_i(k, position, c->step));
+}
+
+const char *qbc_format_lacks_cache(const struct qbc_format *f)
+{
+    if (f->codebook == QBC_CODE_FLOAT)
+        return f->brain ? "bf16" : NULL;
+    if (f->codebook != QBC_CODE_AFFINE && f->codebook != QBC_CODE_TABLE)
+        return "codes that are no whole numbers and no table's entries";
+    if (f->selector_bits)
+        return "tables of groups";
+    if (f->digits || f->high - f->low < 3)
+        return "codes of less than 4 levels";
+    if (f->scale != QBC_SCALE_F16 || f->outer != QBC_SCALE_NONE)
+        return "scales other than f16 for each group";
+    if (f->group_rows > 1)
+        return "groups of several positions";
+    if (f->group % QBC_POSITIONS)
+        return "groups that are no multiple of 16 channels";
+    return NULL;
+}

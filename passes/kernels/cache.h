@@ -1,0 +1,61 @@
+/* cache.h: how the keys and values of one layer lie in the state, as floats or as codes.
+ *
+ * For each kv head of `head_dim` channels, of context positions:
+ *
+ *   keys    [context / 16] blocks of 16 positions side by side
+ *     floats  [head_dim][16]
+ *     codes   scales f16 [groups][16], offsets [groups][16], codes in units of 8 channels
+ *   values  [context] positions, their channels padded to 16
+ *     floats  [padded]
+ *     codes   scales f16 [groups], offsets [groups], codes in units of 16 channels
+ *
+ * A group is `group` channels of one position that share a scale (and an offset: an f16 minimum, a zero of a byte); the
+ * last one may be shorter. A code of b bits is cut into fields of 8, 4, 2 and 1 bits, the widest first, from the lowest
+ * bits of the code on (5 = 4 + 1); a unit has its fields one after the other. A field of f bits takes
+ *
+ *   keys    f vectors of a byte for each position: channel c of the unit is in vector c % f at bit f * (c / f)
+ *   values  2 f bytes: channel c is in byte c % (2 f) at bit f * (c / (2 f))
+ *
+ * so a position of keys has bytes of its own, and 16 channels of values are a shift of a whole number that is in all
+ * lanes. Numbers mean what the format says (format.h) of a row of head_dim columns; codes are the nearest (fit.h, rtn),
+ * to the last bit. A group that is not finite has scale NaN.
+ */
+#ifndef QBC_CACHE_H
+#define QBC_CACHE_H
+
+#include "kernel.h"
+
+enum { QBC_KEY_UNIT = 8, QBC_VALUE_UNIT = QBC_POSITIONS, QBC_CACHE_FIELDS = 4 };
+
+struct qbc_cache {
+    const struct qbc_format *format;
+    bool keys;
+    int64_t head_dim, padded; /* padded: to 16 */
+    int64_t group, groups;    /* channels that share a scale */
+    int64_t unit, unit_bytes; /* channels that are stored together: 1 of float keys */
+    int64_t offsets, codes;   /* where they begin in a block or position */
+    int64_t step;             /* bytes of a block of keys, of a position of values */
+    int64_t head_bytes;       /* of the whole context */
+    int fields;
+    struct {
+        int bits, shift;
+        int64_t at; /* in the unit */
+    } field[QBC_CACHE_FIELDS];
+};
+
+struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim);
+bool qbc_cache_is_float(const struct qbc_cache *c);
+/* Where this position's bytes begin: of keys, its block. */
+MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue head, MlirValue position);
+
+/* --- cache_read.c: f32 [16] each */
+/* Of 16 positions, channels `channel` .. + n - 1 of a unit, which begins there. */
+void qbc_cache_keys(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue block, MlirValue channel, int64_t n,
+                    MlirValue *out);
+/* Of one position, channels `channel` .. + 15, a multiple of 16. */
+MlirValue qbc_cache_values(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue at, MlirValue channel);
+
+/* --- cache_write.c: f32 [head_dim] at `from` to a position, i64 */
+void qbc_cache_write(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue from, MlirValue head, MlirValue position);
+
+#endif
