@@ -53,7 +53,7 @@ static struct qbc_options for_calibration(struct qbc *q, const struct qbc_stages
     q->options.n_quant_tensor = 0;
     q->options.fit = "rtn";
     q->options.context = q->options.chunk = s->window;
-    q->options.prefix = NULL;
+    q->options.prefix = q->options.kv = NULL;
     q->options.print_after = NULL;
     q->options.progress = NULL;
     return was;

@@ -41,12 +41,15 @@ static void load(struct group *g, MlirValue from)
 
 /* --- what the group is like */
 
-static MlirValue extreme(struct group *g, const char *op, const char *kind)
+/* The largest of x, or of -x: minus the least. */
+static MlirValue most_of(struct group *g, bool negated)
 {
-    MlirValue all = g->x[0];
-    for (int64_t i = 1; i < g->vectors; ++i)
-        all = k_op2(g->k, op, all, g->x[i]);
-    return k_reduce(g->k, kind, all);
+    MlirValue all = {NULL};
+    for (int64_t i = 0; i < g->vectors; ++i) {
+        MlirValue x = negated ? k_op1(g->k, "arith.negf", g->x[i]) : g->x[i];
+        all = i ? k_op2(g->k, "arith.maxnumf", all, x) : x;
+    }
+    return k_reduce(g->k, "maxnumf", all);
 }
 
 static MlirValue largest_bits(struct group *g)
@@ -79,8 +82,7 @@ static MlirValue symmetric_scale(struct group *g, MlirValue amax)
     reach(g->c->format, &below, &above);
     if (below == above)
         return k_fdiv(k, amax, k_f32(k, below));
-    MlirValue least = extreme(g, "arith.minnumf", "minnumf");
-    MlirValue negative = k_cmp(k, QBC_EQ, k_bitcast(k, k_op1(k, "arith.negf", least), k->i32), k_bitcast(k, amax, k->i32));
+    MlirValue negative = k_cmp(k, QBC_EQ, k_bitcast(k, most_of(g, true), k->i32), k_bitcast(k, amax, k->i32));
     MlirValue minus = k_op1(k, "arith.negf", amax);
     MlirValue side = below > above ? k_select(k, negative, amax, minus) : k_select(k, negative, minus, amax);
     return k_fdiv(k, side, k_f32(k, below > above ? below : above));
@@ -90,8 +92,8 @@ static MlirValue span_scale(struct group *g, MlirValue *least)
 {
     struct qbc_kernel *k = g->k;
     const struct qbc_format *f = g->c->format;
-    MlirValue most = extreme(g, "arith.maxnumf", "maxnumf"), zero = k_f32(k, 0);
-    *least = extreme(g, "arith.minnumf", "minnumf");
+    MlirValue most = most_of(g, false), zero = k_f32(k, 0);
+    *least = k_op1(k, "arith.negf", most_of(g, true));
     if (f->offset == QBC_OFFSET_ZERO) {
         most = k_op2(k, "arith.maxnumf", most, zero);
         *least = k_op2(k, "arith.minnumf", *least, zero);

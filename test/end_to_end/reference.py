@@ -147,8 +147,10 @@ def attention(q, k, v):
 
 
 class Model:
-    def __init__(self, config, weights):
-        self.config, self.weights = config, weights
+    """`cache`: what the session keeps of keys and values (cache.py); everything unless given."""
+
+    def __init__(self, config, weights, cache=None):
+        self.config, self.weights, self.cache = config, weights, cache
 
     def linear(self, x, *names):
         """x through several weights; quantized once where a weight has codes."""
@@ -163,7 +165,9 @@ class Model:
         n = rms_norm(x, w[f"{i}.attn_norm"], c.eps)
         q, k, v = self.linear(n, f"{i}.attn_q", f"{i}.attn_k", f"{i}.attn_v")
         shape = (len(x), -1, c.head_dim)
-        a = attention(rope(q.reshape(shape), c.frequencies), rope(k.reshape(shape), c.frequencies), v.reshape(shape))
+        q, k, v = rope(q.reshape(shape), c.frequencies), rope(k.reshape(shape), c.frequencies), v.reshape(shape)
+        k, v = self.cache.keep(k, v) if self.cache else (k, v)
+        a = attention(q, k, v)
         x = x + self.linear(a, f"{i}.attn_o")
         n = rms_norm(x, w[f"{i}.ffn_norm"], c.eps)
         gate, up = self.linear(n, f"{i}.ffn_gate", f"{i}.ffn_up")

@@ -1,7 +1,7 @@
 /* kernel_attention_test: attention over the state, against f64.
  *
  * One module has all shapes: grouped heads, head sizes that are no multiple of a vector, windows, later positions, capped
- * scores, slopes, sinks. Steps of
+ * scores, slopes, sinks, states of codes: what these stand for is what dialects/formats/ makes of the rows. Steps of
  * 1, 2, 5 and 33 tokens begin at positions 0, 7 and 100; the context ends in the middle of a block of
  * positions. What is not yet filled of the state is NaN.
  */
@@ -19,12 +19,17 @@ static const struct shape {
     int ahead;
     double cap;
     bool slopes, sinks;
+    const char *keys, *values; /* formats of the state; NULL: f32 */
 } shapes[] = {
     {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
     {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
     {"i", 8, 8, 16, 40, 30}, {"j", 5, 5, 64, 0, 200}, {"k", 10, 2, 16, 16, 1}, {"l", 1, 1, 8, 0, 1},
     {"m", 4, 2, 16, 0, 1, -1, 0, 0, 0}, {"n", 2, 1, 24, 9, 1, 8, 0, 0, 0}, {"o", 4, 1, 32, 0, 20, 0, 5, 0, 0},
     {"p", 6, 6, 16, 0, 1, 0, 0, 1, 0}, {"q", 6, 2, 16, 12, 2, 0, 0, 0, 1}, {"r", 4, 4, 8, 0, 9, 0, 3, 1, 0},
+    {"s", 4, 2, 64, 0, 2, 0, 0, 0, 0, "i4g64", "i4g64"},   {"t", 2, 1, 20, 0, 3, 0, 0, 0, 0, "i8g1024", "i3g1024m"},
+    {"u", 4, 2, 80, 0, 1, 0, 0, 0, 0, "i5g32z", "f16"},    {"v", 3, 1, 24, 0, 1, 0, 0, 0, 1, "f16", "i6g16m"},
+    {"w", 4, 1, 48, 17, 1, 0, 0, 0, 0, "nf4g1024", "i2g16m"}, {"x", 1, 1, 16, 0, 1, 0, 0, 0, 0, "e2m1g16", "i7g16"},
+    {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32"}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -40,16 +45,17 @@ static float exp_score(int token, int head, int column)
 
 /* sinks: there is a vector %bNAME of them. */
 static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim,
-                          const char *more, bool sinks)
+                          const char *more, bool sinks, const char *const *formats)
 {
     const char *sink = sinks ? qbc_text(lab->q, ", %%b%s", name) : "";
     const char *sink_type = sinks ? qbc_text(lab->q, ", tensor<%dxf32>", heads) : "";
     long q = heads * head_dim, kv = kv_heads * head_dim;
     const char *kv_type = qbc_text(lab->q, "tensor<?x%ldxf32>", kv), *n = name;
-    for (const char *s = "kv"; *s; ++s) {
+    for (const char *s = "kv"; *s; ++s, ++formats) {
+        const char *format = *formats ? qbc_text(lab->q, " {format = \"%s\"}", *formats) : "";
         lab_say(lab, "%%s%c%s = \"qb.state\"() {name = \"%s.%c\"} : () -> %s\n", *s, n, n, *s, kv_type);
-        lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s) : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, kv_type,
-                kv_type, kv_type);
+        lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s)%s : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, format,
+                kv_type, kv_type, kv_type);
     }
     lab_say(lab,
             "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s%s) {heads = %d : i64, kv_heads = %d : i64, "
@@ -90,7 +96,7 @@ static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
     for (int i = 0; i < s->heads && sinks; ++i)
         sinks[i] = 2 * check_normal(seed);
     say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
-                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks);
+                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values});
 }
 
 static void add_exp(struct lab *lab)
@@ -102,7 +108,7 @@ static void add_exp(struct lab *lab)
             q[token * EXP_HEADS * EXP_DIM + i] = exp_score(token, i / EXP_DIM, i % EXP_DIM);
         k[token * EXP_DIM + token] = v[token * EXP_DIM + token] = 1;
     }
-    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false);
+    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false, (const char *const[]){NULL, NULL});
 }
 
 /* --- checking */
@@ -111,9 +117,23 @@ struct history {
     int32_t token[CONTEXT]; /* whose keys and values a position has */
 };
 
-static const float *row_of(struct lab *lab, const char *table, const struct shape *s, int32_t token, int heads)
+/* What the state keeps of the rows of a table: [VOCABULARY][kv_heads][head_dim], made of them once. */
+struct kept {
+    float *keys, *values;
+};
+
+static float *kept_rows(struct lab *lab, const struct shape *s, const char *table, const char *name)
 {
-    return lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name)) + (int64_t)token * heads * s->head_dim;
+    const struct qbc_format *f = qbc_find_format(lab->q, name ? name : "f32");
+    int64_t rows = VOCABULARY * s->kv_heads;
+    struct qbc_blocks b;
+    float *kept = calloc((size_t)rows, (size_t)s->head_dim * sizeof *kept);
+    bool good = qbc_blocks_create(&b, f, rows, s->head_dim);
+    CHECK(good && qbc_format_fit(QBC_FIT_RTN, &b, 0, rows, lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name))) < 0,
+          "%s cannot keep the rows", f->name);
+    qbc_format_decode(&b, kept);
+    qbc_blocks_destroy(&b);
+    return kept;
 }
 
 struct scores {
@@ -173,13 +193,14 @@ static void check_head(struct lab *lab, const struct shape *s, const struct scor
     }
 }
 
-static void check_token(struct lab *lab, const struct shape *s, const struct history *h, size_t run, int64_t t)
+static void check_token(struct lab *lab, const struct shape *s, const struct kept *kept, const struct history *h, size_t run,
+                        int64_t t)
 {
     int64_t own = lab->runs[run].pos + t, end = lab->runs[run].pos + lab->runs[run].n_tokens;
     int64_t from = s->window && own >= s->window ? own + 1 - s->window : 0;
     int64_t to = s->ahead < 0 || own + 1 + s->ahead > end ? end : own + 1 + s->ahead;
     const float *sinks = s->sinks ? lab_tensor(lab, qbc_text(lab->q, "b%s", s->name))->vector : NULL;
-    const float *q = row_of(lab, "q", s, lab->tokens[run][t], s->heads);
+    const float *q = lab_values(lab, qbc_text(lab->q, "tq%s", s->name)) + (int64_t)lab->tokens[run][t] * s->heads * s->head_dim;
     const float *y = lab_row(lab, run, "attention", s->name, t);
     const char *where = qbc_text(lab->q, "pos %ld token %ld of %ld", (long)lab->runs[run].pos, (long)t,
                                  (long)lab->runs[run].n_tokens);
@@ -187,8 +208,8 @@ static void check_token(struct lab *lab, const struct shape *s, const struct his
         int kv_head = head / (s->heads / s->kv_heads);
         const float *keys[CONTEXT], *values[CONTEXT];
         for (int64_t j = from; j < to; ++j) {
-            keys[j] = row_of(lab, "k", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
-            values[j] = row_of(lab, "v", s, h->token[j], s->kv_heads) + kv_head * s->head_dim;
+            int64_t row = (int64_t)(h->token[j] * s->kv_heads + kv_head) * s->head_dim;
+            keys[j] = kept->keys + row, values[j] = kept->values + row;
         }
         struct scores r = softmax(s, head, sinks, q, keys, (struct scores){.from = from, .to = to, .own = own});
         check_head(lab, s, &r, values, y, where);
@@ -243,13 +264,19 @@ static void add_runs(struct lab *lab)
 static void check_runs(struct lab *lab)
 {
     struct history h = {{0}};
+    struct kept kept[N_SHAPES];
+    for (int i = 0; i < N_SHAPES; ++i)
+        kept[i] = (struct kept){kept_rows(lab, &shapes[i], "k", shapes[i].keys),
+                                kept_rows(lab, &shapes[i], "v", shapes[i].values)};
     for (size_t run = 0; run < N_STEPS; ++run) {
         for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
             h.token[lab->runs[run].pos + t] = lab->tokens[run][t];
         for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
             for (int i = 0; i < N_SHAPES; ++i)
-                check_token(lab, &shapes[i], &h, run, t);
+                check_token(lab, &shapes[i], &kept[i], &h, run, t);
     }
+    for (int i = 0; i < N_SHAPES; ++i)
+        free(kept[i].keys), free(kept[i].values);
     check_exp(lab, 0);
 }
 

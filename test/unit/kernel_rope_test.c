@@ -1,7 +1,8 @@
-/* kernel_rope_test: rotary position embedding against f64.
+/* kernel_rope_test: rotary position embedding, and rotation by Hadamard matrices, against f64.
  *
  *   angles   sin and cos of position times frequency, up to 2^29: the absolute error that kernel.h promises
  *   rope     both pairings, whole and partial, several heads; what is not rotated is copied bit for bit
+ *   hadamard runs of a vector's part, of one, of several
  */
 #include "kernel_graph.h"
 #include "kernel_machines.h"
@@ -114,6 +115,41 @@ static void check_dense(struct lab *lab)
     CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
 }
 
+/* --- Hadamard */
+
+static const struct turn {
+    const char *name;
+    int columns, run;
+} turns[] = {{"two", 12, 4}, {"one", 48, 16}, {"many", 128, 64}, {"long", 1024, 1024}, {"none", 5, 1}};
+enum { N_TURNS = sizeof turns / sizeof *turns };
+
+static void add_turn(struct lab *lab, const struct turn *turn, uint64_t *seed)
+{
+    float *x = lab_input(lab, qbc_text(lab->q, "turn_%s", turn->name), VOCABULARY, turn->columns);
+    for (int i = 0; i < VOCABULARY * turn->columns; ++i)
+        x[i] = check_normal(seed);
+    lab_say(lab, "%%%s = \"qb.hadamard\"(%%turn_%s) {run = %d : i64} : (tensor<?x%dxf32>) -> tensor<?x%dxf32> loc(\"%s\")\n",
+            turn->name, turn->name, turn->run, turn->columns, turn->columns, turn->name);
+}
+
+/* A rounding for each bit of the run's length and one for the factor. */
+static void check_turn(struct lab *lab, const struct turn *turn, size_t run, int64_t t)
+{
+    const float *x = lab_values(lab, qbc_text(lab->q, "tturn_%s", turn->name)) + (int64_t)lab->tokens[run][t] * turn->columns;
+    const float *y = lab_row(lab, run, "hadamard", turn->name, t);
+    for (int i = 0; i < turn->columns; ++i) {
+        double sum = 0, size = 0;
+        for (int j = i / turn->run * turn->run, k = 0; k < turn->run; ++j, ++k) {
+            bool minus = __builtin_popcount((unsigned)(i % turn->run & k)) % 2;
+            sum += minus ? -(double)x[j] : (double)x[j];
+            size += fabs((double)x[j]);
+        }
+        double root = sqrt(turn->run), bound = (log2(turn->run) + 2) * 0x1p-24 * size / root;
+        CHECK(fabs((double)y[i] - sum / root) <= bound, "%s: hadamard %s: column %d is %g, not %g", lab->q->target->name, turn->name,
+              i, (double)y[i], sum / root);
+    }
+}
+
 static void add_runs(struct lab *lab)
 {
     static const struct {
@@ -136,6 +172,10 @@ static void check_all(struct lab *lab)
                 check_row(lab, &ropes[i], run, t, &worst);
     CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
     check_dense(lab);
+    for (int i = 0; i < N_TURNS; ++i)
+        for (size_t run = 0; run < lab->job.runs; ++run)
+            for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+                check_turn(lab, &turns[i], run, t);
 }
 
 static void test(struct qbc *q, const struct lab_machine *machine)
@@ -146,6 +186,8 @@ static void test(struct qbc *q, const struct lab_machine *machine)
     for (int i = 0; i < N_ROPES; ++i)
         add_rope(&lab, &ropes[i], &seed);
     add_dense(&lab);
+    for (int i = 0; i < N_TURNS; ++i)
+        add_turn(&lab, &turns[i], &seed);
     lab_binary(&lab, "arith.addf", "end", "x_small", "small", 8);
     add_runs(&lab);
     bool good = lab_build(&lab, "end", 8) && lab_execute(&lab);

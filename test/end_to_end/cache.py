@@ -1,0 +1,72 @@
+"""What a session keeps of keys and values with -kv: slow and obvious, in numpy. docs/kv-cache.md.
+
+Rows are the channels of one head of one token. Numbers are rounded as docs/numerics.md says of weights, nearest: scale first, in
+float32, rounded to float16. A rotation is an orthogonal matrix that is its own inverse, so rows are rotated, rounded and rotated
+back here, which comes to the same as rotating queries and results.
+"""
+import re
+
+import numpy as np
+
+
+def hadamard(n):
+    """Sylvester's, over its root."""
+    h = np.ones((1, 1))
+    while len(h) < n:
+        h = np.block([[h, h], [h, -h]])
+    return h / np.sqrt(n)
+
+
+def rotation(dim):
+    """In runs of the largest power of two that divides a head."""
+    run = dim & -dim
+    return np.kron(np.eye(dim // run), hadamard(run))
+
+
+def half(x):
+    return x.astype(np.float16).astype(np.float32)
+
+
+def group(x, bits, offset):
+    """x f32 [n, group] -> what its codes stand for."""
+    low, high = x.min(-1, keepdims=True), x.max(-1, keepdims=True)
+    levels = 2**bits
+    if offset == "m":
+        scale, base, least, most = half((high - low) / np.float32(levels - 1)), half(low), 0, levels - 1
+        code = np.clip(np.rint(np.divide(x - base, scale, out=np.zeros_like(x), where=scale != 0)), least, most)
+        return scale * code + base
+    if offset == "z":
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+        scale = half((high - low) / np.float32(levels - 1))
+        zero = np.clip(np.rint(np.divide(-low, scale, out=np.zeros_like(low), where=scale != 0)), 0, levels - 1)
+        least, most = -zero, levels - 1 - zero
+    elif bits == 8:
+        scale, least, most = half(np.maximum(high, -low) / np.float32(127)), -127, 127
+    else:
+        scale, least, most = half(np.where(-low >= high, -low, -high) / np.float32(levels // 2)), -levels // 2, levels // 2 - 1
+    code = np.divide(x, scale, out=np.zeros_like(x), where=scale != 0)
+    return scale * np.rint(np.clip(code, least, most))
+
+
+def kept(x, name):
+    """x [T, heads, dim] as a cache of format `name` keeps it."""
+    kind = re.fullmatch(r"(f32|f16|i([2-8])(?:g(\d+))?([zm]?))(r?)", name)
+    turn = rotation(x.shape[-1]) if kind[5] else np.eye(x.shape[-1])
+    y = (x @ turn).astype(np.float32)
+    if kind[1] == "f16":
+        y = half(y)
+    elif kind[1] != "f32":
+        size = int(kind[3] or x.shape[-1])
+        y = np.concatenate([group(y[..., i : i + size], int(kind[2]), kind[4]) for i in range(0, x.shape[-1], size)], -1)
+    return y.astype(np.float64) @ turn
+
+
+class Cache:
+    """-kv=FORMAT, or -kv=k:FORMAT,v:FORMAT"""
+
+    def __init__(self, spec):
+        sides = dict(part.split(":") for part in spec.split(",")) if ":" in spec else {"k": spec, "v": spec}
+        self.keys, self.values = sides.get("k", "f32"), sides.get("v", "f32")
+
+    def keep(self, k, v):
+        return kept(k, self.keys), kept(v, self.values)
