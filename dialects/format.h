@@ -129,6 +129,27 @@ bool qbc_format_parse(const char *name, struct qbc_format *out, char *why);
 const char *qbc_format_example(size_t i);
 /* How names of leaves begin, for every kind and width: "i4", "t1.6", "pow4a0.5"; NULL: past the end. */
 const char *qbc_format_kind(size_t i);
+/* Rows and columns of weights that a code stands for. */
+static inline int qbc_vector_rows(const struct qbc_format *f)
+{
+    return f->vector_rows > 1 ? f->vector_rows : 1;
+}
+static inline int qbc_vector_cols(const struct qbc_format *f)
+{
+    return f->vector_cols > 1 ? f->vector_cols : 1;
+}
+static inline int qbc_group_rows(const struct qbc_format *f)
+{
+    return f->group_rows > 1 ? f->group_rows : 1;
+}
+static inline int64_t qbc_common_divisor(int64_t a, int64_t b)
+{
+    return b ? qbc_common_divisor(b, a % b) : a;
+}
+static inline int64_t qbc_common_multiple(int64_t a, int64_t b)
+{
+    return a / qbc_common_divisor(a, b) * b;
+}
 /* Part i of a composite. False: it has fewer. */
 bool qbc_format_part(const struct qbc_format *f, int i, struct qbc_format *out);
 

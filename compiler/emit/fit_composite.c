@@ -121,26 +121,15 @@ static bool prepare(struct whole *w)
 
 /* --- rows */
 
-static int64_t common_multiple(int64_t a, int64_t b)
-{
-    int64_t divisor = a;
-    for (int64_t rest = b; rest;) {
-        int64_t next = divisor % rest;
-        divisor = rest;
-        rest = next;
-    }
-    return a / divisor * b;
-}
-
 /* Rows that must be fitted together. */
 static int64_t rows_together(const struct qbc_format *f)
 {
     struct qbc_format part;
     int64_t n = 1;
     if (!qbc_is_composite(f))
-        return common_multiple(f->group_rows > 1 ? f->group_rows : 1, f->vector_rows > 1 ? f->vector_rows : 1);
+        return qbc_common_multiple(qbc_group_rows(f), qbc_vector_rows(f));
     for (int i = 0; qbc_format_part(f, i, &part); ++i)
-        n = common_multiple(n, rows_together(&part));
+        n = qbc_common_multiple(n, rows_together(&part));
     return n;
 }
 

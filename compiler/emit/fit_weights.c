@@ -195,23 +195,12 @@ static bool judge(struct qbc *q, MlirOperation weight, const struct fitting *f,
     return !first;
 }
 
-static int64_t common_multiple(int64_t a, int64_t b)
-{
-    int64_t divisor = a;
-    for (int64_t rest = b; rest;) {
-        int64_t next = divisor % rest;
-        divisor = rest;
-        rest = next;
-    }
-    return a / divisor * b;
-}
-
 /* Whole panels of all packings; or the whole tensor, where that is less. */
 static int64_t choose_slab(const struct fitting *f)
 {
     int64_t rows = SLAB_WEIGHTS / f->view.cols, panel = 1;
     for (size_t i = 0; i < f->n_packings && panel < f->view.rows; ++i)
-        panel = common_multiple(panel, f->packings[i].rows);
+        panel = qbc_common_multiple(panel, f->packings[i].rows);
     rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
     rows = (rows + panel - 1) / panel * panel;
     return rows < f->view.rows ? rows : f->view.rows;

@@ -69,7 +69,7 @@ static void drop_what_is_no_number(float *w, int64_t n)
 bool qbc_prepare_weight(const struct qbc_view *view, const struct qbc_format *f, struct qbc_blocks *shared)
 {
     int64_t most = SAMPLE / view->cols > 2 * LARGEST ? SAMPLE / view->cols : 2 * LARGEST + 1;
-    int64_t count = view->rows < most ? view->rows : most, step = f->vector_rows > 1 ? f->vector_rows : 1;
+    int64_t count = view->rows < most ? view->rows : most, step = qbc_vector_rows(f);
     count = count > step ? count / step * step : count;
     float *w = malloc((size_t)(count * view->cols) * sizeof *w);
     bool good = w && qbc_blocks_create(shared, f, count < step ? count : step, view->cols);

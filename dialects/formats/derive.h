@@ -58,9 +58,5 @@ static inline int64_t qbc_ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
 }
-static inline int qbc_group_rows(const struct qbc_format *f)
-{
-    return f->group_rows > 1 ? f->group_rows : 1;
-}
 
 #endif

@@ -29,8 +29,7 @@ static struct qbc_fields fields_of(int chunks, int bits, int vector_bytes)
 
 static struct qbc_fields codes_of(const struct qbc_format *f, struct qbc_packing p, int span)
 {
-    int across = f->vector_cols > 1 ? f->vector_cols : 1, down = f->vector_rows > 1 ? f->vector_rows : 1;
-    int chunks = span / p.depth / across, vector_bytes = p.rows * p.depth / down;
+    int chunks = span / p.depth / qbc_vector_cols(f), vector_bytes = p.rows * p.depth / qbc_vector_rows(f);
     if (f->digits)
         return fields_of(ceil_div(chunks, f->digits), f->radix_bits, vector_bytes);
     return fields_of(chunks, f->bits, vector_bytes);
@@ -39,7 +38,7 @@ static struct qbc_fields codes_of(const struct qbc_format *f, struct qbc_packing
 /* Does a span of so many columns go with the unit, its groups and the chunks? */
 static bool goes_with(const struct qbc_format *f, struct qbc_packing p, int unit, int span)
 {
-    int step = f->group % RUN ? p.depth : RUN, across = f->vector_cols > 1 ? f->vector_cols : 1;
+    int step = f->group % RUN ? p.depth : RUN, across = qbc_vector_cols(f);
     bool whole = f->group % span == 0, several = span % f->group == 0 && f->codebook != QBC_CODE_COMPUTED;
     return span % step == 0 && span % (p.depth * across) == 0 && unit % span == 0 && (whole || several);
 }
@@ -121,7 +120,7 @@ struct qbc_layout qbc_layout(const struct qbc_format *f, struct qbc_packing p, i
     l.span = choose_span(f, p, l.unit);
     l.spans = l.unit / l.span;
     l.codes = codes_of(f, p, l.span);
-    l.chunks = l.span / p.depth / (f->vector_cols > 1 ? f->vector_cols : 1);
+    l.chunks = l.span / p.depth / qbc_vector_cols(f);
     l.span_bytes = l.codes.bytes;
     lay_out_unit(&l, f, p);
     l.units = qbc_ceil_div(qbc_format_groups(f, cols) * f->group, l.unit);

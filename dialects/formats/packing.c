@@ -26,8 +26,8 @@ static struct part part_of(const struct qbc_blocks *b, struct qbc_packing p, con
 {
     const struct qbc_format *f = b->format;
     struct part t = {.b = b, .p = p, .l = l, .row = row, .rows = left < p.rows ? (int)left : p.rows};
-    t.down = f->vector_rows > 1 ? f->vector_rows : 1;
-    t.across = f->vector_cols > 1 ? f->vector_cols : 1;
+    t.down = qbc_vector_rows(f);
+    t.across = qbc_vector_cols(f);
     return t;
 }
 

@@ -37,7 +37,7 @@ static float table_level(const struct qbc_format *f, int selector, int code)
     return (float)f->level[(selector << f->bits) + code];
 }
 
-float qbc_level(const struct qbc_format *f, const struct qbc_found *p, int code)
+static float level_of(const struct qbc_format *f, const struct qbc_found *p, int code)
 {
     return f->codebook == QBC_CODE_TABLE ? table_level(f, p->selector, code) : (float)(code - p->zero);
 }
@@ -182,7 +182,7 @@ static struct reach reach_of(const struct qbc_format *f, int selector)
     struct reach r = {0, 0};
     struct qbc_found p = {.zero = f->bias, .selector = selector};
     for (int code = f->low; code <= f->high; ++code) {
-        float level = qbc_level(f, &p, code);
+        float level = level_of(f, &p, code);
         r.below = -level > r.below ? -level : r.below;
         r.above = level > r.above ? level : r.above;
     }

@@ -26,7 +26,6 @@ struct qbc_found {
  * The result's scale and min are rounded already. */
 struct qbc_found qbc_search(const struct qbc_format *f, enum qbc_fit how, const struct qbc_samples *x,
                             enum qbc_scale type, float outer);
-float qbc_level(const struct qbc_format *f, const struct qbc_found *p, int code);
 /* The code whose level is nearest to (w - min) / scale; whole numbers are rounded half to even. */
 int qbc_nearest_code(const struct qbc_format *f, const struct qbc_found *p, float w);
 

@@ -57,11 +57,6 @@ MlirValue k_f32(struct qbc_kernel *k, float value)
     return k_float_of(k, k->f32, (double)value);
 }
 
-MlirValue k_f64(struct qbc_kernel *k, double value)
-{
-    return k_float_of(k, k->f64, value);
-}
-
 MlirValue k_iota(struct qbc_kernel *k, int64_t n, MlirType element)
 {
     MlirType type = k_vec(k, n, element);
@@ -170,13 +165,17 @@ MlirValue k_shuffle(struct qbc_kernel *k, MlirValue a, MlirValue b, int64_t n, c
     return mlirOperationGetResult(qbc_make(&k->b, "vector.shuffle", type, attrs, 2, operands), 0);
 }
 
+MlirValue k_repeat(struct qbc_kernel *k, MlirValue vector, int64_t first, int64_t n, int64_t times)
+{
+    int64_t *lanes = qbc_alloc(k->q, (size_t)(n * times) * sizeof *lanes);
+    for (int64_t i = 0; i < n * times; ++i)
+        lanes[i] = first + i / times;
+    return k_shuffle(k, vector, vector, n * times, lanes);
+}
+
 MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane)
 {
-    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0);
-    int64_t *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
-    for (int64_t i = 0; i < n; ++i)
-        lanes[i] = lane;
-    return k_shuffle(k, vector, vector, n, lanes);
+    return k_repeat(k, vector, lane, 1, mlirShapedTypeGetDimSize(mlirValueGetType(vector), 0));
 }
 
 MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n)

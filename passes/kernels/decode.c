@@ -14,29 +14,12 @@ enum { STATE_BITS = 16, HALF_BYTES = 2 };
 /* f32 [rows] -> [rows * depth] */
 static MlirValue widened(struct qbc_linear *l, MlirValue v)
 {
-    struct qbc_kernel *k = l->k;
-    int64_t depth = l->packing.depth, n = l->rows * depth;
-    if (depth == 1)
-        return v;
-    int64_t *lanes = qbc_alloc(k->q, (size_t)n * sizeof *lanes);
-    for (int64_t i = 0; i < n; ++i)
-        lanes[i] = i / depth;
-    return k_shuffle(k, v, v, n, lanes);
-}
-
-static int across(const struct qbc_format *f)
-{
-    return f->vector_cols > 1 ? f->vector_cols : 1;
-}
-
-static int down(const struct qbc_format *f)
-{
-    return f->vector_rows > 1 ? f->vector_rows : 1;
+    return l->packing.depth == 1 ? v : k_repeat(l->k, v, 0, l->rows, l->packing.depth);
 }
 
 static MlirValue group_of(struct qbc_linear *l, const struct qbc_code_span *s, int chunk)
 {
-    return qbc_group_of(l, s->number, chunk * l->packing.depth * across(l->format));
+    return qbc_group_of(l, s->number, chunk * l->packing.depth * qbc_vector_cols(l->format));
 }
 
 static MlirValue span_at(struct qbc_linear *l, const struct qbc_code_span *s)
@@ -48,13 +31,13 @@ static MlirValue span_at(struct qbc_linear *l, const struct qbc_code_span *s)
 static MlirValue codes_of(struct qbc_linear *l, MlirValue span, int chunk)
 {
     struct qbc_kernel *k = l->k;
-    int rows = l->rows > 1 ? l->rows / down(l->format) : 1;
+    int rows = l->rows > 1 ? l->rows / qbc_vector_rows(l->format) : 1;
     MlirValue first = l->row;
     struct qbc_linear some = *l;
-    if (down(l->format) > 1) {
-        first = k_op2(k, "arith.divui", first, k_i64(k, down(l->format)));
+    if (qbc_vector_rows(l->format) > 1) {
+        first = k_op2(k, "arith.divui", first, k_i64(k, qbc_vector_rows(l->format)));
         if (qbc_is_strip(l))
-            some.vl = k_op2(k, "arith.ceildivui", l->vl, k_i64(k, down(l->format)));
+            some.vl = k_op2(k, "arith.ceildivui", l->vl, k_i64(k, qbc_vector_rows(l->format)));
     }
     MlirValue at = k_at(k, span, k_mul_i(k, first, l->packing.depth));
     return qbc_unpack_chunk(&some, at, rows * l->packing.depth, chunk);
@@ -96,14 +79,12 @@ static void decode_levels(struct qbc_linear *l, const struct qbc_code_span *s, i
 static MlirValue to_rows(struct qbc_linear *l, MlirValue v)
 {
     struct qbc_kernel *k = l->k;
-    int64_t high = down(l->format), lanes[QBC_PADDED_ROW];
+    int64_t high = qbc_vector_rows(l->format);
     if (high == 1 || (l->rows == 1 && !qbc_is_strip(l)))
         return v;
     if (qbc_is_strip(l))
         return k_rvv_spread(k, v, k_op2(k, "arith.divui", qbc_lanes_number(l), k_int_of(k, mlirValueGetType(v), high)));
-    for (int i = 0; i < l->rows; ++i)
-        lanes[i] = i / high;
-    return k_shuffle(k, v, v, l->rows, lanes);
+    return k_repeat(k, v, 0, l->rows / high, high);
 }
 
 /* Halves at base + 2 * index, as f32. */
@@ -158,7 +139,7 @@ static void decode_vectors(struct qbc_linear *l, const struct qbc_code_span *s, 
     struct qbc_kernel *k = l->k;
     const struct qbc_numbers *n;
     MlirValue base = table_base(l, s, &n), codes = codes_of(l, span_at(l, s), chunk);
-    int64_t high = down(l->format), wide = across(l->format);
+    int64_t high = qbc_vector_rows(l->format), wide = qbc_vector_cols(l->format);
     MlirType ints = qbc_lanes(l, k->i32);
     MlirValue index = to_rows(l, k_cast(k, "arith.extui", codes, k->i32)), row;
     if (l->rows == 1 && !qbc_is_strip(l))
@@ -184,6 +165,11 @@ static MlirValue push(struct qbc_linear *l, MlirValue state, MlirValue codes)
     state = k_op2(k, "arith.shli", state, k_int_of(k, ints, l->format->bits));
     state = k_op2(k, "arith.ori", state, k_cast(k, "arith.extui", codes, k->i32));
     return k_op2(k, "arith.andi", state, k_int_of(k, ints, (1 << STATE_BITS) - 1));
+}
+
+int64_t qbc_decode_together(const struct qbc_linear *l)
+{
+    return l->format->group > l->layout.span ? l->format->group / l->layout.span : 1;
 }
 
 /* The group's last codes: it goes around. */

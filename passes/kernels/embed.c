@@ -48,8 +48,7 @@ static void copy_floats(struct qbc_kernel *k, struct row *r)
 /* Codes of vectors of columns give these one after the other. */
 static void decode_span(struct qbc_kernel *k, struct row *r, struct qbc_code_span *s, MlirValue y)
 {
-    const struct qbc_format *f = r->l.format;
-    int wide = f->vector_cols > 1 ? f->vector_cols : 1, depth = r->l.packing.depth;
+    int wide = qbc_vector_cols(r->l.format), depth = r->l.packing.depth;
     MlirValue w[MOST_ACROSS];
     for (int c = 0; c < r->l.layout.chunks; ++c) {
         qbc_decode_chunk(&r->l, s, c, w);
@@ -61,7 +60,7 @@ static void decode_span(struct qbc_kernel *k, struct row *r, struct qbc_code_spa
 static void decode_unit(struct qbc_kernel *k, struct row *r, MlirValue number)
 {
     const struct qbc_layout *layout = &r->l.layout;
-    int64_t together = r->l.format->group > layout->span ? r->l.format->group / layout->span : 1;
+    int64_t together = qbc_decode_together(&r->l);
     struct qbc_code_span s = {.unit = k_at(k, r->l.panel, k_mul_i(k, number, layout->unit_bytes))};
     MlirValue y = k_at(k, r->y, k_mul_i(k, number, (int64_t)layout->unit * 4));
     struct k_loop groups = k_for(k, k_i64(k, 0), k_i64(k, layout->spans), together, 0, NULL);

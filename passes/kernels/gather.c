@@ -5,9 +5,6 @@
  */
 #include "kernel.h"
 
-#include <mlir-c/BuiltinAttributes.h>
-#include <mlir-c/BuiltinTypes.h>
-
 enum { Y = 0, X = 1, ORDER = 2, WIDTH = 16 };
 
 /* Are loads from many places worth an instruction here? */
@@ -28,23 +25,6 @@ static MlirValue by_lanes(struct qbc_kernel *k, int64_t n, MlirValue base, MlirV
     return mlirOperationGetResult(qbc_make(&k->b, "vector.from_elements", type, NULL, (size_t)n, lanes), 0);
 }
 
-static MlirValue at_once(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue indices)
-{
-    int32_t dynamic = INT32_MIN; /* LLVM::GEPOp::kDynamicIndex: the index is an operand */
-    struct qbc_attr gep[] = {
-        {"elem_type", mlirTypeAttrGet(k->f32)},
-        {"rawConstantIndices", mlirDenseI32ArrayGet(k->q->mlir, 1, &dynamic)},
-        {0},
-    };
-    struct qbc_attr load[] = {{"alignment", mlirIntegerAttrGet(k->i32, 4)}, {0}};
-    MlirType pointers = k_vec(k, n, k->ptr), floats = k_vec(k, n, k->f32);
-    MlirValue which = k_cast(k, "arith.extui", indices, k->i32);
-    MlirValue at = mlirOperationGetResult(
-        qbc_make(&k->b, "llvm.getelementptr", pointers, gep, 2, (MlirValue[]){base, which}), 0);
-    MlirValue operands[] = {at, k_int_of(k, k_vec(k, n, k->i1), 1), k_float_of(k, floats, 0)};
-    return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.gather", floats, load, 3, operands), 0);
-}
-
 MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count)
 {
     return k_op2(k, "arith.minui", index, k_int_of(k, mlirValueGetType(index), (int16_t)(count - 1)));
@@ -53,7 +33,8 @@ MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count)
 MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t count, MlirValue indices)
 {
     MlirValue which = k_index(k, k_load(k, k_vec(k, n, k->i16), indices, 2), count);
-    return has_gathers(k) ? at_once(k, n, base, which) : by_lanes(k, n, base, which);
+    return has_gathers(k) ? k_gather_from(k, k->f32, k->f32, base, k_cast(k, "arith.extui", which, k->i32), 4)
+                          : by_lanes(k, n, base, which);
 }
 
 static MlirValue some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)

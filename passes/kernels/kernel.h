@@ -82,7 +82,6 @@ MlirType k_with_element(MlirType like, MlirType element); /* as many of another 
 MlirValue k_i64(struct qbc_kernel *k, int64_t value);
 MlirValue k_i32(struct qbc_kernel *k, int32_t value);
 MlirValue k_f32(struct qbc_kernel *k, float value);
-MlirValue k_f64(struct qbc_kernel *k, double value);
 MlirValue k_int_of(struct qbc_kernel *k, MlirType type, int64_t value);  /* scalar or splat */
 MlirValue k_float_of(struct qbc_kernel *k, MlirType type, double value); /* scalar or splat */
 MlirValue k_iota(struct qbc_kernel *k, int64_t n, MlirType element);     /* 0, 1, .. n - 1 */
@@ -106,6 +105,7 @@ MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);
 MlirValue k_reduce(struct qbc_kernel *k, const char *kind, MlirValue vector);
 /* Lanes of a, then of b, in any order. */
 MlirValue k_shuffle(struct qbc_kernel *k, MlirValue a, MlirValue b, int64_t n, const int64_t *lanes);
+MlirValue k_repeat(struct qbc_kernel *k, MlirValue vector, int64_t first, int64_t n, int64_t times); /* n lanes, each so often */
 MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane); /* that lane in all lanes */
 MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n); /* lanes from .. */
 MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts);          /* n equal ones, of integers */
@@ -125,7 +125,8 @@ MlirValue k_load(struct qbc_kernel *k, MlirType type, MlirValue at, int alignmen
 MlirValue k_lookup(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue index);
 /* One of n = 2^b values, by the low bits of `index`, lane by lane; `values` is used up. */
 MlirValue k_choose(struct qbc_kernel *k, size_t n, MlirValue *values, MlirValue index);
-MlirValue k_gather_words(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue bytes); /* n words of 32 bits, at any address */
+/* A vector of `element` from base + index * (the size of) step, index a vector of i32. */
+MlirValue k_gather_from(struct qbc_kernel *k, MlirType element, MlirType step, MlirValue base, MlirValue index, int alignment);
 MlirValue k_load_half(struct qbc_kernel *k, int64_t n, MlirValue at); /* n finite f16 as f32; n 0: one, a scalar */
 MlirType k_half(struct qbc_kernel *k);                                /* what f16 are loaded as */
 MlirValue k_half_to_float(struct qbc_kernel *k, MlirValue half);      /* and then become f32 */

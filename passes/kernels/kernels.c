@@ -116,7 +116,7 @@ static int panel_rows(const struct qbc_target *t, const struct qbc_tile *tile, c
     int span = f->codebook == QBC_CODE_FLOAT ? 1 : qbc_layout(f, (struct qbc_packing){QBC_PIECE, 1, false}, rows, 1).span;
     int64_t room = QBC_MAX_PANEL_SPAN / span / QBC_PIECE * QBC_PIECE, most = tile->n < room ? tile->n : room;
     if (f->group_rows > 1) /* as many share scales */
-        return qbc_common_divisor(f->group_rows, (int)most);
+        return (int)qbc_common_divisor(f->group_rows, most);
     int64_t panels = ceil_div(rows, most);
     return (int)(ceil_div(ceil_div(rows, panels), QBC_PIECE) * QBC_PIECE);
 }

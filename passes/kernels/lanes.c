@@ -57,7 +57,7 @@ MlirValue qbc_lanes_gather_half(struct qbc_linear *l, MlirValue base, MlirValue 
     struct qbc_kernel *k = l->k;
     if (qbc_is_strip(l))
         return from_half(k, k_rvv_gather(k, qbc_lanes(l, k->i16), base, bytes, l->vl));
-    return qbc_lanes_half(l, k_gather_words(k, mlirShapedTypeGetDimSize(mlirValueGetType(bytes), 0), base, bytes));
+    return qbc_lanes_half(l, k_gather_from(k, k->i32, k->i8, base, bytes, 1));
 }
 
 /* --- floats */

@@ -27,6 +27,11 @@ bool qbc_has_runs(const struct qbc_format *f)
     return qbc_has_levels(f) && (whole || halves) && f->group_rows < 2;
 }
 
+int qbc_run_columns(const struct qbc_format *f)
+{
+    return f->group < QBC_ACT_GROUP ? f->group : QBC_ACT_GROUP;
+}
+
 static void codes(const struct qbc_format *f, bool as_signed, struct qbc_levels *v)
 {
     bool biased = f->offset == QBC_OFFSET_NONE;
@@ -80,15 +85,6 @@ struct qbc_levels qbc_levels(const struct qbc_format *f, int operand, bool as_si
 
 /* --- in kernels */
 
-/* Each number of `numbers` `times` times. */
-static MlirValue repeat(struct qbc_kernel *k, MlirValue numbers, int64_t first, int64_t n, int64_t times)
-{
-    int64_t *lanes = qbc_alloc(k->q, (size_t)(n * times) * sizeof *lanes);
-    for (int64_t i = 0; i < n * times; ++i)
-        lanes[i] = first + i / times;
-    return k_shuffle(k, numbers, numbers, n * times, lanes);
-}
-
 static MlirValue bit_of(struct qbc_kernel *k, const struct qbc_levels *v, MlirValue code)
 {
     MlirType type = mlirValueGetType(code);
@@ -110,7 +106,7 @@ MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, Mlir
         return codes;
     if (!mlirValueIsNull(selectors)) {
         int64_t rows = mlirShapedTypeGetDimSize(type, 0) / l->packing.depth;
-        MlirValue above = qbc_is_strip(l) ? selectors : repeat(k, selectors, row, rows, l->packing.depth);
+        MlirValue above = qbc_is_strip(l) ? selectors : k_repeat(k, selectors, row, rows, l->packing.depth);
         above = k_op2(k, "arith.shli", above, k_int_of(k, type, l->format->bits));
         codes = k_op2(k, "arith.ori", codes, above);
     }

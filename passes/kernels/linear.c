@@ -50,6 +50,16 @@ void qbc_linear_finish(struct qbc_linear *l, MlirValue token, MlirValue panel, M
     finish_row(l, token, k_mul_i(l->k, panel, l->packing.rows), sums);
 }
 
+void qbc_linear_sums(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums)
+{
+    if (l->format->codebook == QBC_CODE_FLOAT)
+        qbc_linear_float(l, m, x, sums);
+    else if (qbc_has_runs(l->format))
+        qbc_linear_groups(l, m, x, sums);
+    else
+        qbc_linear_decoded(l, m, x, sums);
+}
+
 static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
 {
     struct qbc_kernel *k = l->k;
@@ -57,12 +67,7 @@ static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
         x[j] = k_row(k, X, qbc_linear_token(l, token, j));
-    if (l->format->codebook == QBC_CODE_FLOAT)
-        qbc_linear_float(l, m, x, sums);
-    else if (qbc_has_runs(l->format))
-        qbc_linear_groups(l, m, x, sums);
-    else
-        qbc_linear_decoded(l, m, x, sums);
+    qbc_linear_sums(l, m, x, sums);
     MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row);
     for (int j = 0; j < m; ++j)
         finish_row(l, qbc_linear_token(l, token, j), column, sums[j]);

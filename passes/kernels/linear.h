@@ -22,6 +22,7 @@ struct qbc_levels {
 int qbc_operands(const struct qbc_format *f);    /* planes, or 1 */
 bool qbc_has_levels(const struct qbc_format *f); /* its weights are whole levels times scales */
 bool qbc_has_runs(const struct qbc_format *f);   /* and there are integer sums of 32 or 16 columns with one scale */
+int qbc_run_columns(const struct qbc_format *f); /* 32 or 16 */
 struct qbc_levels qbc_levels(const struct qbc_format *f, int operand, bool as_signed);
 /* Do kernels of this tile have signed bytes? */
 bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f);
@@ -45,7 +46,7 @@ struct qbc_linear {
     int64_t lanes;      /* where vectors are of any length: of which type, */
     MlirValue vl;       /* and how many rows a strip has; else null */
 };
-/* All but the last six. `rows` x `columns` weights, all of them at w. */
+/* Of `rows` x `columns` weights, all of them at w: what does not change from panel to panel. */
 struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f, int64_t rows, int64_t columns, MlirValue w);
 
 /* m tokens from `token` on, with one panel's weights. */
@@ -58,8 +59,9 @@ MlirValue qbc_linear_token(struct qbc_linear *l, MlirValue token, int j);
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
 
-/* For m tokens with rows x[m] and l->rows rows of l->panel: sums[m], f32 vectors of these. Weights are floats; codes with
- * integer products; any codes, decoded. */
+/* For m tokens with rows x[m] and l->rows rows of l->panel: sums[m] (room for one more), f32 vectors of these. The first is
+ * whichever it takes of: weights that are floats; codes with integer products; any codes, decoded. */
+void qbc_linear_sums(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
 void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
 void qbc_linear_groups(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
 void qbc_linear_decoded(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums);
@@ -125,7 +127,6 @@ MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int ch
 MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, MlirValue codes, MlirValue selectors, int row);
 /* Those of `rows` rows from l->row + row on, of chunk run->first + chunk. */
 MlirValue qbc_level_chunk(struct qbc_linear *l, const struct qbc_run *run, int row, int rows, int chunk);
-int qbc_common_divisor(int a, int b);
 
 /* --- weights of any format (decode.c) */
 
@@ -134,6 +135,7 @@ struct qbc_code_span {
     MlirValue unit, number; /* number: i64 */
     MlirValue state;        /* i32 [l->rows] */
 };
+int64_t qbc_decode_together(const struct qbc_linear *l); /* spans that a state goes through: a group's */
 MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s); /* the state at the start of a group */
 /* A chunk as f32 [rows * depth]; where codes are vectors of columns, one vector each. */
 void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, int chunk, MlirValue *out);

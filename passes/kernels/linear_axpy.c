@@ -41,48 +41,6 @@ static void finish(struct qbc_linear *l, MlirValue token, MlirValue column, Mlir
     put(l, token, k_add(k, column, low), k_rvv_half_of(k, sums, true), k_sub(k, l->vl, low));
 }
 
-static MlirValue weights(struct qbc_linear *l, MlirValue at)
-{
-    if (l->format->bits == 32)
-        return k_rvv_load(l->k, k_scalable(l->k, l->lanes, l->k->f32), at, l->vl);
-    return k_rvv_load_half(l->k, l->lanes, at, l->vl);
-}
-
-/* `count` columns, the first in byte `xk` of the tokens' rows and at `w`. */
-static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue xk, MlirValue w, int count,
-                  MlirValue *sums)
-{
-    struct qbc_kernel *k = l->k;
-    for (int i = 0; i < count; ++i) {
-        MlirValue column = weights(l, k_at_i(k, w, (int64_t)i * l->layout.unit_bytes));
-        for (int j = 0; j < m; ++j) {
-            MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
-            sums[j] = k_rvv_add_product_float(k, sums[j], xv, column, l->vl);
-        }
-    }
-}
-
-/* Weights that are floats: sums[m] of rows x[m] with the strip whose first column is at w. */
-static void floats(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, MlirValue *sums)
-{
-    enum { UNROLL = 4 };
-    struct qbc_kernel *k = l->k;
-    int64_t whole = l->depth / UNROLL * UNROLL;
-    MlirValue next[QBC_MOST_TOKENS];
-    for (int j = 0; j < m; ++j)
-        sums[j] = k_rvv_splat(k, k_scalable(k, l->lanes, k->f32), k_f32(k, 0), l->vl);
-    struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), UNROLL, (size_t)m, sums);
-    for (int j = 0; j < m; ++j)
-        next[j] = loop.carried[j];
-    MlirValue at = k_at(k, w, k_mul_i(k, loop.i, l->layout.unit_bytes));
-    steps(l, m, x, k_mul_i(k, loop.i, 4), at, UNROLL, next);
-    k_end(k, &loop, next);
-    for (int j = 0; j < m; ++j)
-        sums[j] = loop.carried[j];
-    at = k_at_i(k, w, whole * l->layout.unit_bytes);
-    steps(l, m, x, k_i64(k, whole * 4), at, (int)(l->depth - whole), sums);
-}
-
 /* m tokens with the strip of vl rows from `row` on. */
 static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
 {
@@ -93,12 +51,7 @@ static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
         x[j] = k_row(k, X, qbc_linear_token(l, token, j));
-    if (l->format->codebook == QBC_CODE_FLOAT)
-        floats(l, m, x, k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8)), sums);
-    else if (qbc_has_runs(l->format))
-        qbc_linear_groups(l, m, x, sums);
-    else
-        qbc_linear_decoded(l, m, x, sums);
+    qbc_linear_sums(l, m, x, sums);
     for (int j = 0; j < m; ++j)
         finish(l, qbc_linear_token(l, token, j), row, sums[j]);
 }

@@ -83,7 +83,7 @@ static int period(const struct qbc_linear *l, const struct part *p)
     const struct qbc_fields *s = &l->layout.codes;
     int common = l->format->digits ? s->chunks : 0;
     for (int i = 0; i < s->n && !p->field; ++i)
-        common = qbc_common_divisor(common, s->field[i].vectors);
+        common = (int)qbc_common_divisor(common, s->field[i].vectors);
     return p->field ? p->field->vectors : common;
 }
 
@@ -91,7 +91,7 @@ static int period(const struct qbc_linear *l, const struct part *p)
 static struct sources sources_of(const struct qbc_linear *l, const struct part *p, const struct qbc_run *run)
 {
     int again = period(l, p), end = run->first + run->chunks;
-    struct sources s = {.chunks = qbc_common_divisor(again, run->chunks)};
+    struct sources s = {.chunks = (int)qbc_common_divisor(again, run->chunks)};
     for (int at = 0; at < again; at += s.chunks)
         for (int chunk = at; chunk < end && s.n < MOST_SOURCES; chunk += again)
             if (chunk >= run->first)

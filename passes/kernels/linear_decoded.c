@@ -20,7 +20,7 @@ static MlirValue activation(struct qbc_linear *l, MlirValue x, MlirValue column)
 static void add_span(struct qbc_linear *l, int m, const MlirValue *x, struct qbc_code_span *s, MlirValue first, MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
-    int wide = l->format->vector_cols > 1 ? l->format->vector_cols : 1;
+    int wide = qbc_vector_cols(l->format);
     MlirValue w[MOST_ACROSS];
     for (int c = 0; c < l->layout.chunks; ++c) {
         qbc_decode_chunk(l, s, c, w);
@@ -56,7 +56,7 @@ static void add_group(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
 void qbc_linear_decoded(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums)
 {
     struct qbc_kernel *k = l->k;
-    int64_t together = l->format->group > l->layout.span ? l->format->group / l->layout.span : 1;
+    int64_t together = qbc_decode_together(l);
     MlirValue next[QBC_MOST_TOKENS + 1];
     for (int j = 0; j < m; ++j)
         sums[j] = k_float_of(k, qbc_lanes(l, k->f32), 0);

@@ -3,10 +3,7 @@
 
 static MlirValue weights(struct qbc_linear *l, MlirValue at)
 {
-    struct qbc_kernel *k = l->k;
-    if (l->format->bits == 32)
-        return k_load(k, k_vec(k, l->rows, k->f32), at, 4);
-    return k_load_half(k, l->rows, at);
+    return l->format->bits == 32 ? qbc_lanes_load(l, l->k->f32, at) : qbc_lanes_load_half(l, at);
 }
 
 /* `count` consecutive k, the first at byte offsets `xk` of x and `wk` of w. */
@@ -19,7 +16,7 @@ static void steps(struct qbc_linear *l, int m, const MlirValue *x, MlirValue w, 
         MlirValue row = weights(l, k_at_i(k, wk, (int64_t)i * l->layout.unit_bytes));
         for (int j = 0; j < m; ++j) {
             MlirValue xv = k_load(k, k->f32, k_at_i(k, k_at(k, x[j], xk), 4 * i), 4);
-            sums[j] = k_fma(k, row, k_splat(k, xv, l->rows), sums[j]);
+            sums[j] = qbc_lanes_fma_by(l, row, xv, sums[j]);
         }
     }
 }
@@ -28,7 +25,7 @@ void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
 {
     enum { UNROLL = 4 };
     struct qbc_kernel *k = l->k;
-    MlirValue zero = k_float_of(k, k_vec(k, l->rows, k->f32), 0);
+    MlirValue zero = k_float_of(k, qbc_lanes(l, k->f32), 0);
     for (int j = 0; j < m; ++j)
         sums[j] = zero;
     MlirValue w = k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8));

@@ -13,8 +13,6 @@
 
 #include <mlir-c/BuiltinTypes.h>
 
-enum { HALF_RUN = QBC_ACT_GROUP / 2 };
-
 /* The sum or the scale of a record. In order, both come by one load and are lanes of it. */
 static MlirValue record_word(struct qbc_kernel *k, MlirValue record, int64_t offset, MlirType type)
 {
@@ -79,7 +77,7 @@ struct place {
 static struct qbc_run run_at(struct qbc_linear *l, int m, const struct place *p, int column, MlirValue group)
 {
     struct qbc_kernel *k = l->k;
-    int length = l->format->group < QBC_ACT_GROUP ? l->format->group : QBC_ACT_GROUP, depth = l->packing.depth;
+    int length = qbc_run_columns(l->format), depth = l->packing.depth;
     struct qbc_run run = {.codes = p->codes,
                           .selectors = qbc_group_selectors(l, p->unit, group),
                           .first = column / depth,
@@ -216,7 +214,7 @@ static void all_spans(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
 {
     struct walk walk;
     MlirValue next[QBC_MOST_TOKENS];
-    int length = l->format->group < QBC_ACT_GROUP ? HALF_RUN : QBC_ACT_GROUP;
+    int length = qbc_run_columns(l->format);
     begin(l, m, x, (size_t)m, sums, &walk);
     for (int j = 0; j < m; ++j)
         next[j] = walk.carried[j];

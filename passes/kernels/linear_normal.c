@@ -31,7 +31,7 @@ bool qbc_normal_form(const struct qbc_linear *l, const struct qbc_tile *tile, st
 {
     if (!qbc_has_runs(l->format))
         return false;
-    int columns = l->format->group < QBC_ACT_GROUP ? l->format->group : QBC_ACT_GROUP, row = l->packing.rows * 4;
+    int columns = qbc_run_columns(l->format), row = l->packing.rows * 4;
     *out = (struct qbc_normal){
         .levels = *l,
         .format = *l->format,
@@ -66,13 +66,8 @@ static int part_bytes(const struct qbc_linear *l)
 /* What is taken off the codes of the rows from `row` on, a byte for each: their zero points less the bias. */
 static MlirValue taken_off(struct qbc_linear *l, const struct qbc_normal *form, MlirValue zeros, int row, int rows)
 {
-    struct qbc_kernel *k = l->k;
-    int64_t lanes[QBC_MOST_PARTS * 16];
-    int bytes = rows * l->packing.depth;
-    for (int i = 0; i < bytes; ++i)
-        lanes[i] = row + i / l->packing.depth;
-    MlirValue v = k_shuffle(k, zeros, zeros, bytes, lanes);
-    return k_add_i(k, v, -form->levels.levels[0].shift);
+    MlirValue v = k_repeat(l->k, zeros, row, rows, l->packing.depth);
+    return k_add_i(l->k, v, -form->levels.levels[0].shift);
 }
 
 static MlirValue zeros_of(struct qbc_linear *l, MlirValue unit, MlirValue group)

@@ -145,15 +145,17 @@ MlirValue k_lookup(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue 
     return bytes == width ? parts[0] : k_join(k, (size_t)(bytes / width), parts);
 }
 
-MlirValue k_gather_words(struct qbc_kernel *k, int64_t n, MlirValue base, MlirValue bytes)
+MlirValue k_gather_from(struct qbc_kernel *k, MlirType element, MlirType step, MlirValue base, MlirValue index, int alignment)
 {
-    int32_t dynamic = INT32_MIN; /* LLVM::GEPOp::kDynamicIndex */
-    MlirType pointers = mlirVectorTypeGet(1, &n, k->ptr), words = k_vec(k, n, k->i32);
-    struct qbc_attr indices[] = {{"elem_type", mlirTypeAttrGet(k->i8)},
-                                 {"rawConstantIndices", mlirDenseI32ArrayGet(k->q->mlir, 1, &dynamic)},
-                                 {0}};
-    MlirOperation at = qbc_make(&k->b, "llvm.getelementptr", pointers, indices, 2, (MlirValue[]){base, bytes});
-    struct qbc_attr attrs[] = {{"alignment", mlirIntegerAttrGet(k->i32, 1)}, {0}};
-    MlirValue operands[] = {mlirOperationGetResult(at, 0), k_int_of(k, k_vec(k, n, k->i1), 1), k_int_of(k, words, 0)};
-    return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.gather", words, attrs, 3, operands), 0);
+    int32_t dynamic = INT32_MIN; /* LLVM::GEPOp::kDynamicIndex: the index is an operand */
+    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(index), 0);
+    MlirType type = k_vec(k, n, element);
+    struct qbc_attr gep[] = {{"elem_type", mlirTypeAttrGet(step)},
+                             {"rawConstantIndices", mlirDenseI32ArrayGet(k->q->mlir, 1, &dynamic)},
+                             {0}};
+    MlirOperation at = qbc_make(&k->b, "llvm.getelementptr", k_vec(k, n, k->ptr), gep, 2, (MlirValue[]){base, index});
+    struct qbc_attr load[] = {{"alignment", mlirIntegerAttrGet(k->i32, alignment)}, {0}};
+    MlirValue none = mlirTypeIsAFloat(element) ? k_float_of(k, type, 0) : k_int_of(k, type, 0);
+    MlirValue operands[] = {mlirOperationGetResult(at, 0), k_int_of(k, k_vec(k, n, k->i1), 1), none};
+    return mlirOperationGetResult(qbc_make(&k->b, "llvm.intr.masked.gather", type, load, 3, operands), 0);
 }

@@ -126,8 +126,3 @@ MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int ch
     struct number v = number_at(l, at, bytes, chunk % s->chunks);
     return bytes % 2 || qbc_is_strip(l) ? digits_one_by_one(k, &v, base, slot) : digits_in_pairs(k, &v, bytes, base, slot);
 }
-
-int qbc_common_divisor(int a, int b)
-{
-    return b ? qbc_common_divisor(b, a % b) : a;
-}

@@ -5,6 +5,7 @@
 #include "fit_composite.h"
 #include "half.h"
 #include "parts.h"
+#include "said.h"
 
 #include <math.h>
 #include <mlir-c/Diagnostics.h>
@@ -122,21 +123,7 @@ static void check_groups(struct qbc *q)
     mlirModuleDestroy(a), mlirModuleDestroy(b), mlirModuleDestroy(c), mlirModuleDestroy(d);
 }
 
-static char last_message[512];
-
-static void append(MlirStringRef part, void *user)
-{
-    (void)user;
-    strncat(last_message, part.data, part.length < 400 ? part.length : 400);
-}
-
-static MlirLogicalResult keep_message(MlirDiagnostic d, void *user)
-{
-    (void)user;
-    last_message[0] = 0;
-    mlirDiagnosticPrint(d, append, NULL);
-    return mlirLogicalResultSuccess();
-}
+static char last_message[SAID_MOST];
 
 static void refuses(struct qbc *q, const char *format, const char *path, float *stored, int64_t row, int64_t col,
                     const char *want)
@@ -153,7 +140,7 @@ static void refuses(struct qbc *q, const char *format, const char *path, float *
 
 static void faults(struct qbc *q, float *stored)
 {
-    MlirDiagnosticHandlerID id = mlirContextAttachDiagnosticHandler(q->mlir, keep_message, NULL, NULL);
+    MlirDiagnosticHandlerID id = mlirContextAttachDiagnosticHandler(q->mlir, said_keep, last_message, NULL);
     refuses(q, "i4g32+i2g64", "sum0", stored, 2099, 7, "weight '0.up' has NaN at row 2099, column 7;");
     refuses(q, "i4g32@25%p|i3g64", "order", stored, 5, 1063, "weight '0.up' has NaN at row 5, column 1063;");
     refuses(q, "i4g32@25%r|i3g64+lr2", "rows1/a", stored, 2000, 3, "weight '0.up' has NaN at row 2000, column 3;");

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "fit_weights.h"
 #include "half.h"
+#include "said.h"
 
 #include <math.h>
 #include <mlir-c/BuiltinTypes.h>
@@ -152,21 +153,7 @@ static void layouts_and_elements(struct qbc *q)
     free(w);
 }
 
-static char last_message[512];
-
-static void append(MlirStringRef part, void *user)
-{
-    (void)user;
-    strncat(last_message, part.data, part.length < 400 ? part.length : 400);
-}
-
-static MlirLogicalResult keep_message(MlirDiagnostic d, void *user)
-{
-    (void)user;
-    last_message[0] = 0;
-    mlirDiagnosticPrint(d, append, NULL);
-    return mlirLogicalResultSuccess();
-}
+static char last_message[SAID_MOST];
 
 static void refuses(struct qbc *q, const char *format, float *w, int64_t at, float bad,
                     const char *want)
@@ -194,7 +181,7 @@ static void faults(struct qbc *q)
     source.bytes = ROWS * COLS * sizeof *w;
     qbc_store_add(q, source);
     MlirDiagnosticHandlerID id =
-        mlirContextAttachDiagnosticHandler(q->mlir, keep_message, NULL, NULL);
+        mlirContextAttachDiagnosticHandler(q->mlir, said_keep, last_message, NULL);
     refuses(q, "i4g32", w, 5 * COLS + 7, NAN, "'0.up' has NaN at row 5, column 7;");
     refuses(q, "i8g32", w, 2099 * COLS + 1, -INFINITY, "has -infinity at row 2099, column 1;");
     refuses(q, "i4g128z", w, 1, 3e6f, "has 3e+06 at row 0, column 1, too large for format i4g128z");
