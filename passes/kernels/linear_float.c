@@ -25,7 +25,8 @@ void qbc_linear_float(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
 {
     enum { UNROLL = 4 };
     struct qbc_kernel *k = l->k;
-    MlirValue zero = k_float_of(k, qbc_lanes(l, k->f32), 0);
+    MlirValue zero = qbc_is_strip(l) ? k_rvv_splat(k, qbc_lanes(l, k->f32), k_f32(k, 0), l->vl)
+                                     : k_float_of(k, k_vec(k, l->rows, k->f32), 0);
     for (int j = 0; j < m; ++j)
         sums[j] = zero;
     MlirValue w = k_at(k, l->panel, k_mul_i(k, l->row, l->format->bits / 8));
