@@ -68,7 +68,7 @@ static void copy_attributes(MlirOperation from, MlirOperation to, const char *co
 
 static MlirOperation new_weight(struct whole *w, const char *path, MlirType type)
 {
-    static const char *const copied[] = {"source", "offset", "strides", "runs", "blocks", "block", "role", NULL};
+    static const char *const copied[] = {"source", "offset", "strides", "runs", "blocks", "changes", "block", "role", NULL};
     struct qbc *q = w->q;
     struct qbc_build b = qbc_after(q, w->last);
     MlirValue whole = mlirOperationGetResult(w->weight, 0);

@@ -30,6 +30,7 @@ struct qbc {
     struct qbc_store *store;
     const char *calibrated, *chosen; /* for the artifact's record: with what text, by what rule; NULL: not */
     struct qbc_hessians *hessians; /* NULL: nobody calibrated (compiler/fit/hessians.h) */
+    struct qbc_changes *changes;   /* NULL: no weight is changed (changes.h) */
     const char **inputs; /* [n_inputs] files that were read */
     size_t n_inputs, inputs_room;
     struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */
@@ -211,7 +212,8 @@ enum qbc_element {
 };
 enum { QBC_MAX_RANK = 8 };
 
-struct qbc_coded; /* coded.h */
+struct qbc_coded;   /* coded.h */
+struct qbc_changed; /* changes.h */
 struct qbc_source {
     const char *name;
     enum qbc_element element;
@@ -221,6 +223,7 @@ struct qbc_source {
     size_t bytes;
     bool mapped; /* data lies in a file mapping, whose pages may be given back */
     const struct qbc_coded *coded; /* elements are codes with scales, floats in f32; NULL: plain */
+    struct qbc_changed *changed;   /* what a transform made of a view, f32; `data` is NULL then; NULL: nothing */
 };
 
 /* A weight is a strided view of a source: w[n][k] = source[offset + n*row_stride + k*col_stride],
@@ -229,7 +232,8 @@ struct qbc_source {
  *                  strides = array<i64: 1, 160>} : () -> tensor<160x128xf32>
  * With {runs = array<i64: 16, 7680>} rows come in runs of 16 that are 7680 elements apart (of a vector: columns): heads of
  * queries, keys and values that lie mixed in one matrix.
- * With {blocks = {...}} (coded.h) the source holds codes, and the elements are what they stand for.
+ * With {blocks = {...}} (coded.h) the source holds codes, and the elements are what they stand for. With {changes = [...]}
+ * (changes.h) they are scaled or turned when they are read.
  */
 struct qbc_view {
     const struct qbc_source *source;

@@ -1,4 +1,5 @@
 /* context: the MLIR context, with upstream's dialects and ours (dialects/qb.irdl.mlir). */
+#include "changes.h"
 #include "extension.h"
 
 #include <mlir-c/Dialect/IRDL.h>
@@ -50,6 +51,7 @@ bool qbc_open(struct qbc *q)
 
 void qbc_close(struct qbc *q)
 {
+    qbc_changes_destroy(q->changes);
     qbc_store_destroy(q->store);
     mlirContextDestroy(q->mlir);
     q->store = NULL;

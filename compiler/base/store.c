@@ -3,6 +3,7 @@
  * Files are mapped read-only and read in rows; qbc_view_release gives pages back, so that the
  * memory of a compilation is a few tensors and not the model.
  */
+#include "changes.h"
 #include "coded.h"
 
 #include <math.h>
@@ -156,7 +157,7 @@ size_t qbc_element_bytes(enum qbc_element element)
 int64_t qbc_source_elements(const struct qbc_source *source)
 {
     int64_t n = 1;
-    if (!source->coded)
+    if (!source->coded && !source->changed)
         return (int64_t)source->bytes * 8 / qbc_element_bits(source->element);
     for (size_t i = 0; i < source->rank; ++i)
         n *= source->dims[i];
@@ -167,6 +168,8 @@ const struct qbc_source *qbc_weight_source(struct qbc *q, MlirOperation weight)
 {
     const char *name = qbc_string(q, weight, "source", qbc_string(q, weight, "name", ""));
     MlirAttribute blocks = mlirOperationGetAttributeByName(weight, qbc_str("blocks"));
+    if (qbc_has(weight, "values"))
+        return qbc_values_source(q, weight);
     return mlirAttributeIsNull(blocks) ? qbc_store_find(q, name) : qbc_coded_source(q, name, blocks);
 }
 
@@ -221,7 +224,7 @@ bool qbc_view_of(struct qbc *q, MlirOperation weight, struct qbc_view *out)
         qbc_error(q, weight, "the view leaves tensor '%s'", name);
         return false;
     }
-    return true;
+    return qbc_changed_view(q, weight, out);
 }
 
 /* At most PIECE elements to f32. In the file they may lie at any address, so they are copied. */
@@ -304,6 +307,10 @@ static void read_runs(const struct qbc_view *view, int64_t row, int64_t rows, fl
 
 void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float *out)
 {
+    if (view->source->changed) {
+        qbc_changed_read(view->source->changed, row, rows, out);
+        return;
+    }
     if (view->run) {
         read_runs(view, row, rows, out);
         return;
@@ -334,12 +341,17 @@ static void release(const struct qbc_source *source, const char *first, const ch
 void qbc_view_release(const struct qbc_view *view)
 {
     const char *data = view->source->data;
-    release(view->source, data, data + view->source->bytes);
+    if (view->source->changed)
+        qbc_changed_release(view->source->changed);
+    else
+        release(view->source, data, data + view->source->bytes);
 }
 
 void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows)
 {
     int64_t size = (int64_t)qbc_element_bytes(view->source->element);
+    if (view->source->changed)
+        return;
     const char *first = (const char *)view->source->data + (view->offset + row * view->row_stride) * size;
     if (view->col_stride == 1 && view->row_stride == view->cols && !view->source->coded && !view->run)
         release(view->source, first, first + rows * view->cols * size);

@@ -46,6 +46,7 @@ struct adding {
     int64_t rows;
     float alpha;
     int64_t threads;
+    const struct qbc_calibration *calibration;
 };
 
 /* Of one window. Rows of a tap are padded: where that matters they are moved together first. */
@@ -57,6 +58,8 @@ static void add_window(const struct adding *a, size_t i)
     float *x = (float *)(void *)(a->stage->state + tap->offset);
     for (int64_t r = 1; r < a->rows && stride != n; ++r)
         memmove(x + r * n, x + r * stride, (size_t)n * sizeof *x);
+    if (a->calibration->watch)
+        a->calibration->watch(a->calibration->user, tap, x, a->rows);
     memset(m->part, 0, (size_t)(n * n) * sizeof *m->part);
     qbc_add_gram(a->rows, n, a->alpha, x, m->part);
     for (int64_t r = 0; r < n; ++r)
@@ -130,7 +133,7 @@ static bool run_stage(struct qbc *q, struct qbc_calibration *c, struct qbc_stage
     }
     /* Codes fitted to the very tokens that they are measured on would look too good: those are kept out, where enough is left. */
     size_t held_out = n >= 4 * c->n_measure ? c->n_measure : 0;
-    struct adding a = {s, m, (int64_t)length, 2 / (float)((n - held_out) * length), c->threads.threads};
+    struct adding a = {s, m, (int64_t)length, 2 / (float)((n - held_out) * length), c->threads.threads, c};
     for (size_t w = 0; w < n && !qbc_stop(q); ++w) {
         float *to = out + (last ? 0 : w * length * (size_t)s->out_cols);
         qbc_progress(q, "calibrating", (size_t)(s - c->stages.stage) * n + w, c->stages.n * n);
@@ -190,7 +193,7 @@ bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *o
 {
     struct qbc_calibration *c = out;
     size_t measure = c->n_measure;
-    *c = (struct qbc_calibration){.n_measure = measure};
+    *c = (struct qbc_calibration){.n_measure = measure, .watch = c->watch, .user = c->user};
     if (qbc_bool(graph, "qb.whole", false)) {
         qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
         return false;

@@ -15,6 +15,10 @@ struct qbc_calibration {
     float **before; /* [stages.n] */
     float *logits;  /* [n_measure * length][vocab] as probabilities */
     size_t n_measure;
+    /* Whoever calls qbc_calibrate may want to see the rows of each tap, window by window. From several threads at once, but of
+     * one tap in order. NULL: nobody does. */
+    void (*watch)(void *user, const struct qbc_tap *tap, const float *x, int64_t rows);
+    void *user;
 };
 
 /* Run the calibration text through the model and keep H of every product's input (hessians.h). False after an error. */

@@ -34,8 +34,13 @@ static struct qbc_hessians *of(struct qbc *q)
 
 float *qbc_hessian_create(struct qbc *q, int64_t cols)
 {
+    return qbc_paged(q, (size_t)(cols * cols));
+}
+
+float *qbc_paged(struct qbc *q, size_t n)
+{
     struct qbc_hessians *all = of(q);
-    size_t bytes = (size_t)(cols * cols) * sizeof(float);
+    size_t bytes = n * sizeof(float);
     FILE *file = tmpfile();
     void *data = MAP_FAILED;
     if (file && !ftruncate(fileno(file), (off_t)bytes))

@@ -8,6 +8,8 @@
 
 /* A new H, all zero, f32 [cols][cols]; it belongs to the weights that are named next. NULL after an error, reported. */
 float *qbc_hessian_create(struct qbc *q, int64_t cols);
+/* Room for n numbers, all zero, in such a file; it goes with the H's. NULL after an error. */
+float *qbc_paged(struct qbc *q, size_t n);
 void qbc_hessian_name(struct qbc *q, const char *weight, const float *h, int64_t cols);
 /* The H of a weight's input, or NULL. */
 const float *qbc_hessian_find(const struct qbc *q, const char *weight, int64_t cols);

@@ -1,0 +1,30 @@
+/* transform.h: changes of the model that leave its function as it is and make it easier to round: -transform=.
+ *
+ * A transform works on the graph (level "graph"), before formats are chosen: it scales or turns the values between two
+ * operations, and the weights on both sides so that nothing changes. Weights themselves stay in the file; what is done to
+ * them is done when they are read (compiler/base/changes.h).
+ */
+#ifndef QBC_TRANSFORM_H
+#define QBC_TRANSFORM_H
+
+#include "base.h"
+
+struct qbc_transform {
+    const char *name, *about;
+    bool learns; /* from the text of -calib */
+    void (*run)(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
+    /* of a diagonal: see diagonal.c */
+    float least, most, step;
+    int by;
+};
+
+/* All of options.transform, in their order. False after an error. */
+bool qbc_transform_run(struct qbc *q, MlirOperation graph);
+/* Complain about names that are none, and about a text that is missing. */
+void qbc_transform_check(struct qbc *q);
+const struct qbc_transform *qbc_transform_at(size_t i); /* NULL: past the end */
+
+/* --- diagonal.c */
+void qbc_transform_diagonal(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
+
+#endif

@@ -1,0 +1,29 @@
+/* activation.h: how activations are rounded where codes are multiplied. A name is a description:
+ *
+ *     i8g32     8 bits, a scale for each 32 columns (or another multiple of 32) of a token
+ *     i8t       a scale for the token
+ *     i8s       static: a scale for all tokens, from what calibration saw
+ *     i4tz      with a zero point: 2^bits codes between the least and the greatest, 0 being one of them
+ *
+ * Kernels multiply signed bytes: a code with its zero taken off is one, so bits are 2 .. 8, and 2 .. 7 with a zero point.
+ */
+#ifndef QBC_ACTIVATION_H
+#define QBC_ACTIVATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { QBC_ACT_TOKEN = 0, QBC_ACT_TENSOR = -1 };
+
+struct qbc_activation {
+    int bits;
+    int group; /* columns that share a scale, or QBC_ACT_TOKEN, QBC_ACT_TENSOR */
+    bool zero;
+};
+
+bool qbc_activation_parse(const char *name, struct qbc_activation *out); /* false: it is no such name */
+
+/* The slow reference: what a row x [n] is rounded to. low, high: the range of a static one, else not used. */
+void qbc_activation_round(const struct qbc_activation *a, int64_t n, float low, float high, const float *x, float *y);
+
+#endif
