@@ -5,6 +5,7 @@
 #include "output.h"
 #include "pipeline.h"
 #include "target.h"
+#include "transform.h"
 
 #include <llvm/Config/llvm-config.h>
 #include <string.h>
@@ -103,6 +104,13 @@ static void list_allocators(const struct lister *l)
         list_row(l, a->name, "", a->about);
 }
 
+static void list_transforms(const struct lister *l)
+{
+    const struct qbc_transform *t;
+    for (size_t i = 0; (t = qbc_transform_at(i)); ++i)
+        list_row(l, t->name, "", t->about);
+}
+
 static void list_words(const struct lister *l, const char *const *words)
 {
     for (; *words; ++words)
@@ -123,6 +131,8 @@ enum qbc_status qbc_list_sized(const struct qbc_options *options, size_t size, e
         list_passes(&l);
     else if (good && list == QBC_ALLOCATORS)
         list_allocators(&l);
+    else if (good && list == QBC_TRANSFORMS)
+        list_transforms(&l);
     else if (good)
         list_words(&l, list == QBC_EMITS ? qbc_emits() : qbc_fits());
     qbc_extensions_close(&q);

@@ -1,7 +1,9 @@
 /* options: what is meant by what was left out, and what cannot be meant. */
 #include "pipeline.h"
 
+#include "activation.h"
 #include "allocator.h"
+#include "transform.h"
 
 #include <string.h>
 
@@ -46,6 +48,7 @@ void qbc_options_complete(struct qbc *q)
     struct qbc_options *o = &q->options;
     o->fit = o->fit ? o->fit : o->bpw || o->size ? "gptq" : "rtn";
     o->emit = o->emit ? o->emit : "qbm";
+    o->act = o->act ? o->act : "i8g32";
     if (!o->prefix && (qbc_is_library(o->emit) || !strcmp(o->emit, "obj")))
         o->prefix = "model";
     if (!o->output && o->input)
@@ -110,6 +113,16 @@ static void check_choice(struct qbc *q)
         qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, or -size=N");
 }
 
+static void check_activation(struct qbc *q)
+{
+    struct qbc_activation a;
+    if (strcmp(q->options.act, "i8g32"))
+        qbc_error_in(q, "-act", "only i8g32 so far");
+    else if (!qbc_activation_parse(q->options.act, &a))
+        qbc_error_in(q, "-act", "'%s' is no way to round activations; i8g32, i8t, i8s or i4tz are (docs/numerics.md)",
+                     q->options.act);
+}
+
 bool qbc_options_check(struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
@@ -122,6 +135,8 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
     check_choice(q);
+    check_activation(q);
+    qbc_transform_check(q);
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
     const char *wanted = o->print_after, *dot = strrchr(o->input, '.');

@@ -7,6 +7,7 @@
 #include "import.h"
 #include "library.h"
 #include "target.h"
+#include "transform.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -244,18 +245,22 @@ static bool explain(struct qbc *q, MlirOperation module, const char *level)
 static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_choice *choice)
 {
     struct qbc_calibration c = {.n_measure = 0};
-    bool asked = q->options.calib || !strcmp(q->options.fit, "gptq") || qbc_choice_wanted(q);
-    bool wanted = asked && qbc_level_number(q->options.emit) > qbc_level_number("graph");
-    if (!wanted)
+    bool used = !strcmp(q->options.fit, "gptq") || qbc_choice_wanted(q), transform = q->options.transform;
+    bool calib = (q->options.calib || used) && qbc_level_number(q->options.emit) > qbc_level_number("graph");
+    if (!calib && (!transform || qbc_level_number(q->options.emit) < qbc_level_number("graph")))
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {
-        qbc_error_in(q, "-calib", "%s is IR of level '%s'; calibration starts at level 'graph' or before", q->options.input,
-                     *level);
+        qbc_error_in(q, calib ? "-calib" : "-transform", "%s is IR of level '%s'; this starts at level 'graph' or before",
+                     q->options.input, *level);
         return false;
     }
     if (!qbc_run_passes(q, module, *level, "graph"))
         return false;
     *level = "graph";
+    if (transform && !qbc_transform_run(q, module))
+        return false;
+    if (!calib || (transform && q->calibrated && !used))
+        return true;
     if (qbc_choice_wanted(q))
         return qbc_choice_learn(q, module, choice) && qbc_choice_make(q, choice);
     bool good = qbc_calibrate(q, module, &c);

@@ -32,6 +32,7 @@ static const char usage[] =
     "  -kv=FORMAT|k:FORMAT,v:FORMAT\n"
     "                             how keys and values are kept: f16, i8, i4g64, ...; with an r behind: rotated\n"
     "                             (f32)\n"
+    "  -transform=NAME[,NAME ...] first scale or turn what is between operations; --list-transforms\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -49,7 +50,8 @@ static const char usage[] =
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
     "\n"
-    "  --list-targets  --list-formats  --list-passes  --list-allocators  --version  -h\n"
+    "  --list-targets  --list-formats  --list-passes  --list-allocators  --list-transforms\n"
+    "  --version  -h\n"
     "\n"
     "examples\n"
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
@@ -169,7 +171,7 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
     static const char *const flags[] = {"-quant-tensor=", "-load=", "--explain", "--list-targets", "--list-formats",
-                                        "--list-passes", "--list-allocators", "--version"};
+                                        "--list-passes", "--list-allocators", "--list-transforms", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
     char name[64];
@@ -251,7 +253,8 @@ static bool print_page(struct command *c, const char *arg, bool *good)
     } lists[] = {{"-list-targets", QBC_TARGETS, print_target},
                  {"-list-formats", QBC_FORMATS, print_format},
                  {"-list-passes", QBC_PASSES, print_pass},
-                 {"-list-allocators", QBC_ALLOCATORS, print_format}};
+                 {"-list-allocators", QBC_ALLOCATORS, print_format},
+                 {"-list-transforms", QBC_TRANSFORMS, print_format}};
     const char *name = one_dash(arg);
     if (!strcmp(name, "-h") || !strcmp(name, "-help"))
         return fputs(usage, stdout), true;
@@ -287,7 +290,8 @@ int main(int argc, char **argv)
         {"-depfile=", &o->depfile, NULL},     {"-calib=", &o->calib, NULL},
         {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},
         {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
-        {"-kv=", &o->kv, NULL},               {"-ctx=", NULL, &o->context},
+        {"-kv=", &o->kv, NULL},               {"-transform=", &o->transform, NULL},
+        {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},

@@ -109,6 +109,8 @@ struct qbc_options {
     const char *formats;   /* names with commas between, to choose from (plain integer formats of 2 to 8 bits) */
     const char *allocator; /* one of QBC_ALLOCATORS: the rule ("mckp") */
     const char *kv;        /* how the session keeps keys and values: "f16", "k:i4g64r,v:i4g64" ("f32") */
+    const char *transform; /* of QBC_TRANSFORMS, with commas between: before anything is rounded ("none") */
+    const char *act;       /* how activations are rounded where codes are multiplied ("i8g32"; no other so far) */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,
@@ -127,7 +129,8 @@ enum qbc_list {
     QBC_PASSES,  /* for options.print_after, in the pipeline's order; kind: level after it */
     QBC_EMITS,   /* for options.emit */
     QBC_FITS,    /* for options.fit */
-    QBC_ALLOCATORS /* for options.allocator */
+    QBC_ALLOCATORS, /* for options.allocator */
+    QBC_TRANSFORMS /* for options.transform */
 };
 
 struct qbc_row {

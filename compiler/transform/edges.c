@@ -59,7 +59,7 @@ struct qbc_edges qbc_edges_find(struct qbc *q, MlirOperation graph)
     struct qbc_edges edges = {qbc_alloc(q, (linears.n + 1) * sizeof *edges.edge), 0};
     for (size_t i = 0; i < linears.n; ++i) {
         struct qbc_edge e = {.x = mlirOperationGetOperand(linears.op[i], 0)};
-        if (is_known(&edges, e.x) || !qbc_is_matrix_of_floats(e.x) || !read_users(q, &e))
+        if (is_known(&edges, e.x) || qbc_rank(e.x) != 2 || !read_users(q, &e))
             continue;
         e.cols = qbc_dim(e.x, 1);
         e.name = qbc_string(q, e.weight[0], "name", "");

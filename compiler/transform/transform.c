@@ -8,13 +8,13 @@
 enum { PEAKS, MEANS, MAP, POWERS }; /* diagonal.c */
 
 static const struct qbc_transform transforms[] = {
-    {"smooth", "channels scaled so that activations and weights are as hard to round (SmoothQuant)", true,
+    {"smooth", "channels scaled so that activations and weights are as hard to round (SmoothQuant)",
      qbc_transform_diagonal, .least = 0.5f, .most = 0.5f, .step = 1, .by = PEAKS},
-    {"awq", "channels scaled for the least error of rounded weights (AWQ)", true,
+    {"awq", "channels scaled for the least error of rounded weights (AWQ)",
      qbc_transform_diagonal, .least = 0, .most = 0.951f, .step = 0.05f, .by = MEANS},
-    {"map", "channels scaled for the least error with both sides rounded (QuBLAST)", true,
+    {"map", "channels scaled for the least error with both sides rounded (QuBLAST)",
      qbc_transform_diagonal, .least = 0, .most = 1.001f, .step = 0.1f, .by = MAP},
-    {"pow2", "the same by powers of two, which floats do not notice", true,
+    {"pow2", "the same by powers of two, which floats do not notice",
      qbc_transform_diagonal, .least = 0, .most = 1.001f, .step = 0.1f, .by = POWERS},
 };
 
@@ -48,11 +48,8 @@ void qbc_transform_check(struct qbc *q)
     for (size_t i = 0; i < N; ++i)
         names[i + 1] = transforms[i].name;
     for (const char *list = q->options.transform ? q->options.transform : ""; (word = next_word(q, &list));) {
-        const struct qbc_transform *t = find(word);
-        if (!t && strcmp(word, "none"))
+        if (!find(word) && strcmp(word, "none"))
             qbc_error_in(q, "-transform", "'%s' is no choice%s", word, qbc_suggestion(q, word, names, "; see qbc --list-transforms"));
-        else if (t && t->learns && !q->options.calib)
-            qbc_error_in(q, "-transform", "%s needs a text to learn from; say which with -calib=FILE", word);
     }
 }
 

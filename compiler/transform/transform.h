@@ -11,7 +11,6 @@
 
 struct qbc_transform {
     const char *name, *about;
-    bool learns; /* from the text of -calib */
     void (*run)(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
     /* of a diagonal: see diagonal.c */
     float least, most, step;
@@ -20,7 +19,7 @@ struct qbc_transform {
 
 /* All of options.transform, in their order. False after an error. */
 bool qbc_transform_run(struct qbc *q, MlirOperation graph);
-/* Complain about names that are none, and about a text that is missing. */
+/* Complain about names that are none. */
 void qbc_transform_check(struct qbc *q);
 const struct qbc_transform *qbc_transform_at(size_t i); /* NULL: past the end */
 
