@@ -20,7 +20,8 @@
  *
  * Formats whose codes are digits: N numbers stand for the chunks of a span, number n for chunks n, n + N, n + 2 N ..,
  * and these lie in fields as codes do. A number is the fraction 0.d0 d1 d2 .. in base high + 1, rounded up to its bits, so
- * that times the base it gives the next digit as its whole part.
+ * that times the base it gives the next digit as its whole part. Where a code is itself digits, one of each plane, and a number
+ * has a byte for each plane, these are numbers of their own: 5 of 9 codes in 16 bits are 5 of 3 in 8 bits, twice.
  *
  * Numbers of less than 8 bits (codes of scales, selectors) lie in fields, a chunk a group (and plane), where that takes fewer
  * bytes than a byte each.
@@ -92,6 +93,17 @@ struct qbc_layout {
     int64_t tail_bytes;
     int64_t bytes;           /* of the tensor */
 };
+
+/* Of digits: how many numbers of at most 8 bits lie beside each other, for a plane each; and their base. */
+static inline int qbc_number_parts(const struct qbc_format *f)
+{
+    return f->codebook == QBC_CODE_PLANES && f->radix_bits == 8 * f->planes ? f->planes : 1;
+}
+
+static inline int qbc_number_base(const struct qbc_format *f)
+{
+    return qbc_number_parts(f) > 1 ? f->plane_base : f->high + 1;
+}
 
 /* Everything that follows from a format, a packing and a size. For floats a "unit" is one k: no codes,
  * unit_bytes = the bytes of `rows` values. */

@@ -59,15 +59,19 @@ struct qbc_target {
     int vector_bits; /* of a register; the least, where `scalable` */
     bool scalable;   /* vectors may be longer than that, and code finds out how long */
     int vector_regs;
+    bool compares_to_bytes; /* of bytes, to bytes of ones or zeros; else to registers of another kind */
+    bool multiplies_bytes;  /* lane by lane, and to 16 bits; else pairs of them as 16 bits */
     bool no_fma;  /* no fused multiply-add: a product is rounded before it is added */
     bool in_order; /* instructions wait for those before them: work must be put where it waits for nothing */
     bool no_half; /* no instruction for f16: converted by integer arithmetic */
     int l1_bytes, l2_bytes;
     /* Intrinsics that look bytes up in a table of 16, which each 16 bytes of the table operand hold: for vectors of 16, 32
      * and 64 bytes, or NULL. (table, index); of an index beyond 15, but not beyond 127, the low four bits count, or
-     * the result is 0 where `lookup_ends`. `lookup_64` has a table of 64 in a vector of 64. */
+     * the result is 0 where `lookup_ends`. `lookup_64` has a table of 64 in a vector of 64; `lookup_more` tables of 32 and
+     * 64 in two and four operands of 16. */
     const char *lookup[3];
     const char *lookup_64;
+    const char *lookup_more[2];
     bool lookup_ends;
     const struct qbc_tile *tiles; /* ends with {0} */
 };

@@ -56,41 +56,61 @@ static void gather(const struct part *t, int64_t col, uint16_t *restrict chunks)
     }
 }
 
-/* What so many digits of base `base` are as whole parts of: 2^bits over base^digits, rounded up. */
-static int powered(int base, int digits)
+static int power(int base, int n)
 {
-    int64_t n = 1;
-    while (digits-- > 0)
-        n *= base;
-    return (int)n;
+    int all = 1;
+    while (n-- > 0)
+        all *= base;
+    return all;
+}
+
+/* Of the codes of number i, n numbers apart, as far as there are some: the fraction of one of its parts, rounded up. */
+static int fraction_of(const struct part *t, const uint16_t *chunks, int i, int part)
+{
+    const struct qbc_format *f = t->b->format;
+    int n = t->l->codes.chunks, size = t->l->codes.vector_bytes, base = qbc_number_base(f), number = 0;
+    int bits = f->radix_bits / qbc_number_parts(f), all = power(base, f->digits), place = power(base, part);
+    for (int d = 0; d < f->digits; ++d) {
+        bool is_there = i / size + d * n < t->l->chunks;
+        number = number * base + (is_there ? chunks[i + d * n * size] / place % base : 0);
+    }
+    return ((number << bits) + all - 1) / all;
 }
 
 /* Chunks of digits become numbers, in place: number n has chunks n, n + N, .. */
 static void join_digits(const struct part *t, uint16_t *chunks)
 {
+    int parts = qbc_number_parts(t->b->format), bits = t->b->format->radix_bits / parts;
+    for (int i = 0; i < t->l->codes.chunks * t->l->codes.vector_bytes; ++i) {
+        int all = 0;
+        for (int p = 0; p < parts; ++p)
+            all |= fraction_of(t, chunks, i, p) << p * bits;
+        chunks[i] = (uint16_t)all;
+    }
+}
+
+static void split_number(const struct part *t, uint16_t *chunks, int i)
+{
     const struct qbc_format *f = t->b->format;
-    int n = t->l->codes.chunks, size = t->l->codes.vector_bytes, base = f->high + 1, all = powered(base, f->digits);
-    for (int i = 0; i < n * size; ++i) {
-        int64_t number = 0;
-        for (int d = 0; d < f->digits; ++d)
-            number = number * base + (i / size + d * n < t->l->chunks ? chunks[i + d * n * size] : 0);
-        chunks[i] = (uint16_t)(((number << f->radix_bits) + all - 1) / all);
+    int n = t->l->codes.chunks, size = t->l->codes.vector_bytes, base = qbc_number_base(f), parts = qbc_number_parts(f);
+    int bits = f->radix_bits / parts;
+    uint32_t all = chunks[i], mask = (1u << bits) - 1;
+    for (int d = 0; d < f->digits && i / size + d * n < t->l->chunks; ++d)
+        chunks[i + d * n * size] = 0;
+    for (int p = 0; p < parts; ++p) {
+        uint32_t fraction = all >> p * bits & mask;
+        for (int d = 0; d < f->digits && i / size + d * n < t->l->chunks; ++d) {
+            fraction *= (uint32_t)base;
+            chunks[i + d * n * size] += (uint16_t)((fraction >> bits) * (uint32_t)power(base, p));
+            fraction &= mask;
+        }
     }
 }
 
 static void split_digits(const struct part *t, uint16_t *chunks)
 {
-    const struct qbc_format *f = t->b->format;
-    int n = t->l->codes.chunks, size = t->l->codes.vector_bytes;
-    for (int i = 0; i < n * size; ++i) {
-        uint32_t fraction = chunks[i];
-        for (int d = 0; d < f->digits; ++d) {
-            fraction *= (uint32_t)f->high + 1;
-            if (i / size + d * n < t->l->chunks)
-                chunks[i + d * n * size] = (uint16_t)(fraction >> f->radix_bits);
-            fraction &= (1u << f->radix_bits) - 1;
-        }
-    }
+    for (int i = 0; i < t->l->codes.chunks * t->l->codes.vector_bytes; ++i)
+        split_number(t, chunks, i);
 }
 
 static void pack_field(const struct qbc_fields *s, const struct qbc_field *f, const uint16_t *restrict chunks,

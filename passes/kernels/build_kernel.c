@@ -195,7 +195,7 @@ MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts)
 {
     int64_t lanes = mlirShapedTypeGetDimSize(mlirValueGetType(parts[0]), 0);
     MlirType type = k_vec(k, (int64_t)n * lanes, element_of(mlirValueGetType(parts[0])));
-    MlirValue all = k_int_of(k, type, 0);
+    MlirValue all = mlirTypeIsAFloat(element_of(type)) ? k_float_of(k, type, 0) : k_int_of(k, type, 0);
     for (size_t i = 0; i < n; ++i) {
         struct qbc_attr attrs[] = {
             {"offsets", parse(k, qbc_text(k->q, "[%ld]", (long)((int64_t)i * lanes)))},

@@ -17,9 +17,14 @@ static MlirValue widened(struct qbc_linear *l, MlirValue v)
     return l->packing.depth == 1 ? v : k_repeat(l->k, v, 0, l->rows, l->packing.depth);
 }
 
-static MlirValue group_of(struct qbc_linear *l, const struct qbc_code_span *s, int chunk)
+/* A span has several groups, or a part of one. */
+static MlirValue group_of(struct qbc_linear *l, const struct qbc_code_span *s, MlirValue column)
 {
-    return qbc_group_of(l, s->number, chunk * l->packing.depth * qbc_vector_cols(l->format));
+    struct qbc_kernel *k = l->k;
+    MlirValue first = qbc_group_of(l, s->number, 0);
+    if (l->format->group >= l->layout.span)
+        return first;
+    return k_add(k, first, k_op2(k, "arith.divui", column, k_i64(k, l->format->group)));
 }
 
 static MlirValue span_at(struct qbc_linear *l, const struct qbc_code_span *s)
@@ -28,7 +33,7 @@ static MlirValue span_at(struct qbc_linear *l, const struct qbc_code_span *s)
 }
 
 /* Codes of the chunk: a byte for each row, or one for as many rows as a vector has. */
-static MlirValue codes_of(struct qbc_linear *l, MlirValue span, int chunk)
+static MlirValue codes_of(struct qbc_linear *l, MlirValue span, const struct qbc_chunk *c)
 {
     struct qbc_kernel *k = l->k;
     int rows = l->rows > 1 ? l->rows / qbc_vector_rows(l->format) : 1;
@@ -40,26 +45,28 @@ static MlirValue codes_of(struct qbc_linear *l, MlirValue span, int chunk)
             some.vl = k_op2(k, "arith.ceildivui", l->vl, k_i64(k, qbc_vector_rows(l->format)));
     }
     MlirValue at = k_at(k, span, k_mul_i(k, first, l->packing.depth));
-    return qbc_unpack_chunk(&some, at, rows * l->packing.depth, chunk);
+    return qbc_unpack_at(&some, at, rows * l->packing.depth, c);
 }
 
 /* --- scalar levels */
 
-static MlirValue level_of(struct qbc_linear *l, int operand, MlirValue codes, MlirValue selectors, MlirValue zeros)
+/* From bytes of the operand. */
+static MlirValue level_of(struct qbc_linear *l, int operand, MlirValue bytes, MlirValue zeros)
 {
     struct qbc_kernel *k = l->k;
     const struct qbc_levels *v = &l->levels[operand];
-    MlirValue bytes = qbc_level_bytes(l, v, codes, selectors, 0);
     MlirValue level = k_cast(k, v->is_signed ? "arith.sitofp" : "arith.uitofp", bytes, k->f32);
+    if (v->times)
+        level = k_fmul(k, level, k_float_of(k, mlirValueGetType(level), v->times));
     if (!mlirValueIsNull(zeros))
         return k_fsub(k, level, zeros);
     return v->shift ? k_fsub(k, level, k_float_of(k, mlirValueGetType(level), v->shift)) : level;
 }
 
-static void decode_levels(struct qbc_linear *l, const struct qbc_code_span *s, int chunk, MlirValue *out)
+static void decode_levels(struct qbc_linear *l, const struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
-    MlirValue group = group_of(l, s, chunk), codes = codes_of(l, span_at(l, s), chunk), zeros = {NULL};
+    MlirValue group = group_of(l, s, column), at = k_at(k, span_at(l, s), k_mul_i(k, l->row, l->packing.depth)), zeros = {NULL};
     MlirValue selectors = qbc_group_selectors(l, s->unit, group), sum = {NULL};
     if (l->format->codebook == QBC_CODE_PLANES)
         sum = widened(l, k_float_of(k, qbc_lanes(l, k->f32), 0));
@@ -68,7 +75,8 @@ static void decode_levels(struct qbc_linear *l, const struct qbc_code_span *s, i
     if (l->format->offset == QBC_OFFSET_MIN)
         sum = widened(l, qbc_group_mins(l, s->unit, group));
     for (int i = 0; i < qbc_operands(l->format); ++i) {
-        MlirValue level = level_of(l, i, codes, selectors, zeros);
+        MlirValue bytes = qbc_unpack_level(l, i, at, l->rows * l->packing.depth, c, selectors, 0);
+        MlirValue level = level_of(l, i, bytes, zeros);
         MlirValue part = k_fmul(k, level, widened(l, qbc_group_scales(l, s->unit, group, i)));
         sum = mlirValueIsNull(sum) ? part : k_fadd(k, sum, part);
     }
@@ -107,15 +115,15 @@ static MlirValue table_base(struct qbc_linear *l, const struct qbc_code_span *s,
     return k_at_i(k, base, (*n)->offset);
 }
 
-static void decode_learned(struct qbc_linear *l, const struct qbc_code_span *s, int chunk, MlirValue *out)
+static void decode_learned(struct qbc_linear *l, const struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
     const struct qbc_numbers *n;
-    MlirValue base = table_base(l, s, &n), codes = codes_of(l, span_at(l, s), chunk), entry[1 << 5];
+    MlirValue base = table_base(l, s, &n), codes = codes_of(l, span_at(l, s), c), entry[1 << 5];
     int entries = 1 << l->format->bits, width = n->fields.vector_bytes;
     bool own = width > 1 || l->packing.rows == 1;
     if (l->layout.tables.count)
-        base = k_at(k, base, k_mul_i(k, group_of(l, s, chunk), (int64_t)entries * width * HALF_BYTES));
+        base = k_at(k, base, k_mul_i(k, group_of(l, s, column), (int64_t)entries * width * HALF_BYTES));
     if (own)
         base = k_at(k, base, k_mul_i(k, l->row, HALF_BYTES));
     if (qbc_is_strip(l)) {
@@ -126,19 +134,19 @@ static void decode_learned(struct qbc_linear *l, const struct qbc_code_span *s, 
     }
     for (int i = 0; i < entries; ++i) {
         MlirValue at = k_at_i(k, base, (int64_t)i * width * HALF_BYTES);
-        MlirValue v = own ? k_load_half(k, l->rows, at) : k_splat(k, k_load_half(k, 0, at), l->rows);
+        MlirValue v = own ? qbc_lanes_load(l, k_half(k), at) : qbc_lanes_splat(l, k_load(k, k_half(k), at, 1));
         entry[i] = widened(l, v);
     }
-    *out = k_choose(k, (size_t)entries, entry, codes);
+    *out = k_half_to_float(k, k_choose(k, (size_t)entries, entry, codes)); /* twice as many fit in a register before */
 }
 
 /* --- vectors: f16 [entry][row][column] of the tensor */
 
-static void decode_vectors(struct qbc_linear *l, const struct qbc_code_span *s, int chunk, MlirValue *out)
+static void decode_vectors(struct qbc_linear *l, const struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
     const struct qbc_numbers *n;
-    MlirValue base = table_base(l, s, &n), codes = codes_of(l, span_at(l, s), chunk);
+    MlirValue base = table_base(l, s, &n), codes = codes_of(l, span_at(l, s), c);
     int64_t high = qbc_vector_rows(l->format), wide = qbc_vector_cols(l->format);
     MlirType ints = qbc_lanes(l, k->i32);
     MlirValue index = to_rows(l, k_cast(k, "arith.extui", codes, k->i32)), row;
@@ -149,7 +157,7 @@ static void decode_vectors(struct qbc_linear *l, const struct qbc_code_span *s, 
     index = k_mul(k, index, k_int_of(k, ints, high * wide));
     if (high > 1)
         index = k_add(k, index, k_mul(k, row, k_int_of(k, ints, wide)));
-    MlirValue scale = qbc_group_scales(l, s->unit, group_of(l, s, chunk), 0);
+    MlirValue scale = qbc_group_scales(l, s->unit, group_of(l, s, column), 0);
     for (int i = 0; i < wide; ++i) {
         MlirValue at = i ? k_add(k, index, k_int_of(k, ints, i)) : index;
         out[i] = k_fmul(k, scale, gather_halves(l, base, at));
@@ -167,11 +175,6 @@ static MlirValue push(struct qbc_linear *l, MlirValue state, MlirValue codes)
     return k_op2(k, "arith.andi", state, k_int_of(k, ints, (1 << STATE_BITS) - 1));
 }
 
-int64_t qbc_decode_together(const struct qbc_linear *l)
-{
-    return l->format->group > l->layout.span ? l->format->group / l->layout.span : 1;
-}
-
 /* The group's last codes: it goes around. */
 MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s)
 {
@@ -185,38 +188,38 @@ MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s)
         int chunk = spans * chunks - back;
         at.number = k_add_i(k, s->number, chunk / chunks);
         if (chunk >= 0)
-            state = push(l, state, codes_of(l, span_at(l, &at), chunk % chunks));
+            state = push(l, state, codes_of(l, span_at(l, &at), &(struct qbc_chunk){.number = chunk % chunks}));
     }
     return state;
 }
 
-static void decode_computed(struct qbc_linear *l, struct qbc_code_span *s, int chunk, MlirValue *out)
+static void decode_computed(struct qbc_linear *l, struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out)
 {
     struct qbc_kernel *k = l->k;
     MlirType ints = qbc_lanes(l, k->i32);
-    s->state = push(l, s->state, codes_of(l, span_at(l, s), chunk));
+    s->state = push(l, s->state, codes_of(l, span_at(l, s), c));
     MlirValue x = k_mul(k, s->state, k_int_of(k, ints, 89226354));
     x = k_add(k, x, k_int_of(k, ints, 64248484));
     x = k_op2(k, "arith.andi", x, k_int_of(k, ints, (int32_t)0x8fff8fff));
     x = k_op2(k, "arith.xori", x, k_int_of(k, ints, 0x3b603b60));
     MlirValue high = k_op2(k, "arith.shrui", x, k_int_of(k, ints, STATE_BITS));
     MlirValue v = k_fadd(k, qbc_lanes_half(l, x), qbc_lanes_half(l, high));
-    *out = k_fmul(k, v, qbc_group_scales(l, s->unit, group_of(l, s, chunk), 0));
+    *out = k_fmul(k, v, qbc_group_scales(l, s->unit, group_of(l, s, column), 0));
 }
 
-void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, int chunk, MlirValue *out)
+void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out)
 {
     switch (l->format->codebook) {
     case QBC_CODE_LEARNED:
-        decode_learned(l, s, chunk, out);
+        decode_learned(l, s, c, column, out);
         break;
     case QBC_CODE_VECTOR:
-        decode_vectors(l, s, chunk, out);
+        decode_vectors(l, s, c, column, out);
         break;
     case QBC_CODE_COMPUTED:
-        decode_computed(l, s, chunk, out);
+        decode_computed(l, s, c, column, out);
         break;
     default:
-        decode_levels(l, s, chunk, out);
+        decode_levels(l, s, c, column, out);
     }
 }

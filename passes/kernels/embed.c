@@ -7,7 +7,7 @@
 #include "linear.h"
 #include "step.h"
 
-enum { Y = 0, W = 1, AT_ONCE = 32, MOST_ACROSS = 16 };
+enum { Y = 0, W = 1, AT_ONCE = 32 };
 
 struct row {
     struct qbc_linear l; /* of one row: its lane in the panel */
@@ -45,33 +45,19 @@ static void copy_floats(struct qbc_kernel *k, struct row *r)
     k_columns(k, r->l.depth, k->q->target->scalable ? AT_ONCE : 8, copy_some, r, (MlirValue){NULL});
 }
 
-/* Codes of vectors of columns give these one after the other. */
-static void decode_span(struct qbc_kernel *k, struct row *r, struct qbc_code_span *s, MlirValue y)
+static void store_column(struct qbc_linear *l, void *user, MlirValue column, MlirValue w, MlirValue *carried)
 {
-    int wide = qbc_vector_cols(r->l.format), depth = r->l.packing.depth;
-    MlirValue w[MOST_ACROSS];
-    for (int c = 0; c < r->l.layout.chunks; ++c) {
-        qbc_decode_chunk(&r->l, s, c, w);
-        for (int i = 0; i < wide; ++i)
-            k_store(k, w[i], k_at_i(k, y, (int64_t)(c * wide + i) * depth * 4), 4);
-    }
+    const MlirValue *y = user;
+    (void)carried;
+    k_store(l->k, w, k_at(l->k, *y, k_mul_i(l->k, column, 4)), 4);
 }
 
 static void decode_unit(struct qbc_kernel *k, struct row *r, MlirValue number)
 {
     const struct qbc_layout *layout = &r->l.layout;
-    int64_t together = qbc_decode_together(&r->l);
-    struct qbc_code_span s = {.unit = k_at(k, r->l.panel, k_mul_i(k, number, layout->unit_bytes))};
+    MlirValue unit = k_at(k, r->l.panel, k_mul_i(k, number, layout->unit_bytes));
     MlirValue y = k_at(k, r->y, k_mul_i(k, number, (int64_t)layout->unit * 4));
-    struct k_loop groups = k_for(k, k_i64(k, 0), k_i64(k, layout->spans), together, 0, NULL);
-    s.number = groups.i;
-    MlirValue state = qbc_decode_begin(&r->l, &s);
-    struct k_loop spans = k_for(k, k_i64(k, 0), k_i64(k, together), 1, 1, &state);
-    s.number = k_add(k, groups.i, spans.i);
-    s.state = spans.carried[0];
-    decode_span(k, r, &s, k_at(k, y, k_mul_i(k, s.number, (int64_t)layout->span * 4)));
-    k_end(k, &spans, &s.state);
-    k_end(k, &groups, NULL);
+    qbc_decode_unit(&r->l, unit, store_column, &y, 0, NULL);
 }
 
 static void embed(struct qbc_kernel *k, bool by_position)

@@ -108,9 +108,9 @@ MlirValue k_shuffle(struct qbc_kernel *k, MlirValue a, MlirValue b, int64_t n, c
 MlirValue k_repeat(struct qbc_kernel *k, MlirValue vector, int64_t first, int64_t n, int64_t times); /* n lanes, each so often */
 MlirValue k_spread(struct qbc_kernel *k, MlirValue vector, int64_t lane); /* that lane in all lanes */
 MlirValue k_part(struct qbc_kernel *k, MlirValue vector, int64_t from, int64_t n); /* lanes from .. */
-MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts);          /* n equal ones, of integers */
+MlirValue k_join(struct qbc_kernel *k, size_t n, const MlirValue *parts);          /* n equal ones */
 MlirValue k_select(struct qbc_kernel *k, MlirValue which, MlirValue a, MlirValue b);
-enum qbc_compare { QBC_EQ = 0, QBC_LT = 2, QBC_LE = 3, QBC_GT = 4, QBC_GE = 5 }; /* signed */
+enum qbc_compare { QBC_EQ = 0, QBC_NE = 1, QBC_LT = 2, QBC_LE = 3, QBC_GT = 4, QBC_GE = 5, QBC_ULT = 6, QBC_UGE = 9 }; /* signed; U: not */
 MlirValue k_cmp(struct qbc_kernel *k, enum qbc_compare how, MlirValue a, MlirValue b);
 enum qbc_compare_float { QBC_FGT = 2, QBC_FLT = 4 }; /* ordered: false for NaN */
 MlirValue k_fcmp(struct qbc_kernel *k, enum qbc_compare_float how, MlirValue a, MlirValue b);

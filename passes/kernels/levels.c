@@ -66,6 +66,8 @@ static void digits(const struct qbc_format *f, int plane, struct qbc_levels *v)
         v->step = f->plane_step;
         return;
     }
+    if (qbc_number_parts(f) > 1 && f->plane_step == 1)
+        return; /* digits of their own */
     v->entries = SMALL;
     for (int code = 0; code <= f->high; ++code)
         v->table[code] = (uint8_t)(code / place % f->plane_base * f->plane_step);
@@ -83,25 +85,59 @@ struct qbc_levels qbc_levels(const struct qbc_format *f, int operand, bool as_si
     return v;
 }
 
-/* --- in kernels */
-
-static MlirValue bit_of(struct qbc_kernel *k, const struct qbc_levels *v, MlirValue code)
+/* Levels -1, 0, 1 that are digits of base 3. */
+static bool has_trits(const struct qbc_format *f)
 {
-    MlirType type = mlirValueGetType(code);
-    int down = v->bit - 1;
-    for (int step = v->step; step > 1; step /= 2)
-        --down;
-    if (down)
-        code = k_op2(k, down > 0 ? "arith.shrui" : "arith.shli", code, k_int_of(k, type, down > 0 ? down : -down));
-    return k_op2(k, "arith.andi", code, k_int_of(k, type, v->step));
+    bool plain = f->codebook == QBC_CODE_AFFINE && f->bias == 1 && f->offset == QBC_OFFSET_NONE;
+    bool planes = f->codebook == QBC_CODE_PLANES && f->plane_step == 1 && f->plane_low == -1;
+    return f->digits && qbc_number_base(f) == 3 && (plain || planes);
 }
 
-MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, MlirValue codes, MlirValue selectors, int row)
+void qbc_levels_as_masks(const struct qbc_format *f, struct qbc_levels *v)
+{
+    if (!v->bit && !has_trits(f))
+        return;
+    v->as_masks = v->is_signed = true;
+    v->most = 1;
+    v->times = v->bit ? -v->step : 0;
+    v->shift = v->bit ? v->shift : 0;
+}
+
+/* --- in kernels */
+
+/* Bit `place` of the bytes, at the place that makes it `step`. */
+static MlirValue bit_of(struct qbc_kernel *k, int step, MlirValue bytes, int place)
+{
+    MlirType type = mlirValueGetType(bytes);
+    for (int i = step; i > 1; i /= 2)
+        --place;
+    if (place)
+        bytes = k_op2(k, place > 0 ? "arith.shrui" : "arith.shli", bytes, k_int_of(k, type, place > 0 ? place : -place));
+    return k_op2(k, "arith.andi", bytes, k_int_of(k, type, step));
+}
+
+/* A number of which LLVM does not know that it is constant. Of a constant bit it would make shifts by what it knows. */
+static MlirValue unknown(struct qbc_kernel *k, MlirType bytes, int64_t value)
+{
+    MlirType words = k_vec(k, mlirShapedTypeGetDimSize(bytes, 0) / 4, k->i32);
+    MlirValue v = k_int_of(k, words, (int32_t)(value * 0x01010101));
+    v = k_bitcast(k, v, k_with_element(words, k->f32));
+    return k_bitcast(k, k_intrinsic(k, "llvm.arithmetic.fence", mlirValueGetType(v), 1, &v), bytes);
+}
+
+/* -1 where bit `place` of the byte is set, 0 elsewhere. */
+static MlirValue mask_of(struct qbc_kernel *k, MlirValue bytes, int place)
+{
+    MlirType type = mlirValueGetType(bytes);
+    MlirValue bit = k_op2(k, "arith.andi", bytes, unknown(k, type, (int64_t)1 << place));
+    return k_cast(k, "arith.extsi", k_cmp(k, QBC_NE, bit, k_int_of(k, type, 0)), k->i8);
+}
+
+/* Levels that are looked up by code, or codes. */
+static MlirValue level_of_code(struct qbc_linear *l, const struct qbc_levels *v, MlirValue codes, MlirValue selectors, int row)
 {
     struct qbc_kernel *k = l->k;
     MlirType type = mlirValueGetType(codes);
-    if (v->bit)
-        return bit_of(k, v, codes);
     if (!v->entries)
         return codes;
     if (!mlirValueIsNull(selectors)) {
@@ -113,10 +149,31 @@ MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, Mlir
     return k_lookup(k, v->table, v->entries, codes);
 }
 
+static MlirValue level_of_bit(struct qbc_linear *l, const struct qbc_levels *v, MlirValue at, int bytes, const struct qbc_chunk *c)
+{
+    int place = v->bit - 1;
+    bool in_loop = !mlirValueIsNull(c->from); /* where it is in the byte is not known */
+    MlirValue codes = in_loop ? qbc_unpack_at(l, at, bytes, c) : qbc_unpack_bit(l, at, bytes, c, v->bit - 1, &place);
+    return v->as_masks ? mask_of(l->k, codes, place) : bit_of(l->k, v->step, codes, place);
+}
+
+MlirValue qbc_unpack_level(struct qbc_linear *l, int operand, MlirValue at, int bytes, const struct qbc_chunk *c,
+                           MlirValue selectors, int row)
+{
+    const struct qbc_levels *v = &l->levels[operand];
+    if (v->bit)
+        return level_of_bit(l, v, at, bytes, c);
+    if (v->as_masks && l->format->digits)
+        return qbc_unpack_trits(l, at, bytes, c, operand);
+    if (l->format->digits && qbc_number_parts(l->format) > 1 && !v->entries)
+        return qbc_unpack_digits(l, at, bytes, c, operand);
+    return level_of_code(l, v, qbc_unpack_at(l, at, bytes, c), selectors, row);
+}
+
 MlirValue qbc_level_chunk(struct qbc_linear *l, const struct qbc_run *run, int row, int rows, int chunk)
 {
     int depth = l->packing.depth;
+    struct qbc_chunk c = qbc_chunk_of(l, run->first + chunk);
     MlirValue at = k_at_i(l->k, run->codes, (int64_t)row * depth);
-    MlirValue codes = qbc_unpack_chunk(l, at, rows * depth, run->first + chunk);
-    return qbc_level_bytes(l, &l->levels[run->operand], codes, run->selectors, row);
+    return qbc_unpack_level(l, run->operand, at, rows * depth, &c, run->selectors, row);
 }

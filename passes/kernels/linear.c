@@ -198,8 +198,11 @@ struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f
     };
     l.layout = qbc_layout(f, l.packing, rows, columns);
     l.tail = k_at_i(k, w, l.layout.tail_offset);
-    for (int i = 0; i < qbc_operands(f) && qbc_has_levels(f); ++i)
+    for (int i = 0; i < qbc_operands(f) && qbc_has_levels(f); ++i) {
         l.levels[i] = qbc_levels(f, i, qbc_takes_signed(l.tile, f));
+        if (k->q->target->compares_to_bytes && qbc_has_runs(f))
+            qbc_levels_as_masks(f, &l.levels[i]);
+    }
     return l;
 }
 

@@ -9,12 +9,14 @@ enum {
     QBC_MOST_PARTS = 16, /* registers of a chunk */
 };
 
-/* --- levels.c: codes as operands of integer products, a byte each, which stands for byte - shift */
+/* --- levels.c: codes as operands of integer products, a byte each, which stands for byte * times - shift */
 
 struct qbc_levels {
     int entries;       /* of the table that the byte is looked up in by code; 0: none */
     uint8_t table[QBC_MOST_LEVELS];
     int bit, step;     /* bit - 1 of the code, times step; bit 0: all of the code */
+    bool as_masks;     /* the bit as -1 or 0; digits of base 3 as -1, 0, 1 */
+    int times;         /* 0: once */
     int shift;         /* where the format has zero points, theirs comes besides */
     int most;          /* the largest byte, or magnitude */
     bool is_signed;
@@ -24,6 +26,8 @@ bool qbc_has_levels(const struct qbc_format *f); /* its weights are whole levels
 bool qbc_has_runs(const struct qbc_format *f);   /* and there are integer sums of 32 or 16 columns with one scale */
 int qbc_run_columns(const struct qbc_format *f); /* 32 or 16 */
 struct qbc_levels qbc_levels(const struct qbc_format *f, int operand, bool as_signed);
+/* Bits and digits become bytes of ones, which are -1, where the target makes these in one step. */
+void qbc_levels_as_masks(const struct qbc_format *f, struct qbc_levels *v);
 /* Do kernels of this tile have signed bytes? */
 bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f);
 
@@ -121,23 +125,42 @@ MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int tok
 
 /* --- codes */
 
-/* Of one chunk of a span: `bytes` bytes, where `at` points at the span, or at one lane of it (unpack.c). */
-MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int chunk);
-/* Operands from codes; `row` is the first one's in `selectors` (levels.c). */
-MlirValue qbc_level_bytes(struct qbc_linear *l, const struct qbc_levels *v, MlirValue codes, MlirValue selectors, int row);
-/* Those of `rows` rows from l->row + row on, of chunk run->first + chunk. */
+/* A chunk of a span: number `number`; in a loop over chunks it is counted from chunk `from` on, which is a multiple of what
+ * divides all fields' numbers of vectors, and `number` is less than that. Of digits, both are of the number that has it. */
+struct qbc_chunk {
+    MlirValue from; /* i64, or null */
+    int number, digit;
+};
+/* Its codes: `bytes` bytes, where `at` points at the span, or at one lane of it (unpack.c). */
+MlirValue qbc_unpack_at(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c);
+struct qbc_chunk qbc_chunk_of(const struct qbc_linear *l, int chunk);
+/* Bytes that have bit `bit` of the codes at bit `place`, and others beside it; not in a loop. */
+MlirValue qbc_unpack_bit(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int bit, int *place);
+/* The digits of one part of the numbers; of base 3, less one. */
+MlirValue qbc_unpack_digits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part);
+MlirValue qbc_unpack_trits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part);
+/* A chunk as operand number `operand` (levels.c); the first row is `row` in `selectors`. */
+MlirValue qbc_unpack_level(struct qbc_linear *l, int operand, MlirValue at, int bytes, const struct qbc_chunk *c,
+                           MlirValue selectors, int row);
+/* The same of `rows` rows from l->row + row on, of chunk run->first + chunk. */
 MlirValue qbc_level_chunk(struct qbc_linear *l, const struct qbc_run *run, int row, int rows, int chunk);
 
-/* --- weights of any format (decode.c) */
+/* --- weights of any format */
 
 /* A span of codes: where, and which of its unit; what a computed codebook goes on from. */
 struct qbc_code_span {
     MlirValue unit, number; /* number: i64 */
     MlirValue state;        /* i32 [l->rows] */
 };
-int64_t qbc_decode_together(const struct qbc_linear *l); /* spans that a state goes through: a group's */
-MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s); /* the state at the start of a group */
-/* A chunk as f32 [rows * depth]; where codes are vectors of columns, one vector each. */
-void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, int chunk, MlirValue *out);
+/* decode.c: the state at the start of a group; a chunk of the span, whose first column there is `column`, i64, as f32
+ * [rows * depth]: where codes are vectors of columns, one vector each. */
+MlirValue qbc_decode_begin(struct qbc_linear *l, const struct qbc_code_span *s);
+void qbc_decode_chunk(struct qbc_linear *l, struct qbc_code_span *s, const struct qbc_chunk *c, MlirValue column, MlirValue *out);
+
+/* Does something with f32 [rows * depth] of the columns from `column` of the unit on, i64. */
+typedef void (*qbc_decode_use)(struct qbc_linear *l, void *user, MlirValue column, MlirValue w, MlirValue *carried);
+enum { QBC_MOST_CARRIED = QBC_MOST_TOKENS };
+/* decode_unit.c: all of a unit, column after column; what `use` leaves in carried[n] goes to the next columns. */
+void qbc_decode_unit(struct qbc_linear *l, MlirValue unit, qbc_decode_use use, void *user, size_t n, MlirValue *carried);
 
 #endif

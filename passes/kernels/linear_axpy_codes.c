@@ -126,8 +126,8 @@ static MlirValue unpack(struct qbc_linear *l, const struct part *p, const struct
 {
     if (p->field)
         return unpack_field(l, p, at, chunk);
-    MlirValue codes = qbc_unpack_chunk(l, at, 0, chunk);
-    return widened(l, p, qbc_level_bytes(l, &l->levels[run->operand], codes, run->selectors, 0));
+    struct qbc_chunk c = qbc_chunk_of(l, chunk);
+    return widened(l, p, qbc_unpack_level(l, run->operand, at, 0, &c, run->selectors, 0));
 }
 
 static MlirValue activation(struct qbc_linear *l, const struct part *p, MlirValue act, int column)

@@ -32,7 +32,8 @@ MlirValue qbc_run_minus(struct qbc_linear *l, const struct qbc_run *run, int tok
     return is_half ? k_sub(k, minus, record_word(k, record, QBC_ACT_HALF, k->i32)) : minus;
 }
 
-MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int token)
+/* -shift * sum(activation codes) */
+static MlirValue less_shift(struct qbc_linear *l, const struct qbc_run *run, int token)
 {
     int shift = l->levels[run->operand].shift;
     if (!shift)
@@ -41,7 +42,12 @@ MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int tok
     return l->multiplier == shift ? minus : k_mul_i(l->k, minus, shift);
 }
 
-static void multiply(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
+MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int token)
+{
+    return l->levels[run->operand].times ? k_i32(l->k, 0) : less_shift(l, run, token);
+}
+
+static void multiply_bytes(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
 {
     switch (l->tile->kind) {
     case QBC_KIND_DOT4:
@@ -59,6 +65,15 @@ static void multiply(struct qbc_linear *l, int m, const struct qbc_run *run, Mli
     default:
         qbc_linear_fma(l, m, run, out);
     }
+}
+
+static void multiply(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
+{
+    struct qbc_kernel *k = l->k;
+    int times = l->levels[run->operand].times;
+    multiply_bytes(l, m, run, out);
+    for (int j = 0; j < m && times; ++j)
+        out[j] = k_add(k, k_mul_i(k, out[j], times), k_splat(k, less_shift(l, run, j), l->rows));
 }
 
 static MlirValue as_float(struct qbc_kernel *k, MlirValue sums)
@@ -210,16 +225,60 @@ static void end(struct qbc_linear *l, struct walk *walk, const MlirValue *next)
     walk->carried = walk->units.carried;
 }
 
+/* How many rows are worked on at once: of digits those of one register, as the numbers stay in registers until the last of
+ * their digits. */
+static int rows_at_once(const struct qbc_linear *l)
+{
+    enum { FOUR = 4 /* which all kinds can do */ };
+    int rows = l->k->q->target->vector_bits / 8 / l->packing.depth;
+    if (!l->format->digits || qbc_is_strip(l) || l->tile->kind == QBC_KIND_FMA)
+        return l->rows;
+    rows = rows < FOUR ? FOUR : rows;
+    return rows < l->rows ? rows : l->rows;
+}
+
+/* All runs of a span; of the rows from l->row + row on. */
+static void add_rows(const struct qbc_linear *l, int m, const struct place *p, int row, int rows, MlirValue *sums)
+{
+    struct qbc_kernel *k = l->k;
+    struct qbc_linear some = *l;
+    struct place place = *p;
+    int length = qbc_run_columns(l->format);
+    some.rows = rows;
+    some.row = k_add_i(k, l->row, row);
+    place.codes = k_at_i(k, p->codes, (int64_t)row * l->packing.depth);
+    for (int column = 0; column < l->layout.span; column += length)
+        add_run(&some, m, &place, column, sums);
+}
+
+static void add_span(struct qbc_linear *l, int m, const struct place *p, MlirValue *sums)
+{
+    struct qbc_kernel *k = l->k;
+    int rows = rows_at_once(l), n = l->rows / rows;
+    MlirValue part[QBC_MOST_TOKENS][QBC_PADDED_ROW / 4], some[QBC_MOST_TOKENS];
+    if (n == 1) {
+        add_rows(l, m, p, 0, rows, sums);
+        return;
+    }
+    for (int i = 0; i < n; ++i) {
+        for (int j = 0; j < m; ++j)
+            some[j] = k_part(k, sums[j], (int64_t)i * rows, rows);
+        add_rows(l, m, p, i * rows, rows, some);
+        for (int j = 0; j < m; ++j)
+            part[j][i] = some[j];
+    }
+    for (int j = 0; j < m; ++j)
+        sums[j] = k_join(k, (size_t)n, part[j]);
+}
+
 static void all_spans(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums)
 {
     struct walk walk;
     MlirValue next[QBC_MOST_TOKENS];
-    int length = qbc_run_columns(l->format);
     begin(l, m, x, (size_t)m, sums, &walk);
     for (int j = 0; j < m; ++j)
         next[j] = walk.carried[j];
-    for (int column = 0; column < l->layout.span; column += length)
-        add_run(l, m, &walk.p, column, next);
+    add_span(l, m, &walk.p, next);
     end(l, &walk, next);
     for (int j = 0; j < m; ++j)
         sums[j] = walk.carried[j];

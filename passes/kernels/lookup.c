@@ -77,6 +77,17 @@ static MlirValue side_by_side(struct qbc_kernel *k, const char *name, const uint
     return k_choose(k, (size_t)(n / TABLE), values, high);
 }
 
+/* Two or four registers hold the table. */
+static MlirValue look_up_in_several(struct qbc_kernel *k, const char *name, const uint8_t *table, int n, MlirValue index)
+{
+    MlirValue operands[MOST_ENTRIES / TABLE + 1];
+    size_t parts = (size_t)n / TABLE;
+    for (size_t i = 0; i < parts; ++i)
+        operands[i] = constant_bytes(k, TABLE, table + i * TABLE, TABLE);
+    operands[parts] = index;
+    return k_intrinsic(k, name, mlirValueGetType(index), parts + 1, operands);
+}
+
 static MlirValue of_width(struct qbc_kernel *k, const uint8_t *table, int n, MlirValue index, int64_t width)
 {
     const struct qbc_target *t = k->q->target;
@@ -85,6 +96,8 @@ static MlirValue of_width(struct qbc_kernel *k, const uint8_t *table, int n, Mli
         MlirValue operands[] = {constant_bytes(k, width, table, n), index};
         return k_intrinsic(k, t->lookup_64, mlirValueGetType(index), 2, operands);
     }
+    if (n > TABLE && width == TABLE && t->lookup_more[n / MOST_ENTRIES])
+        return look_up_in_several(k, t->lookup_more[n / MOST_ENTRIES], table, n, index);
     return t->lookup_ends ? one_after_the_other(k, name, table, n, index, width)
                           : side_by_side(k, name, table, n, index, width);
 }

@@ -40,10 +40,10 @@ static MlirValue load_fields(struct qbc_linear *l, MlirValue base, const struct 
         MlirValue slot = k_op2(k, "arith.divui", i, k_i64(k, field->vectors));
         MlirValue at = k_at(k, k_at_i(k, base, n->offset + field->offset), k_mul_i(k, vector, n->fields.vector_bytes));
         MlirValue v = is_shared(l, n) ? qbc_lanes_splat(l, k_load(k, k->i8, at, 1)) : qbc_lanes_load(l, k->i8, k_at(k, at, l->row));
-        v = k_cast(k, "arith.extui", v, k->i32);
-        MlirValue down = k_cast(k, "arith.trunci", k_mul_i(k, slot, field->bits), k->i32);
+        MlirValue down = k_cast(k, "arith.trunci", k_mul_i(k, slot, field->bits), k->i8);
         v = k_op2(k, "arith.shrui", v, qbc_lanes_splat(l, down));
-        v = k_op2(k, "arith.andi", v, k_int_of(k, ints, (1 << field->bits) - 1));
+        v = k_op2(k, "arith.andi", v, k_int_of(k, mlirValueGetType(v), (1 << field->bits) - 1));
+        v = k_cast(k, "arith.extui", v, k->i32);
         if (field->shift)
             v = k_op2(k, "arith.shli", v, k_int_of(k, ints, field->shift));
         code = f ? k_op2(k, "arith.ori", code, v) : v;

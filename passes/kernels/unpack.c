@@ -3,27 +3,66 @@
  */
 #include "linear.h"
 
-static MlirValue field(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, int chunk)
+/* The vector of a field that has the chunk. */
+static MlirValue vector_of(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, const struct qbc_chunk *c)
 {
     struct qbc_kernel *k = l->k;
-    int slot = chunk / f->vectors, vector = chunk % f->vectors;
+    int vector = c->number;
+    if (mlirValueIsNull(c->from))
+        vector %= f->vectors;
+    else
+        at = k_at(k, at, k_mul_i(k, k_op2(k, "arith.remui", c->from, k_i64(k, f->vectors)), l->layout.codes.vector_bytes));
     at = k_at_i(k, at, f->offset + (int64_t)vector * l->layout.codes.vector_bytes);
-    MlirValue v = qbc_is_strip(l) ? qbc_lanes_load(l, k->i8, at) : k_load(k, k_vec(k, bytes, k->i8), at, 1);
+    return qbc_is_strip(l) ? qbc_lanes_load(l, k->i8, at) : k_load(k, k_vec(k, bytes, k->i8), at, 1);
+}
+
+/* Bytes, down by as many bits as stand before the field's slot number from / V; bits of neighbours may come with it, above the
+ * field: lanes of 16 bits can be shifted everywhere. */
+static MlirValue down_to_slot(struct qbc_linear *l, const struct qbc_field *f, MlirValue v, int bytes, const struct qbc_chunk *c)
+{
+    struct qbc_kernel *k = l->k;
     MlirType type = mlirValueGetType(v);
-    if (slot)
-        v = k_op2(k, "arith.shrui", v, k_int_of(k, type, slot * f->bits));
+    bool in_pairs = !qbc_is_strip(l) && bytes % 2 == 0;
+    MlirValue down = k_mul_i(k, k_op2(k, "arith.divui", c->from, k_i64(k, f->vectors)), f->bits);
+    MlirType lanes = in_pairs ? k_vec(k, bytes / 2, k->i16) : type;
+    down = k_cast(k, "arith.trunci", down, in_pairs ? k->i16 : k->i8);
+    v = k_op2(k, "arith.shrui", in_pairs ? k_bitcast(k, v, lanes) : v, qbc_op(&k->b, "vector.broadcast", lanes, 1, down));
+    return in_pairs ? k_bitcast(k, v, type) : v;
+}
+
+static MlirValue field(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, const struct qbc_chunk *c)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue v = vector_of(l, f, at, bytes, c);
+    MlirType type = mlirValueGetType(v);
+    int slot = c->number / f->vectors;
     bool top = (slot + 1) * f->bits == 8;
+    if (f->bits == 8)
+        return v;
+    if (!mlirValueIsNull(c->from))
+        v = down_to_slot(l, f, v, bytes, c), top = false;
+    else if (slot)
+        v = k_op2(k, "arith.shrui", v, k_int_of(k, type, slot * f->bits));
     return top ? v : k_op2(k, "arith.andi", v, k_int_of(k, type, (1 << f->bits) - 1));
 }
 
+MlirValue qbc_unpack_bit(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int bit, int *place)
+{
+    const struct qbc_field *f = l->layout.codes.field;
+    while (bit >= f->shift + f->bits)
+        ++f;
+    *place = c->number / f->vectors * f->bits + bit - f->shift;
+    return vector_of(l, f, at, bytes, c);
+}
+
 /* Fields first .. to - 1 of a chunk; the first of them is moved to bit 0. */
-static MlirValue fields(struct qbc_linear *l, int first, int to, MlirValue at, int bytes, int chunk)
+static MlirValue fields(struct qbc_linear *l, int first, int to, MlirValue at, int bytes, const struct qbc_chunk *c)
 {
     struct qbc_kernel *k = l->k;
     const struct qbc_fields *s = &l->layout.codes;
     MlirValue code = {NULL};
     for (int i = first; i < to; ++i) {
-        MlirValue part = field(l, &s->field[i], at, bytes, chunk);
+        MlirValue part = field(l, &s->field[i], at, bytes, c);
         int up = s->field[i].shift - s->field[first].shift;
         if (up)
             part = k_op2(k, "arith.shli", part, k_int_of(k, mlirValueGetType(part), up));
@@ -32,97 +71,87 @@ static MlirValue fields(struct qbc_linear *l, int first, int to, MlirValue at, i
     return code;
 }
 
-/* --- digits: fractions of 8 or 16 bits, in lanes of 16; times the base, the whole part is the next digit */
+/* --- digits: bytes are fractions; times the base, the whole part is the next digit, and what is left a fraction again */
 
-struct fraction {
-    MlirValue v;
-    int bits;
-};
-
-/* Of the fraction times the base. */
-static MlirValue whole_part(struct qbc_kernel *k, struct fraction f, int base)
-{
-    MlirType type = mlirValueGetType(f.v), wide = k_with_element(type, k->i32);
-    if (f.bits == 8)
-        return k_op2(k, "arith.shrui", k_mul(k, f.v, k_int_of(k, type, base)), k_int_of(k, type, 8));
-    MlirValue product = k_mul(k, k_cast(k, "arith.extui", f.v, k->i32), k_int_of(k, wide, base));
-    return k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
-}
-
-static void drop_whole_part(struct qbc_kernel *k, struct fraction *f, int64_t times)
-{
-    MlirType type = mlirValueGetType(f->v);
-    f->v = k_mul(k, f->v, k_int_of(k, type, times % ((int64_t)1 << f->bits)));
-    if (f->bits == 8)
-        f->v = k_op2(k, "arith.andi", f->v, k_int_of(k, type, 0xff));
-}
-
-/* What is left after `slot` digits is the fraction times the base so often, without its whole part: in one step; or where
- * all digits of a number are brought out together, in steps that they share. */
-static MlirValue digit(struct qbc_kernel *k, struct fraction f, int base, int slot, bool together)
-{
-    int64_t power = 1;
-    for (int i = 0; i < slot; ++i) {
-        power *= base;
-        if (together)
-            drop_whole_part(k, &f, base);
-    }
-    if (slot && !together)
-        drop_whole_part(k, &f, power);
-    return whole_part(k, f, base);
-}
-
-/* The number of so many bits as a fraction of 8 or 16: bytes, or lanes of 16 bits. */
-struct number {
-    MlirValue low, high; /* bytes; high null: 8 bits */
-};
-
-static struct number number_at(struct qbc_linear *l, MlirValue at, int bytes, int n)
+/* The numbers of one part, as fractions of 8 bits. */
+static MlirValue fractions(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part)
 {
     struct qbc_kernel *k = l->k;
-    const struct qbc_fields *s = &l->layout.codes;
-    if (l->format->radix_bits > 8)
-        return (struct number){fields(l, 0, 1, at, bytes, n), fields(l, 1, s->n, at, bytes, n)};
-    MlirValue v = fields(l, 0, s->n, at, bytes, n);
-    int up = 8 - l->format->radix_bits;
-    return (struct number){up ? k_op2(k, "arith.shli", v, k_int_of(k, mlirValueGetType(v), up)) : v, {NULL}};
+    bool is_one = qbc_number_parts(l->format) == 1;
+    MlirValue v = fields(l, is_one ? 0 : part, is_one ? l->layout.codes.n : part + 1, at, bytes, c);
+    int up = is_one ? 8 - l->format->radix_bits : 0;
+    return up ? k_op2(k, "arith.shli", v, k_int_of(k, mlirValueGetType(v), up)) : v;
 }
 
-/* Neighbouring bytes are in one lane of 16 bits: those at even places, then those at odd ones. */
-static MlirValue digits_in_pairs(struct qbc_kernel *k, const struct number *v, int bytes, int base, int slot)
+static int64_t power(int base, int n)
 {
-    MlirType pairs = k_vec(k, bytes / 2, k->i16);
-    MlirValue eight = k_int_of(k, pairs, 8), low = k_int_of(k, pairs, 0xff), high = k_int_of(k, pairs, 0xff00);
-    MlirValue a = k_bitcast(k, v->low, pairs);
-    struct fraction even = {k_op2(k, "arith.andi", a, low), 8}, odd = {k_op2(k, "arith.shrui", a, eight), 8};
-    if (!mlirValueIsNull(v->high)) {
-        MlirValue b = k_bitcast(k, v->high, pairs);
-        even = (struct fraction){k_op2(k, "arith.ori", even.v, k_op2(k, "arith.shli", b, eight)), 16};
-        odd = (struct fraction){k_op2(k, "arith.ori", odd.v, k_op2(k, "arith.andi", b, high)), 16};
-    }
-    MlirValue first = digit(k, even, base, slot, true), second = digit(k, odd, base, slot, true);
-    second = k_op2(k, "arith.shli", second, eight);
-    return k_bitcast(k, k_op2(k, "arith.ori", first, second), k_vec(k, bytes, k->i8));
+    return n ? base * power(base, n - 1) : 1;
 }
 
-static MlirValue digits_one_by_one(struct qbc_kernel *k, const struct number *v, int base, int slot)
+/* Neighbouring bytes are in one lane of 16 bits. Those at odd places come first as the upper half: what leaves a product at
+ * the top is dropped, and the upper half of the product of 32 bits is the digit. The others follow as the lower half. */
+static MlirValue digits_in_pairs(struct qbc_kernel *k, MlirValue fractions, int bytes, int base, int digit)
 {
-    struct fraction f = {k_cast(k, "arith.extui", v->low, k->i16), 8};
-    if (!mlirValueIsNull(v->high)) {
-        MlirValue high = k_cast(k, "arith.extui", v->high, k->i16);
-        high = k_op2(k, "arith.shli", high, k_int_of(k, mlirValueGetType(high), 8));
-        f = (struct fraction){k_op2(k, "arith.ori", f.v, high), 16};
-    }
-    return k_cast(k, "arith.trunci", digit(k, f, base, slot, false), k->i8);
+    MlirType pairs = k_vec(k, bytes / 2, k->i16), wide = k_vec(k, bytes / 2, k->i32);
+    MlirValue v = k_bitcast(k, fractions, pairs), eight = k_int_of(k, pairs, 8), times = k_int_of(k, pairs, power(base, digit));
+    MlirValue even = k_mul(k, k_op2(k, "arith.shli", v, eight), times), odd = k_op2(k, "arith.shrui", v, eight);
+    if (digit)
+        odd = k_op2(k, "arith.andi", k_mul(k, odd, times), k_int_of(k, pairs, 0xff));
+    MlirValue product = k_mul(k, k_cast(k, "arith.extui", even, k->i32), k_int_of(k, wide, base));
+    MlirValue low = k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
+    MlirValue high = k_op2(k, "arith.andi", k_mul(k, odd, k_int_of(k, pairs, base)), k_int_of(k, pairs, 0xff00));
+    return k_bitcast(k, k_op2(k, "arith.ori", low, high), k_vec(k, bytes, k->i8));
 }
 
-MlirValue qbc_unpack_chunk(struct qbc_linear *l, MlirValue at, int bytes, int chunk)
+/* What is left after `digit` digits. */
+static MlirValue after(struct qbc_kernel *k, MlirValue fractions, int base, int digit)
+{
+    return digit ? k_mul(k, fractions, k_int_of(k, mlirValueGetType(fractions), (int8_t)power(base, digit))) : fractions;
+}
+
+static MlirValue digits_as_bytes(struct qbc_kernel *k, MlirValue fractions, int base, int digit)
+{
+    MlirValue v = k_cast(k, "arith.extui", after(k, fractions, base, digit), k->i16);
+    MlirType wide = mlirValueGetType(v);
+    v = k_op2(k, "arith.shrui", k_mul(k, v, k_int_of(k, wide, base)), k_int_of(k, wide, 8));
+    return k_cast(k, "arith.trunci", v, k->i8);
+}
+
+MlirValue qbc_unpack_digits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part)
+{
+    bool by_bytes = bytes % 2 || qbc_is_strip(l) || l->k->q->target->multiplies_bytes;
+    MlirValue v = fractions(l, at, bytes, c, part);
+    int base = qbc_number_base(l->format);
+    return by_bytes ? digits_as_bytes(l->k, v, base, c->digit) : digits_in_pairs(l->k, v, bytes, base, c->digit);
+}
+
+/* Of base 3, less one: the fraction is beyond two thirds, less: it is below one. */
+MlirValue qbc_unpack_trits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part)
+{
+    enum { THIRD = 86, TWO_THIRDS = 171 }; /* of 256, rounded up */
+    struct qbc_kernel *k = l->k;
+    MlirValue v = after(k, fractions(l, at, bytes, c, part), 3, c->digit);
+    MlirType type = mlirValueGetType(v);
+    MlirValue low = k_cmp(k, QBC_ULT, v, k_int_of(k, type, THIRD)), high = k_cmp(k, QBC_UGE, v, k_int_of(k, type, (int8_t)TWO_THIRDS));
+    return k_sub(k, k_cast(k, "arith.extsi", low, k->i8), k_cast(k, "arith.extsi", high, k->i8));
+}
+
+MlirValue qbc_unpack_at(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c)
 {
     struct qbc_kernel *k = l->k;
-    const struct qbc_fields *s = &l->layout.codes;
     if (!l->format->digits)
-        return fields(l, 0, s->n, at, bytes, chunk);
-    int base = l->format->high + 1, slot = chunk / s->chunks;
-    struct number v = number_at(l, at, bytes, chunk % s->chunks);
-    return bytes % 2 || qbc_is_strip(l) ? digits_one_by_one(k, &v, base, slot) : digits_in_pairs(k, &v, bytes, base, slot);
+        return fields(l, 0, l->layout.codes.n, at, bytes, c);
+    MlirValue code = qbc_unpack_digits(l, at, bytes, c, 0);
+    for (int part = 1; part < qbc_number_parts(l->format); ++part) {
+        MlirValue more = qbc_unpack_digits(l, at, bytes, c, part);
+        MlirType type = mlirValueGetType(more);
+        code = k_add(k, code, k_mul(k, more, k_int_of(k, type, power(qbc_number_base(l->format), part))));
+    }
+    return code;
+}
+
+struct qbc_chunk qbc_chunk_of(const struct qbc_linear *l, int chunk)
+{
+    int numbers = l->format->digits ? l->layout.codes.chunks : l->layout.chunks;
+    return (struct qbc_chunk){.number = chunk % numbers, .digit = chunk / numbers};
 }

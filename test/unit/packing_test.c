@@ -108,6 +108,13 @@ static int read_chunk(const uint8_t *at, int c, int chunks, int bits, int size, 
     return code;
 }
 
+/* Digit n of a fraction of so many bits. */
+static int read_digit(int64_t fraction, int bits, int base, int n)
+{
+    fraction *= base;
+    return n ? read_digit(fraction & ((1 << bits) - 1), bits, base, n - 1) : (int)(fraction >> bits);
+}
+
 /* The code of (row, k) of a panel; k counts codes. */
 static int read_code(const struct qbc_format *f, const struct qbc_layout *l, struct qbc_packing p, const uint8_t *panel, int row,
                      int64_t k)
@@ -121,13 +128,11 @@ static int read_code(const struct qbc_format *f, const struct qbc_layout *l, str
         int code = read_chunk(at, c, chunks, f->bits, size, byte);
         return p.is_signed ? (int8_t)code + f->bias : code;
     }
-    int numbers = (chunks + f->digits - 1) / f->digits, base = f->high + 1;
-    int64_t fraction = read_chunk(at, c % numbers, numbers, f->radix_bits, size, byte), digit = 0;
-    for (int d = 0; d <= c / numbers; ++d) {
-        digit = fraction * base >> f->radix_bits;
-        fraction = fraction * base - (digit << f->radix_bits);
-    }
-    return (int)digit;
+    int numbers = (chunks + f->digits - 1) / f->digits, parts = qbc_number_parts(f), bits = f->radix_bits / parts, code = 0;
+    int64_t number = read_chunk(at, c % numbers, numbers, f->radix_bits, size, byte);
+    for (int part = 0, place = 1; part < parts; ++part, place *= qbc_number_base(f))
+        code += place * read_digit(number >> part * bits & ((1 << bits) - 1), bits, qbc_number_base(f), c / numbers);
+    return code;
 }
 
 static void check_order(const struct qbc_blocks *b, struct qbc_packing p, const uint8_t *packed)
