@@ -81,6 +81,20 @@ static void one_of(struct qbc *q, const char *option, const char *value, const c
         qbc_error_in(q, option, "'%s' is no choice%s", value, qbc_suggestion(q, value, choices, "; see qbc -h"));
 }
 
+/* "NAME=1x128" */
+static void check_shapes(struct qbc *q)
+{
+    static const char *const entries[] = {"run", "text", NULL};
+    const struct qbc_options *o = &q->options;
+    if (o->entry)
+        one_of(q, "-entry", o->entry, entries);
+    for (size_t i = 0; i < o->n_shapes; ++i) {
+        const char *equals = strrchr(o->shapes[i], '=');
+        if (!equals || equals == o->shapes[i] || equals[1 + strspn(equals + 1, "0123456789x")])
+            qbc_error_in(q, "-shape", "'%s' does not say which input has which sizes; for example -shape=input=1x3x224x224", o->shapes[i]);
+    }
+}
+
 static void check_numbers(struct qbc *q)
 {
     const struct {
@@ -131,6 +145,7 @@ bool qbc_options_check(struct qbc *q)
         return false;
     }
     check_numbers(q);
+    check_shapes(q);
     one_of(q, "-emit", o->emit, emits);
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);

@@ -276,6 +276,12 @@ bool qbc_pipeline_run(struct qbc *q)
         return false;
     MlirOperation op = mlirModuleGetOperation(module);
     bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = qbc_one_of(emit, artifacts);
+    bool from_file = q->options.entry || strcmp(strrchr(q->options.input, '.') ? strrchr(q->options.input, '.') : "", ".mlir");
+    if (from_file && !strcmp(level, "onnx") && strcmp(emit, "onnx") && strcmp(emit, "explain") && qbc_is_run_model(q, op)) {
+        bool good = qbc_compile_run_model(q, op);
+        mlirModuleDestroy(module);
+        return good && !q->errors;
+    }
     if (!strcmp(emit, "explain")) {
         bool good = explain(q, op, level);
         mlirModuleDestroy(module);

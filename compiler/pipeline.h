@@ -46,6 +46,10 @@ void qbc_explain_import(struct qbc *q, MlirOperation module, struct qbc_page *pa
 void qbc_explain_graph(struct qbc *q, MlirOperation module, struct qbc_page *page);
 bool qbc_explain_write(struct qbc *q, const struct qbc_page *page); /* false after an error */
 
+/* --- run_model.c */
+bool qbc_is_run_model(struct qbc *q, MlirOperation module); /* of level 0 */
+bool qbc_compile_run_model(struct qbc *q, MlirOperation module); /* false after errors */
+
 /* --- pipeline.c */
 /* Run one pass, verify the module after it, print it where options say so. False after errors, or when the
  * user wants to stop. */

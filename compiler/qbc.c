@@ -36,6 +36,9 @@ static const char usage[] =
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
+    "  -shape=INPUT=1x3x224x224   sizes of an input of a model that is no language model; may be repeated\n"
+    "  -entry=run|text            compile it as it is, arrays in and out, or as a language model (what it\n"
+    "                             looks like)\n"
     "\n"
     "output\n"
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
@@ -57,7 +60,7 @@ static const char usage[] =
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
     "  qbc model.onnx -target=armv8 -quant=i8g32 -emit=asm | less\n";
 
-enum { MOST_RULES = 256, MOST_LOADS = 16 };
+enum { MOST_RULES = 256, MOST_LOADS = 16, MOST_SHAPES = 64 };
 
 /* The line on a terminal that tells how far long work is. */
 struct progress_line {
@@ -66,7 +69,7 @@ struct progress_line {
 
 struct command {
     struct qbc_options options;
-    const char *rules[MOST_RULES], *loads[MOST_LOADS];
+    const char *rules[MOST_RULES], *loads[MOST_LOADS], *shapes[MOST_SHAPES];
     int64_t threads;
     bool quiet;
     size_t errors;
@@ -170,7 +173,7 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-quant-tensor=", "-load=", "--explain", "--list-targets", "--list-formats",
+    static const char *const flags[] = {"-quant-tensor=", "-shape=", "-load=", "--explain", "--list-targets", "--list-formats",
                                         "--list-passes", "--list-allocators", "--list-transforms", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
@@ -202,7 +205,8 @@ static bool parse(struct command *c, int argc, char **argv, const struct option 
     for (int i = 1; i < argc; ++i) {
         const char *arg = one_dash(argv[i]);
         if (!strncmp(arg, "-load=", 6) ||
-            add_to(c, arg, "-quant-tensor=", c->rules, &o->n_quant_tensor, MOST_RULES))
+            add_to(c, arg, "-quant-tensor=", c->rules, &o->n_quant_tensor, MOST_RULES) ||
+            add_to(c, arg, "-shape=", c->shapes, &o->n_shapes, MOST_SHAPES))
             continue;
         else if (!strcmp(arg, "-o") && i + 1 < argc && (argv[i + 1][0] != '-' || !argv[i + 1][1]))
             o->output = argv[++i];
@@ -294,12 +298,13 @@ int main(int argc, char **argv)
         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
-        {"-mtriple=", &o->mtriple, NULL},
+        {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},
         {0},
     };
     bool good = true;
     qbc_remove_on_signals();
     o->quant_tensor = c.rules;
+    o->shapes = c.shapes;
     o->load = c.loads;
     for (int i = 1; i < argc; ++i) /* lists show what extensions bring */
         add_to(&c, one_dash(argv[i]), "-load=", c.loads, &o->n_load, MOST_LOADS);

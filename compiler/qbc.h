@@ -111,6 +111,11 @@ struct qbc_options {
     const char *kv;        /* how the session keeps keys and values: "f16", "k:i4g64r,v:i4g64" ("f32") */
     const char *transform; /* of QBC_TRANSFORMS, with commas between: before anything is rounded ("none") */
     const char *act;       /* how activations are rounded where codes are multiplied ("i8g32"; no other so far) */
+
+    /* Models that are no language models (docs/any-model.md) */
+    const char *entry; /* "run": compile as it is, for fixed sizes; "text": as a language model (what it looks like) */
+    const char *const *shapes; /* [n_shapes] "NAME=1x128": sizes of an input */
+    size_t n_shapes;
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,

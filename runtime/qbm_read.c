@@ -56,8 +56,11 @@ enum model_field {
     MODEL_CHAT_TEMPLATE,
     MODEL_RECORD,
     MODEL_OUTPUTS,
-    MODEL_WHOLE
+    MODEL_WHOLE,
+    MODEL_INPUTS,
+    MODEL_RESULTS
 };
+enum port_field { PORT_NAME, PORT_ELEMENT, PORT_DIMS };
 
 /* Far above any use; they keep sums from wrapping and checks from taking long. */
 enum { MOST_VARIANTS = 64, MOST_TENSORS = 1 << 20 };
@@ -197,9 +200,49 @@ static bool check_record(struct qbm_root *root, char *detail)
     return true;
 }
 
+static struct qbrt_port read_port(struct flat *f, struct flat_vector v, uint32_t i)
+{
+    struct flat_table t = flat_table_at(f, v, i);
+    struct flat_vector dims = flat_vector(f, t, PORT_DIMS, 8);
+    struct qbrt_port port = {.name = flat_string(f, t, PORT_NAME),
+                             .element = (uint32_t)flat_scalar(f, t, PORT_ELEMENT, 4, 0),
+                             .rank = dims.n};
+    for (uint32_t d = 0; d < dims.n && d < QBRT_MOST_RANK && !f->bad; d++)
+        port.dims[d] = (int64_t)qbrt_checksum_word(f->bytes + dims.at + 8 * d, 8);
+    return port;
+}
+
+/* Sizes of an input are fixed; of a result they may be open. */
+static bool check_ports(struct qbm_root *root, struct flat_vector ports, int64_t least, char *detail)
+{
+    for (uint32_t i = 0; i < ports.n; i++) {
+        struct qbrt_port p = read_port(&root->flat, ports, i);
+        uint64_t bytes = qbrt_element_bytes(p.element);
+        bool good = !root->flat.bad && p.name && bytes && p.rank <= QBRT_MOST_RANK;
+        for (size_t d = 0; d < p.rank && good; d++) {
+            good = p.dims[d] >= least && (uint64_t)(p.dims[d] + 1) <= MOST_BYTES / bytes;
+            bytes *= good && p.dims[d] > 0 ? (uint64_t)p.dims[d] : 1;
+        }
+        if (!good)
+            return damaged(detail, "input or result", i, root->flat.bad ? NULL : p.name);
+    }
+    return true;
+}
+
+static bool check_run(struct qbm_root *root, char *detail)
+{
+    const struct qbrt_facts *facts = &root->facts;
+    if (facts->vocab || facts->context || facts->chunk || facts->arena_bytes > MOST_BYTES || root->states.n ||
+        root->inputs.n > MOST_TENSORS || root->results.n > MOST_TENSORS)
+        return damaged(detail, "one of the sizes of a model that is no language model", facts->vocab, "vocabulary");
+    return check_ports(root, root->inputs, 0, detail) && check_ports(root, root->results, -1, detail);
+}
+
 static bool check_facts(struct qbm_root *root, char *detail)
 {
     const struct qbrt_facts *facts = &root->facts;
+    if (root->results.n)
+        return check_run(root, detail);
     if (!facts->vocab || facts->vocab > INT32_MAX || !facts->chunk ||
         facts->chunk > facts->context || facts->context > INT32_MAX ||
         facts->arena_bytes > MOST_BYTES || facts->state_bytes > MOST_BYTES)
@@ -226,6 +269,8 @@ static void read_facts(struct qbm_root *root, struct flat_table model)
     root->tokenizer = flat_vector(f, model, MODEL_TOKENIZER, 1);
     root->eos = flat_vector(f, model, MODEL_EOS, 4);
     root->record = flat_vector(f, model, MODEL_RECORD, 4);
+    root->inputs = flat_vector(f, model, MODEL_INPUTS, 4);
+    root->results = flat_vector(f, model, MODEL_RESULTS, 4);
     root->facts = (struct qbrt_facts){
         .vocab = (uint32_t)flat_scalar(f, model, MODEL_VOCAB, 4, 0),
         .context = (uint32_t)flat_scalar(f, model, MODEL_CONTEXT, 4, 0),
@@ -245,6 +290,8 @@ static void read_facts(struct qbm_root *root, struct flat_table model)
         .variant = -1,
         .outputs = (uint32_t)flat_scalar(f, model, MODEL_OUTPUTS, 4, 0),
         .whole = flat_scalar(f, model, MODEL_WHOLE, 1, 0),
+        .n_inputs = root->inputs.n,
+        .n_results = root->results.n,
         .producer = producer ? producer : "",
         .chat_template = chat_template ? chat_template : "",
     };
@@ -335,4 +382,10 @@ int32_t qbm_eos(const struct qbm_root *root, uint32_t i)
 {
     struct flat f = root->flat;
     return (int32_t)flat_u32(&f, root->eos.at + 4 * i);
+}
+
+struct qbrt_port qbm_port(const struct qbm_root *root, struct flat_vector ports, uint32_t i)
+{
+    struct flat f = root->flat;
+    return read_port(&f, ports, i);
 }

@@ -13,7 +13,7 @@ enum { QBM_VERSION = 1, QBM_PAGE = 4096 };
 /* Vectors of the root table, and the facts that are its scalars. */
 struct qbm_root {
     struct flat flat;
-    struct flat_vector states, weights, variants, tokenizer, eos, record;
+    struct flat_vector states, weights, variants, tokenizer, eos, record, inputs, results;
     uint64_t checksum; /* of the root: it names the artifact */
     uint64_t file_bytes;
     struct qbrt_facts facts;
@@ -44,6 +44,7 @@ struct qbrt_tensor_facts qbm_tensor(const struct qbm_root *root, struct flat_vec
 const char *qbm_text(const struct qbm_root *root, struct flat_vector strings, uint32_t i);
 /* value false: the key */
 const char *qbm_fact(const struct qbm_root *root, uint32_t i, bool value);
+struct qbrt_port qbm_port(const struct qbm_root *root, struct flat_vector ports, uint32_t i);
 int32_t qbm_eos(const struct qbm_root *root, uint32_t i);
 
 #endif

@@ -124,6 +124,7 @@ struct qbrt_facts {
     int32_t variant; /* the one in use, -1: none */
     const char *producer, *chat_template; /* "" when absent */
     uint32_t outputs; /* floats of a row that qbrt_eval gives: `vocab` scores, or of an encoder a hidden state */
+    size_t n_inputs, n_results; /* of a model that is no language model; n_results 0: it is one */
     bool whole;       /* an encoder: each call is a text of its own, at most `context` tokens, and leaves nothing behind */
 };
 const struct qbrt_facts *qbrt_facts(const struct qbrt_model *model);
@@ -156,6 +157,41 @@ const char *qbrt_requirement(const struct qbrt_model *model, size_t variant, siz
 struct qbrt_tensor_facts qbrt_tensor(const struct qbrt_model *model, size_t i);
 const char *qbrt_record_key(const struct qbrt_model *model, size_t i);
 const char *qbrt_record_value(const struct qbrt_model *model, size_t i);
+
+/* --- Models that are no language models: fixed sizes in, arrays out ------------------------- */
+
+enum { QBRT_MOST_RANK = 8 };
+
+/* An input or a result. `element` is ONNX's number (1 f32, 7 i64, 9 bool, 10 f16, ...). */
+struct qbrt_port {
+    const char *name;
+    uint32_t element;
+    size_t rank;
+    int64_t dims[QBRT_MOST_RANK]; /* of a result -1: known when it has run */
+};
+/* i < n_inputs, n_results of qbrt_facts; beyond: name "". */
+struct qbrt_port qbrt_input(const struct qbrt_model *model, size_t i);
+struct qbrt_port qbrt_result(const struct qbrt_model *model, size_t i);
+/* Bytes of an element; those narrower than a byte have one each. 0: unknown. */
+size_t qbrt_element_bytes(uint32_t element);
+
+struct qbrt_array {
+    const void *data; /* row-major; belongs to whoever `allocate`s, or is an input, or the model's */
+    int64_t dims[QBRT_MOST_RANK];
+};
+
+/* Run a model.
+ *
+ * inputs     [n_inputs] row-major elements of the sizes that qbrt_input says
+ * results    [n_results] written on QBRT_OK
+ * allocate   gives memory aligned to QBRT_ALIGN, NULL: there is none; what it gave may be taken back when the results are
+ *            no longer used
+ *
+ * Returns  QBRT_OK, QBRT_BAD_ARGUMENT (a language model, NULL), QBRT_NO_VARIANT, QBRT_NO_ROOM (allocate gave NULL),
+ *          QBRT_BAD_INDEX, QBRT_BAD_SHAPE (the numbers of the inputs ask for what is not there)
+ */
+enum qbrt_status qbrt_run(const struct qbrt_model *model, const void *const *inputs, struct qbrt_array *results,
+                          void *(*allocate)(void *context, size_t bytes), void *context);
 
 /* --- Threads ------------------------------------------------------------------------------ */
 

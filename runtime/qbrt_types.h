@@ -27,6 +27,8 @@ enum qbrt_status {
     QBRT_BAD_STATE,    /* a saved state that is damaged or of another model */
     QBRT_NO_TOKENIZER, /* the model has none */
     QBRT_NO_THREADS,   /* the system refused a thread */
+    QBRT_BAD_INDEX,    /* an input's number picks what is not there */
+    QBRT_BAD_SHAPE,    /* inputs ask for an impossible shape */
 };
 
 /* How a host lends threads. A step runs on all of them at once and they meet often. */

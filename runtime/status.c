@@ -20,6 +20,8 @@ const char *qbrt_status_text(enum qbrt_status status)
         [QBRT_BAD_STATE] = "the saved state is damaged or of another model",
         [QBRT_NO_TOKENIZER] = "the artifact has no tokenizer",
         [QBRT_NO_THREADS] = "the system refuses to start a thread",
+        [QBRT_BAD_INDEX] = "a number of an input picks what is not there",
+        [QBRT_BAD_SHAPE] = "the numbers of the inputs ask for an impossible shape",
     };
     if ((unsigned)status >= sizeof text / sizeof *text || !text[status])
         return "unknown status";

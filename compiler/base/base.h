@@ -38,6 +38,7 @@ struct qbc {
     size_t errors;
     size_t warnings;
     bool stopped; /* options.stop said so; counts as an error */
+    bool quick; /* code for tests: little time for LLVM */
 };
 
 /* --- context.c: open the MLIR context with our dialect (and upstream's) loaded. Safe from any thread. */
@@ -266,6 +267,16 @@ int qbc_element_bits(enum qbc_element element);
 /* --- element.c: element types as MLIR has them: f32, i64, i1, ui8, ... */
 MlirType qbc_element_type(struct qbc *q, enum qbc_element element); /* null: no such element */
 bool qbc_element_of(MlirType type, enum qbc_element *out);          /* false: not one of them */
+
+/* --- narrow.c: floats of sixteen bits and fewer: sign, exponent, fraction. Where `infinite` is 0 there is no infinity. */
+struct qbc_narrow {
+    enum qbc_element element;
+    int fraction, bias;             /* bits of the fraction */
+    int32_t largest, nan, infinite; /* codes, without sign; nan -1: there is none */
+    bool one_zero;                  /* the code of minus zero is NaN, the only one */
+};
+const struct qbc_narrow *qbc_narrow_of(enum qbc_element element); /* NULL: not one of them */
+float qbc_narrow_to_float(enum qbc_element element, uint32_t code); /* e8m0 too */
 
 /* --- evaluate.c: run imported operations on small concrete tensors; see evaluate.h */
 

@@ -116,7 +116,7 @@ static void set_states(struct qbc *q, MlirOperation module, struct qbc_artifact 
 }
 
 /* "+avx2,+fma" to names. */
-static size_t requirements_of(struct qbc *q, const char *const **out)
+size_t qbc_requirements_of(struct qbc *q, const char *const **out)
 {
     const char *features = qbc_required_features(q, q->target);
     const char **names = qbc_alloc(q, (strlen(features) + 1) * sizeof *names);
@@ -218,7 +218,7 @@ struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, 
         .triple = q->target->triple,
         .machine = q->target->machine,
     };
-    d->variant.n_requirements = requirements_of(q, &d->variant.requirements);
+    d->variant.n_requirements = qbc_requirements_of(q, &d->variant.requirements);
     d->artifact = (struct qbc_artifact){
         .producer = "qbc 0.1",
         .vocab = (uint32_t)qbc_int(module, "qb.vocab", 0),

@@ -21,6 +21,9 @@ const char *qbc_tokenizer_path(struct qbc *q);
 /* Facts of a module after generate-kernels: its attributes, the weights, the tokenizer. NULL after an error. */
 struct qbc_described *qbc_describe(struct qbc *q, MlirOperation module, MlirOperation weights_func);
 
+/* What its code demands of the CPU, as names. */
+size_t qbc_requirements_of(struct qbc *q, const char *const **out);
+
 /* The same without what all variants have in common: no tokenizer, no states. */
 struct qbc_described *qbc_describe_variant(struct qbc *q, MlirOperation module, MlirOperation weights_func);
 

@@ -47,7 +47,7 @@ static LLVMTargetMachineRef machine_for(struct qbc *q)
         return NULL;
     }
     const char *features = t->avoid ? qbc_text(q, "%s,%s", t->features, t->avoid) : t->features;
-    return LLVMCreateTargetMachine(target, t->triple, t->cpu, features, LLVMCodeGenLevelAggressive,
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, features, q->quick ? LLVMCodeGenLevelLess : LLVMCodeGenLevelAggressive,
                                    LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
@@ -127,7 +127,7 @@ static struct qbc_bytes optimized(struct qbc *q, LLVMTargetMachineRef machine, L
                                   enum qbc_code what)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef failed = LLVMRunPasses(code, "default<O3>", machine, options);
+    LLVMErrorRef failed = LLVMRunPasses(code, q->quick ? "default<O1>" : "default<O3>", machine, options);
     LLVMDisposePassBuilderOptions(options);
     if (failed) {
         char *text = LLVMGetErrorMessage(failed);

@@ -42,6 +42,10 @@ struct qbc_artifact_size {
 };
 bool qbc_measure_artifact(struct qbc *q, const struct qbc_variant *variants, size_t n, struct qbc_artifact_size *out);
 
+/* --- run_artifact.c: the same for models that are no language models; variants have images, no weights. */
+struct qbc_run_program; /* run_program.h */
+bool qbc_emit_run_artifact(struct qbc *q, const struct qbc_run_program *program, const struct qbc_variant *variants, size_t n);
+
 /* --- write_file.c: `path` "-" is the standard output. False after an error, reported. */
 bool qbc_write_file(struct qbc *q, const char *path, const void *data, size_t size);
 

@@ -14,6 +14,7 @@
 #define QBC_QBM_H
 
 #include "packing.h"
+#include "run_program.h"
 #include "base.h"
 
 /* Fields mean what the fields of the same name in qbm.fbs mean. Strings may be NULL where the
@@ -73,6 +74,8 @@ struct qbc_artifact {
     const char *chat_template;
     const struct qbc_artifact_fact *record; /* any order: written sorted by key */
     size_t n_record;
+    const struct qbc_run_port *inputs, *results; /* of a model that is no language model */
+    size_t n_inputs, n_results;
     const uint8_t *program; /* an executable that the file begins with (runtime/abi/program.h), or NULL */
     size_t program_bytes;
 };

@@ -81,6 +81,17 @@ Offset<flatbuffers::Vector<uint8_t>> tokenizer(FlatBufferBuilder &b, const qbc_a
     return b.CreateVector(a.tokenizer, a.tokenizer_bytes);
 }
 
+Offset<flatbuffers::Vector<Offset<qbm::Port>>> ports(FlatBufferBuilder &b, const qbc_run_port *port, size_t n)
+{
+    std::vector<Offset<qbm::Port>> list;
+    for (size_t i = 0; i < n; i++) {
+        auto name = text(b, port[i].name);
+        auto dims = b.CreateVector(port[i].dims, port[i].rank);
+        list.push_back(qbm::CreatePort(b, name, (uint32_t)port[i].element, dims));
+    }
+    return n ? b.CreateVector(list) : Offset<flatbuffers::Vector<Offset<qbm::Port>>>();
+}
+
 Offset<qbm::Model> model(FlatBufferBuilder &b, const qbc_artifact &a, const uint64_t *offsets)
 {
     enum { VERSION = 1 };
@@ -103,9 +114,12 @@ Offset<qbm::Model> model(FlatBufferBuilder &b, const qbc_artifact &a, const uint
     auto producer_at = text(b, a.producer);
     auto template_at = optional_text(b, a.chat_template);
     auto record_at = record(b, a);
+    auto inputs_at = ports(b, a.inputs, a.n_inputs);
+    auto results_at = ports(b, a.results, a.n_results);
     return qbm::CreateModel(b, producer_at, VERSION, a.vocab, a.context, a.chunk, a.parameters,
                             a.arena_bytes, a.state_bytes, states_at, sections_at, variants_at,
-                            tokenizer_at, a.bos, eos_at, template_at, record_at, a.outputs, a.whole);
+                            tokenizer_at, a.bos, eos_at, template_at, record_at, a.outputs, a.whole,
+                            inputs_at, results_at);
 }
 
 } // namespace

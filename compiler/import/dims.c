@@ -8,6 +8,7 @@
 #include "onnx.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A dimension about which the file says nothing is equal to no other. */
@@ -224,8 +225,46 @@ static void learn_from_roles(struct import *m)
             learn(m, m->out[i].symbol[0], "1");
 }
 
+/* -shape=NAME=1x128: the sizes of an input; what its names mean follows. */
+static void take_sizes(struct import *m, struct interface *x, const char *text)
+{
+    size_t rank = 0;
+    for (const char *at = text; *at; at += strcspn(at, "x"), at += *at == 'x')
+        if (rank++ < QBC_MAX_RANK) {
+            int64_t size = strtoll(at, NULL, 10);
+            if (x->ranked && rank <= x->rank && x->size[rank - 1] >= 0 && x->size[rank - 1] != size)
+                onnx_fault(m, "-shape: dimension %zu of '%s' is %lld in the model", rank - 1, x->name, (long long)x->size[rank - 1]);
+            if (x->ranked && rank <= x->rank && x->size[rank - 1] < 0)
+                learn(m, x->symbol[rank - 1], qbc_text(m->q, "%lld", (long long)size));
+            x->size[rank - 1] = size;
+        }
+    if (rank > QBC_MAX_RANK || (x->ranked && rank != x->rank))
+        onnx_fault(m, "-shape: '%s' has %zu dimensions, not %zu", x->name, x->rank, rank);
+    x->symbol[0] = x->ranked ? x->symbol[0] : "";
+    for (size_t i = 0; i < QBC_MAX_RANK && !x->ranked; ++i)
+        x->symbol[i] = "";
+    x->ranked = true;
+    x->rank = rank;
+}
+
+static void take_shapes(struct import *m)
+{
+    for (size_t i = 0; i < m->q->options.n_shapes; ++i) {
+        const char *option = m->q->options.shapes[i], *equals = strrchr(option, '=');
+        struct interface *found = NULL;
+        for (size_t k = 0; equals && k < m->n_in; ++k)
+            if (strlen(m->in[k].name) == (size_t)(equals - option) && !strncmp(m->in[k].name, option, (size_t)(equals - option)))
+                found = &m->in[k];
+        if (found)
+            take_sizes(m, found, equals + 1);
+        else
+            onnx_fault(m, "-shape: there is no input '%.*s'", equals ? (int)(equals - option) : 0, option);
+    }
+}
+
 void onnx_find_dims(struct import *m)
 {
+    take_shapes(m);
     const struct interface *tokens = onnx_tokens_of(m);
     if (tokens) {
         learn_matrix(m, tokens, "T");

@@ -1,0 +1,31 @@
+/* check.h: what the files of qbc-check share. */
+#ifndef QBC_CHECK_H
+#define QBC_CHECK_H
+
+#include "base.h"
+#include "qbrt.h"
+
+/* A tensor of a test; elements narrower than a byte have a byte each. */
+struct check_tensor {
+    enum qbc_element element;
+    size_t rank, n;
+    int64_t dims[QBC_MAX_RANK];
+    uint8_t *data; /* malloc'ed, aligned as any type wants */
+};
+
+/* --- read_tensor.c: a serialized TensorProto. NULL when all is well, else what is wrong. */
+const char *check_read_tensor(const char *path, struct check_tensor *out);
+uint8_t *check_read_file(const char *path, size_t *bytes); /* NULL: cannot be read */
+/* Inputs of a model that are no weights, in order: names, and -shape=NAME=2x3 where the model leaves sizes open. */
+struct check_input {
+    char *name;
+    bool open; /* some size is not fixed, or even the rank is not */
+};
+const char *check_read_inputs(const char *model, struct check_input **out, size_t *n);
+
+/* --- compare.c: ONNX's rule: element and shape equal, whole numbers equal, |got - want| <= 1e-7 + 1e-3 |want|, NaN as NaN.
+ * False: `why` says where it differs first. */
+bool check_compare(const struct check_tensor *want, uint32_t element, size_t rank, const int64_t *dims, const void *got,
+                   char *why, size_t room);
+
+#endif
