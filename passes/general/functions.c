@@ -13,7 +13,7 @@ struct math {
 
 static MlirValue number(struct math *m, double value)
 {
-    return k_f64(m->k, value);
+    return k_float_of(m->k, m->k->f64, value);
 }
 
 static MlirValue add(struct math *m, MlirValue a, MlirValue b) { return k_fadd(m->k, a, b); }

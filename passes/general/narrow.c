@@ -115,8 +115,8 @@ MlirValue g_encode(struct general *g, enum qbc_element element, struct g_num val
     MlirValue step = power_of_two(g, k_sub(k, i64(g, l->fraction), exponent));
     MlirValue scaled = k_fmul(k, k_bitcast(k, size, k->f64), step);
     MlirValue huge = k_cmp(k, QBC_GE, size, i64(g, (INT64_C(1023) + 500) << 52));
-    MlirValue round = k_f64(k, 0x1.8p52);
-    MlirValue multiple = k_fsub(k, k_fadd(k, k_select(k, huge, k_f64(k, 0), scaled), round), round);
+    MlirValue round = k_float_of(k, k->f64, 0x1.8p52);
+    MlirValue multiple = k_fsub(k, k_fadd(k, k_select(k, huge, k_float_of(k, k->f64, 0), scaled), round), round);
     MlirValue code = k_add(k, k_op2(k, "arith.shli", k_add_i(k, exponent, -least), i64(g, l->fraction)),
                            qbc_op(&k->b, "arith.fptosi", k->i64, 1, multiple));
     MlirValue too_large = k_op2(k, "arith.ori", huge, k_cmp(k, QBC_GT, code, i64(g, l->largest)));
