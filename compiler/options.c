@@ -100,7 +100,8 @@ static void check_numbers(struct qbc *q)
     const struct {
         const char *option;
         int64_t value;
-    } numbers[] = {{"-ctx", q->options.context}, {"-chunk", q->options.chunk}, {"-threads", q->options.threads}};
+    } numbers[] = {{"-ctx", q->options.context}, {"-chunk", q->options.chunk}, {"-threads", q->options.threads},
+                 {"-kv-sink", q->options.kv_sink}, {"-kv-recent", q->options.kv_recent}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
         if (numbers[i].value < 0 || numbers[i].value > INT32_MAX)
             qbc_error_in(q, numbers[i].option, "'%lld' is no number from 1 up", (long long)numbers[i].value);
@@ -154,6 +155,8 @@ bool qbc_options_check(struct qbc *q)
     qbc_transform_check(q);
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
+    if ((o->kv_sink || o->kv_recent) && !o->kv)
+        qbc_error_in(q, o->kv_sink ? "-kv-sink" : "-kv-recent", "keys and values are floats; say what the others are with -kv=FORMAT");
     const char *wanted = o->print_after, *dot = strrchr(o->input, '.');
     if (o->weights && (!dot || strcmp(dot, ".mlir")))
         qbc_error_in(q, "-weights", "'%s' has its own weights; this is for .mlir files", o->input);

@@ -33,6 +33,7 @@ static const char usage[] =
     "                             how keys and values are kept: f16, i8, i4g64, ...; with an r behind: rotated\n"
     "                             (f32)\n"
     "  -transform=NAME[,NAME ...] first scale or turn what is between operations; --list-transforms\n"
+    "  -kv-sink=N -kv-recent=N    the first N tokens, and the last N before each, are read as f16 (0)\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -296,6 +297,7 @@ int main(int argc, char **argv)
         {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
         {"-kv=", &o->kv, NULL},               {"-transform=", &o->transform, NULL},
         {"-ctx=", NULL, &o->context},
+        {"-kv-sink=", NULL, &o->kv_sink},     {"-kv-recent=", NULL, &o->kv_recent},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},

@@ -116,6 +116,8 @@ struct qbc_options {
     const char *entry; /* "run": compile as it is, for fixed sizes; "text": as a language model (what it looks like) */
     const char *const *shapes; /* [n_shapes] "NAME=1x128": sizes of an input */
     size_t n_shapes;
+
+    int64_t kv_sink, kv_recent; /* of these the first tokens, and the last ones before each, are kept as f16 too */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,

@@ -12,6 +12,9 @@
  * all of a head; it is orthogonal, so scores of rotated queries and keys stay as they are, and what is summed of rotated
  * values is rotated back. A head whose size is no power of two is rotated in runs of the largest one that divides it.
  *
+ * -kv-sink=N, -kv-recent=N: beside its codes, the first N positions and the last N before each token are kept as f16 and
+ * read as such, in whole blocks of 16: {sink, recent}.
+ *
  * needs    derive-cache
  * keeps    all, without -kv; sides that are to stay f32
  * complains of formats that a cache cannot have, of models without attention
@@ -96,6 +99,11 @@ static void set_format(struct qbc *q, MlirOperation append, const struct side *s
 {
     if (side->format->codebook != QBC_CODE_FLOAT || side->format->bits != 32)
         qbc_set_string(q, append, "format", side->format->name);
+    bool codes = side->format->codebook != QBC_CODE_FLOAT;
+    if (codes && q->options.kv_sink)
+        qbc_set_int(q, append, "sink", q->options.kv_sink);
+    if (codes && q->options.kv_recent)
+        qbc_set_int(q, append, "recent", q->options.kv_recent);
     if (!side->rotated)
         return;
     struct qbc_build b = qbc_before(q, append);

@@ -3,6 +3,7 @@
  *   operands   y, q, keys, values, and vectors [heads] of sinks and slopes where attributes say so
  *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
  *              keys, values  formats of the state (f32); codes become numbers in registers (cache.h)
+ *              sink, recent, ring  blocks of positions that are floats beside codes (0)
  *              ahead    later positions that a token sees too, -1: all of the call (0)
  *              cap      scores s become cap tanh(s / cap) (0: they do not)
  *              sinks    number of the operand with a score for each head that takes part in the softmax and has no value (0)
@@ -21,12 +22,18 @@
 enum { Y = 0, Q = 1, KEYS = 2, VALUES = 3 };
 enum { BLOCK = QBC_POSITIONS, FEW_ROWS = 4, MOST_ROWS = 8, MOST_CHANNEL_BLOCKS = 4 };
 
+/* Which positions are being walked. */
+enum part { ALL, SINK, CODES, RING };
+
 struct attention {
     struct qbc_kernel *k;
+    enum part part;
     int64_t head_dim, padded, group, window; /* group: query heads a kv head */
     int64_t ahead, sinks, slopes;
     double cap;
-    struct qbc_cache keys, values;
+    struct qbc_cache keys, values; /* that are being read */
+    struct qbc_cache all_keys, all_values;
+    struct qbc_cache_kept kept;
     int head_rows, token_rows, rows;         /* of a block */
     float scale;
     MlirValue sums, weights; /* scratch: f32 [rows][padded], [rows][BLOCK] */
@@ -37,6 +44,7 @@ struct rows {
     MlirValue q[MOST_ROWS], y[MOST_ROWS], limit[MOST_ROWS]; /* limit i32: positions before it are seen */
     MlirValue own[MOST_ROWS], sink[MOST_ROWS], slope[MOST_ROWS]; /* own i32: the row's position, plus 1 */
     MlirValue keys, values, last;                           /* last: the largest limit, i64 */
+    MlirValue recent[MOST_ROWS]; /* i64: from here on positions are floats again; where there are recent ones */
 };
 
 static int largest_divisor(int64_t of, int at_most)
@@ -62,6 +70,14 @@ static MlirValue limit_of(struct attention *a, MlirValue own)
     return a->ahead < 0 ? all : k_op2(k, "arith.minsi", all, k_add_i(k, own, a->ahead));
 }
 
+/* Whole blocks, behind those of the first positions. */
+static MlirValue first_recent(struct attention *a, MlirValue own)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue first = k_op2(k, "arith.andi", k_add_i(k, own, -a->kept.recent * BLOCK), k_i64(k, -BLOCK));
+    return k_op2(k, "arith.maxsi", first, k_i64(k, a->kept.sink * BLOCK));
+}
+
 /* Unit u = (kv head * head blocks + head block) * token blocks + token block. */
 static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_blocks)
 {
@@ -73,8 +89,8 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
     MlirValue kv_head = k_op2(k, "arith.divui", rest, k_i64(k, head_blocks));
     MlirValue head = k_mul_i(k, rest, a->head_rows); /* rest counts head blocks over all kv heads */
     MlirValue last_token = k_add_i(k, k->rows, -1);
-    r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->keys.head_bytes));
-    r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->values.head_bytes));
+    r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->all_keys.head_bytes));
+    r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->all_values.head_bytes));
     for (int i = 0; i < a->rows; ++i) {
         MlirValue token = k_add_i(k, k_mul_i(k, token_block, a->token_rows), i / a->head_rows);
         /* rows past the end do the last token's work again, with the same result */
@@ -87,6 +103,7 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
         if (a->slopes)
             r.slope[i] = k_load(k, k->f32, k_at(k, k->operand[a->slopes], number), 4);
         r.own[i] = k_cast(k, "arith.trunci", own, k->i32);
+        r.recent[i] = first_recent(a, own);
         r.q[i] = k_at(k, k_row(k, Q, token), column);
         r.y[i] = k_at(k, k_row(k, Y, token), column);
         r.limit[i] = k_cast(k, "arith.trunci", sees, k->i32);
@@ -138,11 +155,15 @@ static MlirValue indices(struct attention *a, MlirValue position)
     return k_add(k, first, k_iota(k, BLOCK, k->i32));
 }
 
-/* Which of them row i sees. */
+/* Which of them row i sees here: all of a block, where it is read as codes in one place and as floats in another. */
 static MlirValue visible(struct attention *a, const struct rows *r, MlirValue index, int i)
 {
     struct qbc_kernel *k = a->k;
     MlirValue limit = k_splat(k, r->limit[i], BLOCK), sees = k_cmp(k, QBC_LT, index, limit);
+    if (a->part == CODES || a->part == RING) {
+        MlirValue recent = k_splat(k, k_cast(k, "arith.trunci", r->recent[i], k->i32), BLOCK);
+        sees = k_op2(k, "arith.andi", sees, k_cmp(k, a->part == CODES ? QBC_LT : QBC_GE, index, recent));
+    }
     if (!a->window)
         return sees;
     MlirValue oldest = k_add_i(k, k_splat(k, r->own[i], BLOCK), -a->window);
@@ -228,16 +249,22 @@ static int channel_blocks(struct attention *a)
     return largest_divisor(a->padded / BLOCK, most);
 }
 
-static void walk_positions(struct attention *a, const struct rows *r, MlirValue *state)
+/* From the block of the oldest position that the first row sees, which sees least far back. */
+static MlirValue oldest(struct attention *a, const struct rows *r)
 {
     struct qbc_kernel *k = a->k;
-    MlirValue s[MOST_ROWS], shrink[MOST_ROWS], next[2 * MOST_ROWS], from = k_i64(k, 0);
-    if (a->window) { /* the first row sees least far back */
-        MlirValue oldest = k_add_i(k, k_cast(k, "arith.extsi", r->own[0], k->i64), -a->window);
-        oldest = k_op2(k, "arith.maxsi", oldest, from);
-        from = k_op2(k, "arith.andi", oldest, k_i64(k, -BLOCK));
-    }
-    struct k_loop blocks = k_for(k, from, r->last, BLOCK, (size_t)(2 * a->rows), state);
+    if (!a->window)
+        return k_i64(k, 0);
+    MlirValue first = k_add_i(k, k_cast(k, "arith.extsi", r->own[0], k->i64), -a->window);
+    first = k_op2(k, "arith.maxsi", first, k_i64(k, 0));
+    return k_op2(k, "arith.andi", first, k_i64(k, -BLOCK));
+}
+
+static void walk(struct attention *a, const struct rows *r, MlirValue from, MlirValue to, MlirValue *state)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue s[MOST_ROWS], shrink[MOST_ROWS], next[2 * MOST_ROWS];
+    struct k_loop blocks = k_for(k, from, to, BLOCK, (size_t)(2 * a->rows), state);
     for (int i = 0; i < 2 * a->rows; ++i)
         next[i] = blocks.carried[i];
     scores(a, r, blocks.i, s);
@@ -250,6 +277,25 @@ static void walk_positions(struct attention *a, const struct rows *r, MlirValue 
     k_end(k, &blocks, next);
     for (int i = 0; i < 2 * a->rows; ++i)
         state[i] = blocks.carried[i];
+}
+
+/* The first positions, then those that are codes only, then the latest. Where rows disagree on which a block is, it is
+ * walked as both, and rows do not see what is not theirs. */
+static void walk_parts(struct attention *a, const struct rows *r, MlirValue *state)
+{
+    struct qbc_kernel *k = a->k;
+    MlirValue from = oldest(a, r), sink = k_i64(k, a->kept.sink * BLOCK), all = r->last;
+    MlirValue behind = k_op2(k, "arith.maxsi", from, sink);
+    if (a->kept.sink) {
+        a->part = SINK, a->keys = qbc_cache_sink(&a->all_keys, a->kept), a->values = qbc_cache_sink(&a->all_values, a->kept);
+        walk(a, r, from, k_op2(k, "arith.minsi", sink, all), state);
+    }
+    a->part = a->kept.recent ? CODES : ALL, a->keys = a->all_keys, a->values = a->all_values;
+    walk(a, r, behind, a->kept.recent ? k_op2(k, "arith.minsi", r->recent[a->rows - 1], all) : all, state);
+    if (a->kept.recent) {
+        a->part = RING, a->keys = qbc_cache_ring(&a->all_keys, a->kept), a->values = qbc_cache_ring(&a->all_values, a->kept);
+        walk(a, r, k_op2(k, "arith.maxsi", behind, r->recent[0]), all, state);
+    }
 }
 
 struct output {
@@ -276,7 +322,7 @@ static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
         state[2 * i] = a->sinks ? r.sink[i] : k_f32(k, -1e30f);
         state[2 * i + 1] = k_f32(k, a->sinks ? 1 : 0);
     }
-    walk_positions(a, &r, state);
+    walk_parts(a, &r, state);
     for (int i = 0; i < a->rows; ++i) {
         struct output o = {
             .sums = k_at_i(k, a->sums, i * a->padded * 4),
@@ -287,14 +333,9 @@ static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
     }
 }
 
-static const struct qbc_format *format_of(struct qbc_kernel *k, const char *what)
-{
-    return qbc_find_format(k->q, qbc_string(k->q, k->launch, what, "f32"));
-}
-
 void qbc_kernel_attention(struct qbc_kernel *k)
 {
-    int64_t context = qbc_int(k->launch, "context", 0), kv_heads = qbc_int(k->launch, "kv_heads", 1);
+    int64_t kv_heads = qbc_int(k->launch, "kv_heads", 1);
     struct attention a = {
         .k = k,
         .head_dim = qbc_int(k->launch, "head_dim", 0),
@@ -305,10 +346,11 @@ void qbc_kernel_attention(struct qbc_kernel *k)
         .sinks = qbc_int(k->launch, "sinks", 0),
         .slopes = qbc_int(k->launch, "slopes", 0),
         .cap = qbc_float(k->launch, "cap", 0),
+        .all_keys = qbc_cache_of(k->q, k->launch, true, "keys"),
+        .all_values = qbc_cache_of(k->q, k->launch, false, "values"),
+        .kept = qbc_cache_kept(k->launch),
     };
     a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
-    a.keys = qbc_cache(format_of(k, "keys"), true, context, a.head_dim);
-    a.values = qbc_cache(format_of(k, "values"), false, context, a.head_dim);
     /* a row is a chain of sums: eight of them hide the latency of two products a cycle */
     int rows = wide_registers(k) >= 4 * MOST_ROWS ? MOST_ROWS : FEW_ROWS;
     a.head_rows = largest_divisor(a.group, FEW_ROWS);

@@ -41,10 +41,9 @@ static void set_codes(struct qbc_cache *c)
     c->step = c->codes + (c->head_dim + c->unit - 1) / c->unit * c->unit_bytes;
 }
 
-struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim)
+static struct qbc_cache plain(const struct qbc_format *f, bool keys, int64_t positions, int64_t head_dim)
 {
     struct qbc_cache c = {.format = f, .keys = keys, .head_dim = head_dim, .padded = round_up(head_dim, QBC_POSITIONS), .unit = 1};
-    int64_t positions = round_up(context, QBC_POSITIONS);
     if (f->codebook == QBC_CODE_FLOAT) {
         c.unit_bytes = f->bits / 8 * (keys ? QBC_POSITIONS : 1);
         c.step = c.unit_bytes * (keys ? head_dim : c.padded);
@@ -55,16 +54,68 @@ struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t contex
     return c;
 }
 
-int64_t qbc_state_bytes(const struct qbc_format *f, bool keys, int64_t context, int64_t kv_heads, int64_t head_dim)
+/* Some blocks of f16 behind `first`; a head is as long as that of c. */
+static struct qbc_cache beside(const struct qbc_cache *c, int64_t first, int64_t ring)
 {
-    return kv_heads * qbc_cache(f, keys, context, head_dim).head_bytes;
+    if (qbc_cache_is_float(c))
+        return *c;
+    struct qbc_cache floats = plain(qbc_format_find("f16"), c->keys, 0, c->head_dim);
+    floats.first = first, floats.ring = ring, floats.head_bytes = c->head_bytes;
+    return floats;
+}
+
+static int64_t bytes_of(const struct qbc_cache *c, int64_t blocks)
+{
+    return blocks * plain(qbc_format_find("f16"), c->keys, QBC_POSITIONS, c->head_dim).head_bytes;
+}
+
+struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim,
+                           struct qbc_cache_kept kept)
+{
+    struct qbc_cache c = plain(f, keys, round_up(context, QBC_POSITIONS), head_dim);
+    if (!qbc_cache_is_float(&c))
+        c.head_bytes += bytes_of(&c, kept.sink + kept.ring);
+    return c;
+}
+
+struct qbc_cache qbc_cache_sink(const struct qbc_cache *c, struct qbc_cache_kept kept)
+{
+    return beside(c, c->head_bytes - bytes_of(c, kept.sink + kept.ring), 0);
+}
+
+struct qbc_cache qbc_cache_ring(const struct qbc_cache *c, struct qbc_cache_kept kept)
+{
+    return beside(c, c->head_bytes - bytes_of(c, kept.ring), kept.ring);
+}
+
+struct qbc_cache_kept qbc_cache_kept(MlirOperation launch)
+{
+    return (struct qbc_cache_kept){qbc_int(launch, "sink", 0), qbc_int(launch, "recent", 0), qbc_int(launch, "ring", 0)};
+}
+
+struct qbc_cache qbc_cache_of(struct qbc *q, MlirOperation launch, bool keys, const char *format)
+{
+    const struct qbc_format *f = qbc_find_format(q, qbc_string(q, launch, format, "f32"));
+    return qbc_cache(f, keys, qbc_int(launch, "context", 0), qbc_int(launch, "head_dim", 0), qbc_cache_kept(launch));
+}
+
+int64_t qbc_state_bytes(struct qbc *q, MlirOperation append, bool keys)
+{
+    return qbc_int(append, "kv_heads", 0) * qbc_cache_of(q, append, keys, "format").head_bytes;
+}
+
+int64_t qbc_ring_blocks(int64_t recent, int64_t chunk)
+{
+    return recent ? recent + round_up(chunk, QBC_POSITIONS) / QBC_POSITIONS + 1 : 0;
 }
 
 MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue head, MlirValue position)
 {
+    if (c->ring)
+        position = k_op2(k, "arith.remui", position, k_i64(k, c->ring * QBC_POSITIONS));
     if (c->keys)
         position = k_op2(k, "arith.divui", position, k_i64(k, QBC_POSITIONS));
-    return k_at(k, head, k_mul_i(k, position, c->step));
+    return k_at(k, k_at_i(k, head, c->first), k_mul_i(k, position, c->step));
 }
 
 const char *qbc_format_lacks_cache(const struct qbc_format *f)

@@ -19,6 +19,10 @@
  * so a position of keys has bytes of its own, and 16 channels of values are a shift of a whole number that is in all
  * lanes. Numbers mean what the format says (format.h) of a row of head_dim columns; codes are the nearest (fit.h, rtn),
  * to the last bit. A group that is not finite has scale NaN.
+ *
+ * Beside codes a head may have f16 of some positions (struct qbc_cache_kept): of the first ones, and in a ring of the
+ * latest. A token reads as floats the blocks of the first `sink` and of the last `recent` positions before it, its own
+ * included, whole blocks of 16; which ones does not depend on how a text is cut into calls.
  */
 #ifndef QBC_CACHE_H
 #define QBC_CACHE_H
@@ -26,6 +30,11 @@
 #include "kernel.h"
 
 enum { QBC_KEY_UNIT = 8, QBC_VALUE_UNIT = QBC_POSITIONS, QBC_CACHE_FIELDS = 4 };
+
+/* In blocks of 16 positions; 0: there are none. The ring has room for the recent ones and those of a call. */
+struct qbc_cache_kept {
+    int64_t sink, recent, ring;
+};
 
 struct qbc_cache {
     const struct qbc_format *format;
@@ -35,7 +44,8 @@ struct qbc_cache {
     int64_t unit, unit_bytes; /* channels that are stored together: 1 of float keys */
     int64_t offsets, codes;   /* where they begin in a block or position */
     int64_t step;             /* bytes of a block of keys, of a position of values */
-    int64_t head_bytes;       /* of the whole context */
+    int64_t head_bytes;       /* of the whole context, and what is kept beside it */
+    int64_t first, ring;      /* where a head's begin; ring: blocks after which they begin anew, 0: never */
     int fields;
     struct {
         int bits, shift;
@@ -43,7 +53,14 @@ struct qbc_cache {
     } field[QBC_CACHE_FIELDS];
 };
 
-struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim);
+struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim,
+                           struct qbc_cache_kept kept);
+/* Of a launch with {context, head_dim [, sink, recent, ring]}, and the format's name in attribute `format`. */
+struct qbc_cache qbc_cache_of(struct qbc *q, MlirOperation launch, bool keys, const char *format);
+struct qbc_cache_kept qbc_cache_kept(MlirOperation launch);
+/* The f16 of the first positions, of the latest; the cache itself where that is of floats. */
+struct qbc_cache qbc_cache_sink(const struct qbc_cache *c, struct qbc_cache_kept kept);
+struct qbc_cache qbc_cache_ring(const struct qbc_cache *c, struct qbc_cache_kept kept);
 bool qbc_cache_is_float(const struct qbc_cache *c);
 /* Where this position's bytes begin: of keys, its block. */
 MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue head, MlirValue position);

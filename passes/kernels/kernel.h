@@ -32,7 +32,8 @@ enum {
 };
 
 /* --- cache.c: the state of one layer's keys or values, as cache.h says */
-int64_t qbc_state_bytes(const struct qbc_format *f, bool keys, int64_t context, int64_t kv_heads, int64_t head_dim);
+int64_t qbc_state_bytes(struct qbc *q, MlirOperation append, bool keys); /* of a launch */
+int64_t qbc_ring_blocks(int64_t recent, int64_t chunk); /* of 16 positions, where so many are to be read as floats */
 const char *qbc_format_lacks_cache(const struct qbc_format *f); /* why it cannot be a cache's, in a few words; NULL: it can */
 
 /* A kernel being written: where the next operation goes, and types at hand. */

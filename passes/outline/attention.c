@@ -19,6 +19,21 @@ void qbc_outline_state(struct outline *o, MlirOperation op)
     qbc_place_remember(o, qbc_only_result(op), qbc_only_result(place));
 }
 
+/* How the state keeps what is appended; positions become blocks. */
+static void copy_cache(struct outline *o, MlirOperation append, MlirOperation l, const char *format)
+{
+    int64_t sink = (qbc_int(append, "sink", 0) + QBC_POSITIONS - 1) / QBC_POSITIONS;
+    int64_t recent = (qbc_int(append, "recent", 0) + QBC_POSITIONS - 1) / QBC_POSITIONS;
+    if (qbc_has(append, "format"))
+        qbc_set_string(o->q, l, format, qbc_string(o->q, append, "format", ""));
+    if (sink)
+        qbc_set_int(o->q, l, "sink", sink);
+    if (recent) {
+        qbc_set_int(o->q, l, "recent", recent);
+        qbc_set_int(o->q, l, "ring", qbc_ring_blocks(recent, o->chunk));
+    }
+}
+
 void qbc_outline_append(struct outline *o, MlirOperation op)
 {
     int operand = 0;
@@ -35,18 +50,9 @@ void qbc_outline_append(struct outline *o, MlirOperation op)
     qbc_set_int(o->q, l, "kv_heads", kv_heads);
     qbc_set_int(o->q, l, "head_dim", head_dim);
     qbc_set_int(o->q, l, "context", o->context);
-    const struct qbc_format *format = qbc_find_format(o->q, qbc_string(o->q, op, "format", "f32"));
-    qbc_copy_attribute(op, l, "format");
-    qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(format, keys, o->context, kv_heads, head_dim));
+    copy_cache(o, op, l, "format");
+    qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(o->q, l, keys));
     qbc_place_remember(o, qbc_only_result(op), state);
-}
-
-/* The format of the rows that this operand has. */
-static void copy_format(struct outline *o, MlirOperation attention, intptr_t operand, MlirOperation l, const char *name)
-{
-    MlirOperation append = qbc_def_any(mlirOperationGetOperand(attention, operand));
-    if (qbc_has(append, "format"))
-        qbc_set_string(o->q, l, name, qbc_string(o->q, append, "format", ""));
 }
 
 void qbc_outline_attention(struct outline *o, MlirOperation op)
@@ -68,7 +74,7 @@ void qbc_outline_attention(struct outline *o, MlirOperation op)
         qbc_set_int(o->q, l, "slopes", (int64_t)n);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
         qbc_copy_attribute(op, l, copied[i]);
-    copy_format(o, op, 1, l, "keys");
-    copy_format(o, op, 2, l, "values");
+    copy_cache(o, qbc_def_any(mlirOperationGetOperand(op, 1)), l, "keys");
+    copy_cache(o, qbc_def_any(mlirOperationGetOperand(op, 2)), l, "values");
     qbc_set_int(o->q, l, "context", o->context);
 }

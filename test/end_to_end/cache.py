@@ -61,12 +61,31 @@ def kept(x, name):
     return y.astype(np.float64) @ turn
 
 
-class Cache:
-    """-kv=FORMAT, or -kv=k:FORMAT,v:FORMAT"""
+BLOCK = 16  # positions that are floats together
 
-    def __init__(self, spec):
+
+def is_near(tokens, sink, recent):
+    """bool [T, T]: where token t reads position s as f16."""
+    token, position = np.arange(tokens)[:, None], np.arange(tokens)
+    sink, recent = (-(-n // BLOCK) * BLOCK for n in (sink, recent))
+    latest = np.maximum(token + 1 - recent, 0) // BLOCK * BLOCK
+    return (position < sink) | ((position >= latest) & bool(recent))
+
+
+def near(name):
+    """What the f16 beside codes are rotated like."""
+    return name if name[0] == "f" else "f16" + "r" * name.endswith("r")
+
+
+class Cache:
+    """-kv=FORMAT, or -kv=k:FORMAT,v:FORMAT; -kv-sink=, -kv-recent="""
+
+    def __init__(self, spec, sink=0, recent=0):
         sides = dict(part.split(":") for part in spec.split(",")) if ":" in spec else {"k": spec, "v": spec}
         self.keys, self.values = sides.get("k", "f32"), sides.get("v", "f32")
+        self.sink, self.recent = sink, recent
 
     def keep(self, k, v):
-        return kept(k, self.keys), kept(v, self.values)
+        """What reference.attention wants behind the queries."""
+        where = is_near(len(k), self.sink, self.recent)
+        return kept(k, self.keys), kept(v, self.values), (kept(k, near(self.keys)), kept(v, near(self.values)), where)

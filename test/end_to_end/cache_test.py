@@ -18,7 +18,7 @@ import oracle
 import reference
 
 TOKENS = 96
-SPECS = ("f16", "i8", "i4", "k:i4g64r,v:i4g64", "i3g32m", "k:i5g16zr,v:i2g16mr", "v:i6")
+SPECS = ("f16", "i8", "i4", "k:i4g64r,v:i4g64", "i3g32m", "k:i5g16zr,v:i2g16mr", "v:i6", "i3r 4 20", "v:i2g32m 0 32")  # sink, recent
 WAYS = {"whole": [], "one": ["--chunk", "1"], "chunk": ["--chunk", "7"]}
 SHARE = 0.5  # of the rounding's own effect: how far a few flipped codes may lead
 WRONG = {
@@ -29,6 +29,7 @@ WRONG = {
     "k:i4,k:i8": "says twice",
     "x:i4": "k: and v: are what there is",
     "": "no format ''",
+    "f32 -kv-sink=0": "no number from 1 up",
 }
 
 
@@ -59,11 +60,12 @@ def main():
         weights = reference.from_artifact(oracle.BUILD / "test/qbm_dump", artifact)
         config = reference.Config(folder / "config.json")
         for spec in SPECS:
-            made = build(f"-kv={spec}")
+            kv, sink, recent = (spec + " 0 0").split()[:3]
+            made = build(f"-kv={kv}", *([f"-kv-sink={sink}"] if int(sink) else []), *([f"-kv-recent={recent}"] if int(recent) else []), "-chunk=32")
             if made.returncode:
                 print(made.stderr)
                 return 1
-            want = reference.Model(config, weights, cache.Cache(spec)).logits(tokens)
+            want = reference.Model(config, weights, cache.Cache(kv, int(sink), int(recent))).logits(tokens)
             effect = oracle.relative_rms(plain, want)
             errors = {way: oracle.relative_rms(logits(way), want) for way in WAYS}
             first = oracle.difference(logits("whole")[:4], want[:4])
@@ -73,8 +75,8 @@ def main():
                   f"first tokens {first:.1e} state {sizes[spec]} bytes, {32 * sizes[spec] / sizes['f32']:.2f} bits", flush=True)
             good = good and fine
         for spec, text in WRONG.items():
-            made = build(f"-kv={spec}")
-            fine = made.returncode == 1 and text in made.stderr and ("f32, f16" in made.stderr or "k:" in made.stderr)
+            made = build(*f"-kv={spec}".split())
+            fine = made.returncode == 1 and text in made.stderr and ("f32, f16" in made.stderr or "k:" in made.stderr or "number" in text)
             print(f"{'ok' if fine else 'FAIL':4} -kv={spec}: {made.stderr.strip()}")
             good = good and fine
     want = {"f16": 16, "i8": 8.25, "k:i4g64r,v:i4g64": 4.25}

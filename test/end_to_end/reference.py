@@ -134,16 +134,16 @@ def rope(x, frequencies):
     return np.concatenate([low * cos - high * sin, high * cos + low * sin], -1)
 
 
-def attention(q, k, v):
-    """q [T, heads, d], k and v [T, kv_heads, d], causal -> [T, heads * d]"""
+def attention(q, k, v, near=None):
+    """q [T, heads, d], k and v [T, kv_heads, d], causal -> [T, heads * d]. `near`: other k and v, and where [T, T] they are read."""
     tokens, heads, dim = q.shape
-    repeat = heads // k.shape[1]
-    k, v = np.repeat(k, repeat, 1), np.repeat(v, repeat, 1)
-    scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(dim)
+    pairs = [(k, v, np.ones((tokens, tokens), bool))] if near is None else [(k, v, ~near[2]), near]
+    pairs = [(*(np.repeat(x, heads // x.shape[1], 1) for x in (k, v)), here) for k, v, here in pairs]
+    scores = sum(np.einsum("thd,shd->hts", q, k) * here for k, _, here in pairs) / np.sqrt(dim)
     scores = np.where(np.tril(np.ones((tokens, tokens), bool)), scores, -np.inf)
     p = np.exp(scores - scores.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
-    return np.einsum("hts,shd->thd", p, v).reshape(tokens, heads * dim)
+    return sum(np.einsum("hts,shd->thd", p * here, v) for _, v, here in pairs).reshape(tokens, heads * dim)
 
 
 class Model:
@@ -166,8 +166,7 @@ class Model:
         q, k, v = self.linear(n, f"{i}.attn_q", f"{i}.attn_k", f"{i}.attn_v")
         shape = (len(x), -1, c.head_dim)
         q, k, v = rope(q.reshape(shape), c.frequencies), rope(k.reshape(shape), c.frequencies), v.reshape(shape)
-        k, v = self.cache.keep(k, v) if self.cache else (k, v)
-        a = attention(q, k, v)
+        a = attention(q, *self.cache.keep(k, v)) if self.cache else attention(q, k, v)
         x = x + self.linear(a, f"{i}.attn_o")
         n = rms_norm(x, w[f"{i}.ffn_norm"], c.eps)
         gate, up = self.linear(n, f"{i}.ffn_gate", f"{i}.ffn_up")

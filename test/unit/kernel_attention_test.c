@@ -20,6 +20,7 @@ static const struct shape {
     double cap;
     bool slopes, sinks;
     const char *keys, *values; /* formats of the state; NULL: f32 */
+    int sink, recent;          /* positions that are kept as f16 as well */
 } shapes[] = {
     {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
     {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
@@ -27,9 +28,9 @@ static const struct shape {
     {"m", 4, 2, 16, 0, 1, -1, 0, 0, 0}, {"n", 2, 1, 24, 9, 1, 8, 0, 0, 0}, {"o", 4, 1, 32, 0, 20, 0, 5, 0, 0},
     {"p", 6, 6, 16, 0, 1, 0, 0, 1, 0}, {"q", 6, 2, 16, 12, 2, 0, 0, 0, 1}, {"r", 4, 4, 8, 0, 9, 0, 3, 1, 0},
     {"s", 4, 2, 64, 0, 2, 0, 0, 0, 0, "i4g64", "i4g64"},   {"t", 2, 1, 20, 0, 3, 0, 0, 0, 0, "i8g1024", "i3g1024m"},
-    {"u", 4, 2, 80, 0, 1, 0, 0, 0, 0, "i5g32z", "f16"},    {"v", 3, 1, 24, 0, 1, 0, 0, 0, 1, "f16", "i6g16m"},
-    {"w", 4, 1, 48, 17, 1, 0, 0, 0, 0, "nf4g1024", "i2g16m"}, {"x", 1, 1, 16, 0, 1, 0, 0, 0, 0, "e2m1g16", "i7g16"},
-    {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32"}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
+    {"u", 4, 2, 80, 0, 1, 0, 0, 0, 0, "i5g32z", "f16"},    {"v", 3, 1, 24, 0, 1, 0, 0, 0, 1, "f16", "i6g16m", 4, 0},
+    {"w", 4, 1, 48, 17, 1, 0, 0, 0, 0, "nf4g1024", "i2g16m", 17, 16}, {"x", 1, 1, 16, 0, 1, 0, 0, 0, 0, "e2m1g16", "i7g16", 0, 20},
+    {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32", 4, 32}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -45,14 +46,14 @@ static float exp_score(int token, int head, int column)
 
 /* sinks: there is a vector %bNAME of them. */
 static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim,
-                          const char *more, bool sinks, const char *const *formats)
+                          const char *more, bool sinks, const char *const *formats, const char *kept)
 {
     const char *sink = sinks ? qbc_text(lab->q, ", %%b%s", name) : "";
     const char *sink_type = sinks ? qbc_text(lab->q, ", tensor<%dxf32>", heads) : "";
     long q = heads * head_dim, kv = kv_heads * head_dim;
     const char *kv_type = qbc_text(lab->q, "tensor<?x%ldxf32>", kv), *n = name;
     for (const char *s = "kv"; *s; ++s, ++formats) {
-        const char *format = *formats ? qbc_text(lab->q, " {format = \"%s\"}", *formats) : "";
+        const char *format = *formats ? qbc_text(lab->q, " {format = \"%s\"%s}", *formats, kept) : "";
         lab_say(lab, "%%s%c%s = \"qb.state\"() {name = \"%s.%c\"} : () -> %s\n", *s, n, n, *s, kv_type);
         lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s)%s : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, format,
                 kv_type, kv_type, kv_type);
@@ -96,7 +97,8 @@ static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
     for (int i = 0; i < s->heads && sinks; ++i)
         sinks[i] = 2 * check_normal(seed);
     say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
-                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values});
+                  qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values},
+                  qbc_text(lab->q, ", sink = %d : i64, recent = %d : i64", s->sink, s->recent));
 }
 
 static void add_exp(struct lab *lab)
@@ -108,7 +110,7 @@ static void add_exp(struct lab *lab)
             q[token * EXP_HEADS * EXP_DIM + i] = exp_score(token, i / EXP_DIM, i % EXP_DIM);
         k[token * EXP_DIM + token] = v[token * EXP_DIM + token] = 1;
     }
-    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false, (const char *const[]){NULL, NULL});
+    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false, (const char *const[]){NULL, NULL}, "");
 }
 
 /* --- checking */
@@ -119,7 +121,7 @@ struct history {
 
 /* What the state keeps of the rows of a table: [VOCABULARY][kv_heads][head_dim], made of them once. */
 struct kept {
-    float *keys, *values;
+    float *keys, *values, *near_keys, *near_values; /* near: of the first and the latest positions */
 };
 
 static float *kept_rows(struct lab *lab, const struct shape *s, const char *table, const char *name)
@@ -134,6 +136,24 @@ static float *kept_rows(struct lab *lab, const struct shape *s, const char *tabl
     qbc_format_decode(&b, kept);
     qbc_blocks_destroy(&b);
     return kept;
+}
+
+/* What it keeps as floats where it has codes. */
+static const char *near_format(const char *name)
+{
+    return name && *name != 'f' ? "f16" : name;
+}
+
+static int64_t whole_blocks(int64_t positions)
+{
+    return (positions + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
+}
+
+static bool is_near(const struct shape *s, int64_t own, int64_t position)
+{
+    int64_t latest = own + 1 - whole_blocks(s->recent);
+    latest = latest < 0 ? 0 : latest / QBC_POSITIONS * QBC_POSITIONS;
+    return position < whole_blocks(s->sink) || (s->recent && position >= latest);
 }
 
 struct scores {
@@ -209,7 +229,8 @@ static void check_token(struct lab *lab, const struct shape *s, const struct kep
         const float *keys[CONTEXT], *values[CONTEXT];
         for (int64_t j = from; j < to; ++j) {
             int64_t row = (int64_t)(h->token[j] * s->kv_heads + kv_head) * s->head_dim;
-            keys[j] = kept->keys + row, values[j] = kept->values + row;
+            bool near = is_near(s, own, j);
+            keys[j] = (near ? kept->near_keys : kept->keys) + row, values[j] = (near ? kept->near_values : kept->values) + row;
         }
         struct scores r = softmax(s, head, sinks, q, keys, (struct scores){.from = from, .to = to, .own = own});
         check_head(lab, s, &r, values, y, where);
@@ -267,7 +288,9 @@ static void check_runs(struct lab *lab)
     struct kept kept[N_SHAPES];
     for (int i = 0; i < N_SHAPES; ++i)
         kept[i] = (struct kept){kept_rows(lab, &shapes[i], "k", shapes[i].keys),
-                                kept_rows(lab, &shapes[i], "v", shapes[i].values)};
+                                kept_rows(lab, &shapes[i], "v", shapes[i].values),
+                                kept_rows(lab, &shapes[i], "k", near_format(shapes[i].keys)),
+                                kept_rows(lab, &shapes[i], "v", near_format(shapes[i].values))};
     for (size_t run = 0; run < N_STEPS; ++run) {
         for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
             h.token[lab->runs[run].pos + t] = lab->tokens[run][t];
@@ -276,7 +299,7 @@ static void check_runs(struct lab *lab)
                 check_token(lab, &shapes[i], &kept[i], &h, run, t);
     }
     for (int i = 0; i < N_SHAPES; ++i)
-        free(kept[i].keys), free(kept[i].values);
+        free(kept[i].keys), free(kept[i].values), free(kept[i].near_keys), free(kept[i].near_values);
     check_exp(lab, 0);
 }
 
