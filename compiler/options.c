@@ -131,9 +131,7 @@ static void check_choice(struct qbc *q)
 static void check_activation(struct qbc *q)
 {
     struct qbc_activation a;
-    if (strcmp(q->options.act, "i8g32"))
-        qbc_error_in(q, "-act", "only i8g32 so far");
-    else if (!qbc_activation_parse(q->options.act, &a))
+    if (!qbc_activation_parse(q->options.act, &a))
         qbc_error_in(q, "-act", "'%s' is no way to round activations; i8g32, i8t, i8s or i4tz are (docs/numerics.md)",
                      q->options.act);
 }

@@ -1,6 +1,7 @@
 /* pipeline: the compilation, top to bottom. */
 #include "pipeline.h"
 
+#include "activation.h"
 #include "choose.h"
 #include "emit.h"
 #include "hessians.h"
@@ -246,7 +247,9 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
 {
     struct qbc_calibration c = {.n_measure = 0};
     bool used = !strcmp(q->options.fit, "gptq") || qbc_choice_wanted(q), transform = q->options.transform;
-    bool calib = (q->options.calib || used) && qbc_level_number(q->options.emit) > qbc_level_number("graph");
+    struct qbc_activation act;
+    bool is_static = qbc_activation_parse(q->options.act, &act) && act.group == QBC_ACT_TENSOR;
+    bool calib = (q->options.calib || used || is_static) && qbc_level_number(q->options.emit) > qbc_level_number("graph");
     if (!calib && (!transform || qbc_level_number(q->options.emit) < qbc_level_number("graph")))
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {
@@ -257,9 +260,9 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
     if (!qbc_run_passes(q, module, *level, "graph"))
         return false;
     *level = "graph";
-    if (transform && !qbc_transform_run(q, module))
+    if ((transform && !qbc_transform_run(q, module)) || (calib && !qbc_static_ranges(q, module)))
         return false;
-    if (!calib || (transform && q->calibrated && !used))
+    if (!calib || ((transform || is_static) && q->calibrated && !used))
         return true;
     if (qbc_choice_wanted(q))
         return qbc_choice_learn(q, module, choice) && qbc_choice_make(q, choice);

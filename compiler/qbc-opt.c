@@ -71,7 +71,7 @@ static bool parse(struct qbc *q, int argc, char **argv, struct command *c)
         else if (option(arg, "-weights=", &c->weights) || option(arg, "-ctx=", &c->context) ||
                  option(arg, "-target=", &q->options.target) ||
                  option(arg, "-quant=", &q->options.quant) || option(arg, "-fit=", &q->options.fit) ||
-                 option(arg, "-kv=", &q->options.kv))
+                 option(arg, "-kv=", &q->options.kv) || option(arg, "-act=", &q->options.act))
             continue;
         else if (arg[0] == '-' && arg[1])
             unknown(q, arg);

@@ -34,6 +34,7 @@ static const char usage[] =
     "                             (f32)\n"
     "  -transform=NAME[,NAME ...] first scale or turn what is between operations; --list-transforms\n"
     "  -kv-sink=N -kv-recent=N    the first N tokens, and the last N before each, are read as f16 (0)\n"
+    "  -act=NAME                  how activations are rounded: i8g32 unless given, i8t, i8s, i4tz, ...\n"
     "  -ctx=N                     most tokens in a session (what the model says, up to 4096)\n"
     "  -chunk=N                   most tokens in one step (512)\n"
     "  -tokenizer=FILE|none       tokenizer.json (beside the model, or one folder up)\n"
@@ -296,7 +297,7 @@ int main(int argc, char **argv)
         {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},
         {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
         {"-kv=", &o->kv, NULL},               {"-transform=", &o->transform, NULL},
-        {"-ctx=", NULL, &o->context},
+        {"-act=", &o->act, NULL},             {"-ctx=", NULL, &o->context},
         {"-kv-sink=", NULL, &o->kv_sink},     {"-kv-recent=", NULL, &o->kv_recent},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},

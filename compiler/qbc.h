@@ -110,7 +110,7 @@ struct qbc_options {
     const char *allocator; /* one of QBC_ALLOCATORS: the rule ("mckp") */
     const char *kv;        /* how the session keeps keys and values: "f16", "k:i4g64r,v:i4g64" ("f32") */
     const char *transform; /* of QBC_TRANSFORMS, with commas between: before anything is rounded ("none") */
-    const char *act;       /* how activations are rounded where codes are multiplied ("i8g32"; no other so far) */
+    const char *act;       /* how activations are rounded where codes are multiplied ("i8g32"); docs/numerics.md */
 
     /* Models that are no language models (docs/any-model.md) */
     const char *entry; /* "run": compile as it is, for fixed sizes; "text": as a language model (what it looks like) */

@@ -14,6 +14,7 @@
 
 static void fuse(struct qbc *q, MlirOperation quantize)
 {
+    static const char *const kept[] = {"act", "low", "high"};
     MlirValue scaled = mlirOperationGetOperand(quantize, 0);
     MlirOperation norm = qbc_def(scaled, "qb.rms_norm"), scale = qbc_def(scaled, "qb.scale");
     norm = mlirOperationIsNull(norm) ? scale : norm;
@@ -26,7 +27,9 @@ static void fuse(struct qbc *q, MlirOperation quantize)
     MlirValue operands[] = {mlirOperationGetOperand(norm, 0), gain};
     MlirType type = mlirValueGetType(mlirOperationGetResult(quantize, 0));
     MlirOperation fused = qbc_make(&b, "qb.quantize", type, NULL, 2, operands);
-    qbc_set_string(q, fused, "act", qbc_string(q, quantize, "act", ""));
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; ++i)
+        if (qbc_has(quantize, kept[i]))
+            qbc_set(fused, kept[i], mlirOperationGetAttributeByName(quantize, qbc_str(kept[i])));
     if (mlirOperationIsNull(scale))
         qbc_set_float(q, fused, "eps", (float)qbc_float(norm, "eps", 0));
     qbc_replace(quantize, mlirOperationGetResult(fused, 0));

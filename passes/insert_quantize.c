@@ -6,18 +6,21 @@
  *                     : (tensor<?xKxf32>) -> tensor<?xKx!qb.block<"i8g32">>
  *            %y = "qb.linear"(%a, %w)
  *
+ * With -act= another rounding, whose name {act} is (activation.h); a static one has the range {low, high} of the product.
+ *
  * needs    formats assigned
  * leaves   every linear of integer codes with quantized activations; linears that share x, or read
  *          equal scalings of it (qb.scale with the same operands), share one qb.quantize; so do linears that read
  *          different columns of x, where these are whole groups: qb.columns of what was quantized
  * keeps    linears of dense weights, and what is quantized already
  */
+#include "activation.h"
 #include "format.h"
 #include "base.h"
 
 #include <mlir-c/BuiltinTypes.h>
 
-#define ACT "i8g32"
+#define ACT "i8g32" /* how codes and scales lie, whatever -act says they are */
 enum { ACT_GROUP = 32 };
 
 /* What was quantized so far, in one block. */
@@ -62,12 +65,26 @@ static MlirValue find(const struct seen *seen, MlirValue x, MlirBlock block)
     return (MlirValue){NULL};
 }
 
+/* What calibration saw of x, for a static scale. */
+static void copy_range(struct qbc *q, MlirOperation linear, MlirOperation quantize)
+{
+    struct qbc_activation act;
+    bool is_static = qbc_activation_parse(qbc_string(q, quantize, "act", ""), &act) && act.group == QBC_ACT_TENSOR;
+    if (is_static && !qbc_has(linear, "low"))
+        qbc_error(q, linear, "nobody saw what this product reads, so there is no range for static activations");
+    else if (is_static)
+        for (int i = 0; i < 2; ++i)
+            qbc_set_float(q, quantize, i ? "high" : "low", (float)qbc_float(linear, i ? "high" : "low", 0));
+}
+
 static MlirValue quantize(struct qbc *q, MlirOperation linear, MlirValue x)
 {
     MlirType type = qbc_tensor2(q, qbc_block_type(q, ACT), qbc_dim(x, 0), qbc_dim(x, 1));
     struct qbc_build b = qbc_before(q, linear);
-    struct qbc_attr attrs[] = {{"act", qbc_attr_string(q, ACT)}, {0}};
-    return mlirOperationGetResult(qbc_make(&b, "qb.quantize", type, attrs, 1, &x), 0);
+    struct qbc_attr attrs[] = {{"act", qbc_attr_string(q, q->options.act ? q->options.act : ACT)}, {0}};
+    MlirOperation op = qbc_make(&b, "qb.quantize", type, attrs, 1, &x);
+    copy_range(q, linear, op);
+    return mlirOperationGetResult(op, 0);
 }
 
 static bool fits(struct qbc *q, MlirOperation linear)

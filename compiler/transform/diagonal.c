@@ -167,7 +167,7 @@ static void insert(struct qbc *q, const struct qbc_edge *e, const float *s)
 
 void qbc_transform_diagonal(struct qbc *q, MlirOperation graph, const struct qbc_transform *self)
 {
-    struct qbc_edges edges = qbc_edges_find(q, graph);
+    struct qbc_edges edges = qbc_edges_find(q, graph, QBC_EDGES_OWN);
     bool good = qbc_edges_learn(q, graph, &edges);
     for (size_t i = 0; i < edges.n && good; ++i) {
         struct qbc_edge *e = &edges.edge[i];

@@ -9,28 +9,34 @@
 
 enum { SAMPLE = 128 };
 
-static MlirOperation own_weight(MlirOperation linear)
+static MlirOperation weight_of(MlirOperation linear, enum qbc_which_edges which)
 {
     MlirOperation weight = qbc_def(mlirOperationGetOperand(linear, 1), "qb.weight");
+    if (which == QBC_EDGES_ALL)
+        return weight;
     bool own = !mlirOperationIsNull(weight) && qbc_rank(mlirOperationGetResult(weight, 0)) == 2 &&
                qbc_uses(mlirOperationGetResult(weight, 0)) == 1 && !qbc_has(weight, "blocks");
     return own ? weight : (MlirOperation){NULL};
 }
 
 /* False: something else reads x as well. */
-static bool read_users(struct qbc *q, struct qbc_edge *e)
+static bool read_users(struct qbc *q, struct qbc_edge *e, enum qbc_which_edges which)
 {
     size_t uses = qbc_uses(e->x);
     e->linear = qbc_alloc(q, (uses + 1) * sizeof *e->linear);
     e->weight = qbc_alloc(q, (uses + 1) * sizeof *e->weight);
     for (MlirOpOperand use = mlirValueGetFirstUse(e->x); !mlirOpOperandIsNull(use); use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
-        if (!qbc_is(user, "qb.linear") || mlirOpOperandGetOperandNumber(use) || mlirOperationIsNull(own_weight(user)))
+        bool reads = qbc_is(user, "qb.linear") && mlirOpOperandGetOperandNumber(use) == 0;
+        MlirOperation weight = reads ? weight_of(user, which) : (MlirOperation){NULL};
+        if (mlirOperationIsNull(weight) && which == QBC_EDGES_OWN)
             return false;
+        if (mlirOperationIsNull(weight))
+            continue;
         e->linear[e->n] = user;
-        e->weight[e->n++] = own_weight(user);
+        e->weight[e->n++] = weight;
     }
-    return true;
+    return e->n;
 }
 
 static bool is_known(const struct qbc_edges *edges, MlirValue x)
@@ -53,13 +59,13 @@ static void read_heads(struct qbc_edge *e)
     e->head = e->cols / heads;
 }
 
-struct qbc_edges qbc_edges_find(struct qbc *q, MlirOperation graph)
+struct qbc_edges qbc_edges_find(struct qbc *q, MlirOperation graph, enum qbc_which_edges which)
 {
     struct qbc_ops linears = qbc_collect(q, graph, "qb.linear");
     struct qbc_edges edges = {qbc_alloc(q, (linears.n + 1) * sizeof *edges.edge), 0};
     for (size_t i = 0; i < linears.n; ++i) {
         struct qbc_edge e = {.x = mlirOperationGetOperand(linears.op[i], 0)};
-        if (is_known(&edges, e.x) || qbc_rank(e.x) != 2 || !read_users(q, &e))
+        if (is_known(&edges, e.x) || qbc_rank(e.x) != 2 || !read_users(q, &e, which))
             continue;
         e.cols = qbc_dim(e.x, 1);
         e.name = qbc_string(q, e.weight[0], "name", "");
@@ -104,7 +110,9 @@ static void watch(void *user, const struct qbc_tap *tap, const float *x, int64_t
         return;
     for (int64_t r = 0; r < rows; ++r)
         for (int64_t c = 0; c < e->cols; ++c) {
-            float size = fabsf(x[r * e->cols + c]);
+            float value = x[r * e->cols + c], size = fabsf(value);
+            e->low = value < e->low ? value : e->low;
+            e->high = value > e->high ? value : e->high;
             e->peak[c] = size > e->peak[c] ? size : e->peak[c];
             e->mean[c] += size;
         }

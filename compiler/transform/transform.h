@@ -23,6 +23,9 @@ bool qbc_transform_run(struct qbc *q, MlirOperation graph);
 void qbc_transform_check(struct qbc *q);
 const struct qbc_transform *qbc_transform_at(size_t i); /* NULL: past the end */
 
+/* --- ranges.c: what static activations are rounded between, where options.act asks for such. False after an error. */
+bool qbc_static_ranges(struct qbc *q, MlirOperation graph);
+
 /* --- diagonal.c */
 void qbc_transform_diagonal(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
 

@@ -30,7 +30,7 @@ static void round_run(const struct qbc_activation *a, int64_t n, float low, floa
 {
     float levels = (float)(1 << a->bits) - 1, most = a->zero ? levels : (float)((1 << (a->bits - 1)) - 1);
     float range = a->zero ? high - low : fmaxf(high, -low);
-    bool bad = !isfinite(range);
+    bool bad = !isfinite(low) || !isfinite(high) || !isfinite(range);
     if (bad || range < 0x1p-100f) {
         for (int64_t i = 0; i < n; ++i)
             y[i] = bad ? NAN : 0;
@@ -39,7 +39,7 @@ static void round_run(const struct qbc_activation *a, int64_t n, float low, floa
     float scale = range * (1 / most), inverse = most / range;
     float zero = a->zero ? rintf(-low * inverse) : 0, first = a->zero ? -zero : -most, last = a->zero ? levels - zero : most;
     for (int64_t i = 0; i < n; ++i)
-        y[i] = scale * fminf(fmaxf(rintf(x[i] * inverse), first), last);
+        y[i] = isfinite(x[i]) ? scale * fminf(fmaxf(rintf(x[i] * inverse), first), last) : NAN;
 }
 
 void qbc_activation_round(const struct qbc_activation *a, int64_t n, float low, float high, const float *x, float *y)

@@ -1,5 +1,7 @@
 // RUN: qbc-opt -insert-quantize %s | FileCheck %s
 // RUN: sed 's/tensor<48x32xf32>/tensor<48x40xf32>/; s/48x32x!qb/48x40x!qb/' %s | not qbc-opt -insert-quantize - 2>&1 | FileCheck %s --check-prefix=COLUMNS
+// RUN: sed -n '/^func.func @static/,$p' %s | qbc-opt -insert-quantize -act=i8s - | FileCheck %s --check-prefix=ACT
+// RUN: not qbc-opt -insert-quantize -act=i8s %s 2>&1 | FileCheck %s --check-prefix=UNSEEN
 
 // linears on one input share one quantize, placed before the first of them
 // CHECK-LABEL: @shared
@@ -85,3 +87,15 @@ func.func @left_alone(%x: tensor<?x32xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>
   %2 = "qb.linear"(%a, %w) : (tensor<?x32x!qb.block<"i8g32">>, tensor<8x32xf32>) -> tensor<?x8xf32>
   return %1, %2 : tensor<?x8xf32>, tensor<?x8xf32>
 }
+
+// a static range is the product's
+// ACT-LABEL: @static
+// ACT: "qb.quantize"(%arg0) {act = "i8s", high = 2.000000e+00 : f32, low = -1.000000e+00 : f32}
+func.func @static(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %b = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 64, 1>} : () -> tensor<64x64x!qb.block<"i4g32">>
+  %w = "qb.dequant"(%b) : (tensor<64x64x!qb.block<"i4g32">>) -> tensor<64x64xf32>
+  %y = "qb.linear"(%x, %w) {low = -1.0 : f32, high = 2.0 : f32} : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// UNSEEN: error: nobody saw what this product reads, so there is no range for static activations

@@ -1,8 +1,10 @@
 /* kernel_rows_test: kernels that work on rows.
  *
  *   quantize     records bit for bit (docs/numerics.md, rules 10 and 11): zeros, subnormals, ties, infinities
+ *   act          other ways to round, number by number as qbc_activation_round does: a token's scale, zero points, static
  *   rms_norm     sums of f32 against f64; runs shorter than the row; into a quantize
  */
+#include "activation.h"
 #include "kernel_graph.h"
 #include "kernel_machines.h"
 #include "kernel_reference.h"
@@ -68,6 +70,38 @@ static void check_quantize(struct lab *lab, const char *name, const char *input,
                 int64_t rest = columns - i * REFERENCE_RUN;
                 check_record(lab, row + i * QBC_ACT_RECORD, table + token * columns + i * REFERENCE_RUN,
                              rest < REFERENCE_RUN ? rest : REFERENCE_RUN, multiplier, token, i);
+            }
+        }
+}
+
+/* --- other activations */
+
+static const char *const acts[] = {"i8t", "i4tz", "i4t", "i8s", "i4sz", "i6g96", "i7g64z"};
+enum { N_ACTS = sizeof acts / sizeof *acts };
+static const float act_low = -1.5f, act_high = 2.25f; /* of static ones */
+
+static void check_act(struct lab *lab, const char *name, int64_t columns)
+{
+    const float *table = lab_values(lab, qbc_text(lab->q, "tx%s", name));
+    float *want = qbc_alloc(lab->q, (size_t)columns * sizeof *want);
+    struct qbc_activation act;
+    CHECK(qbc_activation_parse(name, &act), "%s is no activation", name);
+    for (size_t run = 0; run < lab->job.runs; ++run)
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t) {
+            const float *x = table + lab->tokens[run][t] * columns;
+            const uint8_t *row = lab_row(lab, run, "quantize", name, t);
+            qbc_activation_round(&act, columns, act_low, act_high, x, want);
+            for (int64_t i = 0; i < columns; ++i) {
+                const uint8_t *record = row + i / REFERENCE_RUN * QBC_ACT_RECORD;
+                bool group_is_bad = false; /* a static scale is nobody's fault but of the columns beside */
+                float scale;
+                memcpy(&scale, record + QBC_ACT_SCALE, 4);
+                for (int64_t j = i / REFERENCE_RUN * REFERENCE_RUN; j < columns && j < (i / REFERENCE_RUN + 1) * REFERENCE_RUN; ++j)
+                    group_is_bad = group_is_bad || !isfinite(x[j]);
+                float got = scale * (float)(int8_t)record[QBC_ACT_CODES + i % REFERENCE_RUN];
+                bool good = isnan(want[i]) || group_is_bad ? isnan(got) : got == want[i];
+                CHECK(good, "%s: %s, token %d column %ld: %a is %a, not %a", lab->q->target->name, name,
+                      lab->tokens[run][t], (long)i, (double)x[i], (double)got, (double)want[i]);
             }
         }
 }
@@ -154,6 +188,25 @@ static void add_quantizes(struct lab *lab, uint64_t *seed)
     add_product(lab, "m2", "edges3", "i4g32", NARROW, seed);
 }
 
+static void add_acts(struct lab *lab, uint64_t *seed)
+{
+    for (int n = 0; n < N_ACTS; ++n) {
+        uint64_t same = 7;
+        float *x = lab_input(lab, qbc_text(lab->q, "x%s", acts[n]), VOCABULARY, NARROW);
+        for (int i = 0; i < VOCABULARY * NARROW; ++i)
+            x[i] = edge(i / NARROW % 9, i % NARROW, &same);
+        lab_fill(lab_matrix(lab, qbc_text(lab->q, "w%s", acts[n]), qbc_find_format(lab->q, "i4g32"), 5, NARROW), seed);
+        lab_say(lab,
+                "%%a%s = \"qb.quantize\"(%%x%s) {act = \"%s\", low = %.9e : f32, high = %.9e : f32} : (tensor<?x%dxf32>) -> "
+                "tensor<?x%dx!qb.block<\"i8g32\">> loc(\"%s\")\n",
+                acts[n], acts[n], acts[n], (double)act_low, (double)act_high, NARROW, NARROW, acts[n]);
+        lab_say(lab,
+                "%%y%s = \"qb.linear\"(%%a%s, %%w%s) : (tensor<?x%dx!qb.block<\"i8g32\">>, tensor<5x%dxf32>) -> "
+                "tensor<?x5xf32> loc(\"y%s\")\n",
+                acts[n], acts[n], acts[n], NARROW, NARROW, acts[n]);
+    }
+}
+
 static void add_norms(struct lab *lab, uint64_t *seed)
 {
     lab_fill(lab_table(lab, "wide", qbc_find_format(lab->q, "f32"), VOCABULARY, WIDE), seed);
@@ -170,6 +223,8 @@ static void check_all(struct lab *lab)
     check_quantize(lab, "z", "edges", NARROW, 8, 1);
     check_quantize(lab, "b", "edges2", NARROW, 6, 8);
     check_quantize(lab, "m", "edges3", NARROW, 6, 1);
+    for (int n = 0; n < N_ACTS; ++n)
+        check_act(lab, acts[n], NARROW);
     check_norm(lab, "n1", "wide", WIDE, WIDE, 1e-5);
     check_norm(lab, "n2", "x", ODD, ODD, 1e-6);
     check_norm(lab, "n3", "x", ODD, 43, 0.5);
@@ -183,6 +238,7 @@ static void test(struct qbc *q, const struct lab_machine *machine)
     uint64_t seed = 3;
     lab_begin(&lab, q, machine);
     add_quantizes(&lab, &seed);
+    add_acts(&lab, &seed);
     add_norms(&lab, &seed);
     lab_run_counts(&lab, sizeof counts / sizeof *counts, counts, VOCABULARY);
     bool good = lab_build(&lab, "q4", 5) && lab_execute(&lab);
