@@ -29,6 +29,7 @@ const struct qbc_target qbc_target_x86_64_v3 = {
     BASE,
     .name = "x86-64-v3",
     .about = "AVX2 and FMA: Haswell, Zen 1 and later",
+    .vector_issue = 3,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };
@@ -38,6 +39,7 @@ const struct qbc_target qbc_target_haswell = {
     .name = "haswell",
     .about = "AVX2 and FMA, scheduled for Haswell",
     .tune = "haswell",
+    .vector_issue = 3,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };

@@ -23,6 +23,7 @@ const struct qbc_target qbc_target_x86_64_v4 = {
     BASE,
     .name = "x86-64-v4",
     .about = "AVX-512 F, BW, CD, DQ, VL: Skylake-X and later",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -32,6 +33,7 @@ const struct qbc_target qbc_target_skylake_avx512 = {
     .name = "skylake-avx512",
     .about = "AVX-512, scheduled for Skylake-X",
     .tune = "skylake-avx512",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };

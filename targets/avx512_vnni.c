@@ -38,6 +38,7 @@ const struct qbc_target qbc_target_cascadelake = {
     .name = "cascadelake",
     .about = "AVX-512 with VNNI: Cascade Lake",
     .tune = "cascadelake",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -47,6 +48,7 @@ const struct qbc_target qbc_target_icelake_server = {
     .name = "icelake-server",
     .about = "AVX-512 with VNNI, VBMI, GFNI: Ice Lake",
     .tune = "icelake-server",
+    .vector_issue = 2,
     .l1_bytes = 48 << 10,
     .l2_bytes = 1280 << 10,
 };
@@ -57,6 +59,7 @@ const struct qbc_target qbc_target_znver4 = {
     .about = "AVX-512 with VNNI, VBMI, GFNI: Zen 4",
     .tune = "znver4",
     .avoid = SHIFTS,
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -67,6 +70,7 @@ const struct qbc_target qbc_target_znver5 = {
     .about = "AVX-512 with VNNI, VBMI, GFNI: Zen 5",
     .tune = "znver5",
     .avoid = SHIFTS,
+    .vector_issue = 4,
     .l1_bytes = 48 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -76,6 +80,7 @@ const struct qbc_target qbc_target_sapphirerapids = {
     .name = "sapphirerapids",
     .about = "AVX-512 with VNNI, VBMI, GFNI: Sapphire Rapids",
     .tune = "sapphirerapids",
+    .vector_issue = 2,
     .l1_bytes = 48 << 10,
     .l2_bytes = 2048 << 10,
 };

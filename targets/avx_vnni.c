@@ -24,6 +24,7 @@ const struct qbc_target qbc_target_alderlake = {
     .name = "alderlake",
     .about = "AVX2 with AVX-VNNI: Alder Lake and later without AVX-512",
     .tune = "alderlake",
+    .vector_issue = 3,
     .l1_bytes = 48 << 10,
     .l2_bytes = 1280 << 10,
 };

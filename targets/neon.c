@@ -26,6 +26,7 @@ const struct qbc_target qbc_target_armv8 = {
     BASE,
     .name = "armv8",
     .about = "NEON: every Armv8.0-A core",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };
@@ -36,6 +37,7 @@ const struct qbc_target qbc_target_cortex_a53 = {
     .about = "NEON, scheduled for Cortex-A53",
     .tune = "cortex-a53",
     .in_order = true,
+    .vector_issue = 1,
     .l1_bytes = 32 << 10,
     .l2_bytes = 512 << 10,
 };
@@ -45,6 +47,7 @@ const struct qbc_target qbc_target_cortex_a72 = {
     .name = "cortex-a72",
     .about = "NEON, scheduled for Cortex-A72",
     .tune = "cortex-a72",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 1024 << 10,
 };

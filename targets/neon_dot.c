@@ -27,6 +27,7 @@ const struct qbc_target qbc_target_armv8_2_dotprod = {
     BASE,
     .name = "armv8.2+dotprod",
     .about = "NEON with dot products: Armv8.2-A and later",
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };
@@ -36,6 +37,7 @@ const struct qbc_target qbc_target_cortex_a76 = {
     .name = "cortex-a76",
     .about = "NEON with dot products, scheduled for Cortex-A76",
     .tune = "cortex-a76",
+    .vector_issue = 2,
     .l1_bytes = 64 << 10,
     .l2_bytes = 512 << 10,
 };
@@ -45,6 +47,7 @@ const struct qbc_target qbc_target_neoverse_n1 = {
     .name = "neoverse-n1",
     .about = "NEON with dot products, scheduled for Neoverse N1",
     .tune = "neoverse-n1",
+    .vector_issue = 2,
     .l1_bytes = 64 << 10,
     .l2_bytes = 1024 << 10,
 };
@@ -55,6 +58,7 @@ const struct qbc_target qbc_target_apple_m1 = {
     .name = "apple-m1",
     .about = "NEON with dot products, scheduled for Apple M1",
     .tune = "apple-m1",
+    .vector_issue = 4,
     .l1_bytes = 128 << 10,
     .l2_bytes = 12 << 20,
 };

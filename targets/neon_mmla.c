@@ -28,6 +28,7 @@ const struct qbc_target qbc_target_armv8_6 = {
     BASE,
     .name = "armv8.6",
     .about = "NEON with products of matrices: Armv8.6-A and later",
+    .vector_issue = 2,
     .l1_bytes = 64 << 10,
     .l2_bytes = 512 << 10,
 };
@@ -37,6 +38,7 @@ const struct qbc_target qbc_target_neoverse_v1 = {
     .name = "neoverse-v1",
     .about = "NEON with products of matrices, scheduled for Neoverse V1",
     .tune = "neoverse-v1",
+    .vector_issue = 4,
     .l1_bytes = 64 << 10,
     .l2_bytes = 1024 << 10,
 };

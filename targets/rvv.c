@@ -34,6 +34,7 @@ const struct qbc_target qbc_target_rv64gcv = {
     .name = "rv64gcv",
     .about = "RISC-V vector extension 1.0, registers of 128 bits or more",
     .tiles = any_length,
+    .vector_issue = 1,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };
@@ -44,6 +45,7 @@ const struct qbc_target qbc_target_spacemit_x60 = {
     .about = "RISC-V vector extension 1.0, cut and scheduled for SpacemiT X60",
     .tune = "spacemit-x60",
     .tiles = length_256,
+    .vector_issue = 1,
     .l1_bytes = 32 << 10,
     .l2_bytes = 512 << 10,
 };

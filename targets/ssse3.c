@@ -33,6 +33,7 @@ const struct qbc_target qbc_target_x86_64_v2 = {
     .no_half = true,
     .lookup = {"llvm.x86.ssse3.pshuf.b.128"},
     .tiles = tiles,
+    .vector_issue = 2,
     .l1_bytes = 32 << 10,
     .l2_bytes = 256 << 10,
 };

@@ -59,6 +59,7 @@ struct qbc_target {
     int vector_bits; /* of a register; the least, where `scalable` */
     bool scalable;   /* vectors may be longer than that, and code finds out how long */
     int vector_regs;
+    int vector_issue; /* instructions on vectors that it starts in a cycle: what strategies are compared by */
     bool compares_to_bytes; /* of bytes, to bytes of ones or zeros; else to registers of another kind */
     bool multiplies_bytes;  /* lane by lane, and to 16 bits; else pairs of them as 16 bits */
     bool no_fma;  /* no fused multiply-add: a product is rounded before it is added */

@@ -65,6 +65,14 @@ const struct qbc_generator *qbc_generator_find(const char *name);
 
 /* The packing of a weight's tensor of `rows` rows for this target: which tile serves it, and how it lies. */
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens);
+/* How weights that are codes are multiplied (strategy.c): decoded to floats; as levels, in runs of columns with one scale, by
+ * float arithmetic or by integers. The one that is fastest for one token; how many weights times tokens a cycle each is
+ * counted to multiply, 0: it cannot; all of these, for people. */
+enum qbc_strategy { QBC_STRATEGY_DECODE, QBC_STRATEGY_AS_FLOATS, QBC_STRATEGY_INTEGERS, QBC_STRATEGIES };
+enum qbc_strategy qbc_strategy_for(const struct qbc_target *t, const struct qbc_format *f);
+double qbc_strategy_speed(const struct qbc_target *t, const struct qbc_format *f, enum qbc_strategy s, int tokens);
+const char *qbc_strategy_name(enum qbc_strategy s); /* "S2" */
+const char *qbc_describe_strategy(struct qbc *q, const struct qbc_target *t, const struct qbc_format *f, int tokens);
 /* What of this format no kernel can do, in a few words; NULL: all is well. */
 const char *qbc_format_lacks_kernel(const struct qbc_format *f);
 /* What products of these weights take off the sums of activations' codes: what the quantizer may multiply by. */

@@ -39,7 +39,7 @@ const struct qbc_generator *qbc_generator_find(const char *name)
     return NULL;
 }
 
-static int depth_of(const struct qbc_tile *tile)
+int qbc_tile_depth(const struct qbc_tile *tile)
 {
     switch (tile->kind) {
     case QBC_KIND_DOT4:
@@ -55,7 +55,7 @@ static int depth_of(const struct qbc_tile *tile)
 
 static bool is_integer(const struct qbc_tile *tile)
 {
-    return depth_of(tile) > 1;
+    return qbc_tile_depth(tile) > 1;
 }
 
 /* Can unsigned bytes up to `most` be an operand of `dot`? */
@@ -86,7 +86,13 @@ bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f)
     return any_length || (is_integer(tile) && !all_unsigned(tile, f));
 }
 
-/* A tile of float arithmetic where the target cannot multiply such groups or such levels. */
+bool qbc_multiplies_integers(const struct qbc_target *t, const struct qbc_format *f)
+{
+    const struct qbc_tile *tile = qbc_target_tile(t, 8, f->bits, 1);
+    bool takes = is_integer(tile) && f->group % qbc_tile_depth(tile) == 0 && (all_unsigned(tile, f) || has_signed(f));
+    return t->scalable || takes;
+}
+
 const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc_format *f, int tokens)
 {
     if (f->codebook == QBC_CODE_FLOAT)
@@ -94,11 +100,14 @@ const struct qbc_tile *qbc_tile_for(const struct qbc_target *t, const struct qbc
     const struct qbc_tile *tile = qbc_target_tile(t, 8, f->bits, tokens), *floats = qbc_target_tile(t, 32, 32, tokens);
     if (t->scalable)
         return tile;
-    if (!qbc_has_runs(f))
-        return floats;
-    if (!is_integer(tile))
+    switch (qbc_strategy_for(t, f)) {
+    case QBC_STRATEGY_INTEGERS:
         return tile;
-    return f->group % depth_of(tile) == 0 && (all_unsigned(tile, f) || has_signed(f)) ? tile : floats;
+    case QBC_STRATEGY_AS_FLOATS:
+        return is_integer(tile) ? floats : tile;
+    default:
+        return floats;
+    }
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -167,7 +176,7 @@ int qbc_linear_shift(const struct qbc_target *t, const struct qbc_format *f)
 struct qbc_packing qbc_packing_for(const struct qbc_target *t, const struct qbc_format *f, int64_t rows)
 {
     const struct qbc_tile *tile = qbc_tile_for(t, f, 1);
-    struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = depth_of(tile)};
+    struct qbc_packing p = {.rows = panel_rows(t, tile, f, rows), .depth = qbc_tile_depth(tile)};
     p.is_signed = f->codebook == QBC_CODE_AFFINE && qbc_takes_signed(tile, f);
     return p;
 }

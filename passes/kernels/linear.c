@@ -54,7 +54,7 @@ void qbc_linear_sums(struct qbc_linear *l, int m, const MlirValue *x, MlirValue 
 {
     if (l->format->codebook == QBC_CODE_FLOAT)
         qbc_linear_float(l, m, x, sums);
-    else if (qbc_has_runs(l->format))
+    else if (qbc_strategy_for(l->k->q->target, l->format) != QBC_STRATEGY_DECODE)
         qbc_linear_groups(l, m, x, sums);
     else
         qbc_linear_decoded(l, m, x, sums);

@@ -31,6 +31,10 @@ void qbc_levels_as_masks(const struct qbc_format *f, struct qbc_levels *v);
 /* Do kernels of this tile have signed bytes? */
 bool qbc_takes_signed(const struct qbc_tile *tile, const struct qbc_format *f);
 
+int qbc_tile_depth(const struct qbc_tile *tile); /* of the packing */
+/* Has the target instructions for products of such groups and such levels? */
+bool qbc_multiplies_integers(const struct qbc_target *t, const struct qbc_format *f);
+
 /* --- the kernel */
 
 struct qbc_linear {

@@ -78,6 +78,17 @@ void qbc_outline_quantize(struct outline *o, MlirOperation op)
     set_consumers(o, op, l);
 }
 
+/* For whoever reads the program: how it is multiplied, and what else could; products a cycle for one token, for several. */
+static void set_strategy(struct outline *o, MlirOperation l, const struct qbc_format *f)
+{
+    enum { SEVERAL = 4 };
+    const struct qbc_target *t = o->q->target;
+    const char *several = qbc_text(o->q, "%s; %d tokens: %s", qbc_describe_strategy(o->q, t, f, 1), SEVERAL,
+                                   qbc_describe_strategy(o->q, t, f, SEVERAL));
+    qbc_set_string(o->q, l, "strategy", qbc_strategy_name(qbc_strategy_for(t, f)));
+    qbc_set_string(o->q, l, "strategy_costs", several);
+}
+
 void qbc_outline_linear(struct outline *o, MlirOperation op)
 {
     size_t n = (size_t)mlirOperationGetNumOperands(op);
@@ -88,8 +99,10 @@ void qbc_outline_linear(struct outline *o, MlirOperation op)
     operands[0] = qbc_place_output(o, op, rows);
     MlirOperation l = qbc_launch(o, "linear", rows, n + 1, operands);
     qbc_launch_matrix(o, l, w);
-    if (qbc_block_format(o->q, w))
+    if (qbc_block_format(o->q, w)) {
         qbc_set_int(o->q, l, "multiplier", qbc_int(qbc_def_any(operands[1]), "multiplier", 1));
+        set_strategy(o, l, qbc_block_format(o->q, w));
+    }
     if (qbc_place_is_logits(o, operands[0]) || qbc_has(qbc_def_any(operands[0]), "shift"))
         qbc_set_bool(o->q, l, "exact", true);
     qbc_set_bool(o->q, qbc_def_any(w), "lookup", false); /* all of it is read */

@@ -289,7 +289,7 @@ static void check_row(struct walk *w, const struct product *p, int64_t row)
 static void check_product(struct walk *w, int format, int depth, const char *name, const char *weight, bool is_result)
 {
     const struct qbc_format *f = w->batch->format[format];
-    bool by_columns = qbc_tile_for(w->lab.q->target, f, 1)->kind == QBC_KIND_FMA || !qbc_has_runs(f);
+    bool by_columns = f->codebook == QBC_CODE_FLOAT || qbc_strategy_for(w->lab.q->target, f) != QBC_STRATEGY_INTEGERS;
     struct product p = {
         .b = blocks_of(w, weight),
         .name = name,

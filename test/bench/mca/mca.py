@@ -88,6 +88,14 @@ def compile_model(bins, target, fmt):
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
+def estimate(bins, target, fmt):
+    """Weights per cycle that the compiler counts on, for one token (passes/kernels/strategy.c)."""
+    command = [bins / "qbc", HERE / "linear.mlir", "-q", "-emit=kernels", f"-target={target}", f"-quant={fmt}"]
+    text = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    chosen = re.search(r'strategy = "([^"]*)", strategy_costs = "([^;]*)', text)
+    return float(re.search(rf"(?:^|, ){chosen[1]} ([\d.]+)", chosen[2])[1]) if chosen else None
+
+
 def field(report, name):
     return float(re.search(rf"^{name}:\s*([\d.]+)", report, re.M)[1])
 
