@@ -58,7 +58,7 @@ enum qbc_status qbc_compile_sized(const struct qbc_options *options, size_t size
     bool good = read_options(&q, options, size) && compile(&q);
     qbc_extensions_close(&q);
     qbc_arena_free(&q);
-    return good ? QBC_OK : q.stopped ? QBC_STOPPED : QBC_FAILED;
+    return good ? (q.missed ? QBC_MISSED : QBC_OK) : q.stopped ? QBC_STOPPED : QBC_FAILED;
 }
 
 /* --- lists */

@@ -46,7 +46,8 @@ static const char *default_output(struct qbc *q)
 void qbc_options_complete(struct qbc *q)
 {
     struct qbc_options *o = &q->options;
-    o->fit = o->fit ? o->fit : o->bpw || o->size ? "gptq" : "rtn";
+    bool choice = o->bpw || o->size || ((o->max_ppl || o->max_kld) && !o->quant);
+    o->fit = o->fit ? o->fit : choice ? "gptq" : "rtn";
     o->emit = o->emit ? o->emit : "qbm";
     o->act = o->act ? o->act : "i8g32";
     if (!o->prefix && (qbc_is_library(o->emit) || !strcmp(o->emit, "obj")))
@@ -112,7 +113,7 @@ static void check_choice(struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
     const char *names[32] = {NULL}, *budget = o->bpw ? "-bpw" : "-size";
-    bool choice = o->bpw || o->size;
+    bool bound = o->max_ppl || o->max_kld, choice = o->bpw || o->size || (bound && !o->quant);
     for (size_t i = 0; qbc_allocator_at(i) && i < 31; ++i)
         names[i] = qbc_allocator_at(i)->name;
     if (o->allocator)
@@ -121,11 +122,11 @@ static void check_choice(struct qbc *q)
     if (rule && *rule->wants)
         qbc_error_in(q, "-allocator", "'%s' goes by what is not measured yet (%s); take %s, the optimum", rule->name, rule->wants,
                      qbc_allocator_at(0)->name);
-    if (choice && o->quant)
+    if ((o->bpw || o->size) && o->quant)
         qbc_error_in(q, "-quant", "%s chooses the formats; -formats=%s is what to choose from, -quant-tensor=REGEX=FORMAT an "
                      "exception", budget, o->quant);
     if (!choice && (o->formats || o->allocator))
-        qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, or -size=N");
+        qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, -size=N, -max-ppl=N%%, or -max-kld=N");
 }
 
 static void check_activation(struct qbc *q)

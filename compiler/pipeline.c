@@ -1,9 +1,7 @@
 /* pipeline: the compilation, top to bottom. */
-#include "pipeline.h"
+#include "make.h"
 
 #include "activation.h"
-#include "choose.h"
-#include "emit.h"
 #include "hessians.h"
 #include "import.h"
 #include "library.h"
@@ -99,14 +97,6 @@ static bool emit_ir(struct qbc *q, MlirOperation module)
 
 static const char *const artifacts[] = {"qbm", "exe", NULL};
 
-/* From level "code" to code. The weights are taken out of the module and become the caller's. */
-static struct qbc_bytes make_code(struct qbc *q, MlirOperation module, enum qbc_code what, MlirOperation *weights)
-{
-    *weights = qbc_find_func(module, "weights");
-    mlirOperationRemoveFromParent(*weights);
-    return qbc_lower_to_llvm(q, module) && !qbc_stop(q) ? qbc_emit_code(q, module, what) : (struct qbc_bytes){0};
-}
-
 static bool emit_text(struct qbc *q, MlirOperation module)
 {
     const char *emit = q->options.emit;
@@ -114,7 +104,7 @@ static bool emit_text(struct qbc *q, MlirOperation module)
                          : !strcmp(emit, "asm") ? QBC_CODE_ASM
                                                 : QBC_CODE_OBJ;
     MlirOperation weights;
-    struct qbc_bytes code = make_code(q, module, what, &weights);
+    struct qbc_bytes code = qbc_make_code(q, module, what, &weights);
     bool good = code.data && qbc_write_file(q, q->options.output, code.data, code.size);
     free(code.data);
     mlirOperationDestroy(weights);
@@ -129,81 +119,19 @@ static bool emit_library(struct qbc *q, MlirOperation module)
     if (header)
         mlirOperationRemoveFromParent(weights);
     else
-        code = make_code(q, module, QBC_CODE_OBJ, &weights);
+        code = qbc_make_code(q, module, QBC_CODE_OBJ, &weights);
     bool good = (header || code.data) && qbc_emit_library(q, module, weights, code);
     free(code.data);
     mlirOperationDestroy(weights);
     return good;
 }
 
-/* A copy of the module goes the rest of the way, for one of the targets. */
-static bool make_variant(struct qbc *q, MlirOperation module, const char *level, struct qbc_variant *v)
-{
-    struct qbc_bytes object = {0};
-    q->target = v->target;
-    v->module = mlirOperationClone(module);
-    if (qbc_run_passes(q, v->module, level, "code"))
-        object = make_code(q, v->module, QBC_CODE_OBJ, &v->weights);
-    if (object.data)
-        v->image = qbc_link(q, object);
-    free(object.data);
-    return v->image.data;
-}
-
-static void destroy_variant(struct qbc_variant *v)
-{
-    free(v->image.data);
-    if (!mlirOperationIsNull(v->weights))
-        mlirOperationDestroy(v->weights);
-    if (!mlirOperationIsNull(v->module))
-        mlirOperationDestroy(v->module);
-}
-
-static void destroy_variants(struct qbc *q, struct qbc_variant *variants)
-{
-    for (size_t i = 0; i < q->n_targets; ++i)
-        destroy_variant(&variants[i]);
-}
-
-static bool make_variants(struct qbc *q, MlirOperation module, const char *level, struct qbc_variant *variants)
-{
-    bool good = true;
-    for (size_t i = 0; i < q->n_targets && good; ++i) {
-        variants[i] = (struct qbc_variant){.target = q->targets[i]};
-        good = make_variant(q, module, level, &variants[i]);
-    }
-    return good;
-}
-
 static bool emit_artifact(struct qbc *q, MlirOperation module, const char *level)
 {
     struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
-    bool good = make_variants(q, module, level, variants) && qbc_emit_artifact(q, variants, q->n_targets);
-    destroy_variants(q, variants);
+    bool good = qbc_make_variants(q, module, level, variants) && qbc_emit_artifact(q, variants, q->n_targets);
+    qbc_destroy_variants(q, variants);
     return good;
-}
-
-/* Formats are chosen, code is made for them, and then it is known what the file will have beside weights: if that is more
- * than was thought, or so much less that the budget is not used, they are chosen again. */
-static bool emit_within(struct qbc *q, MlirOperation graph, struct qbc_choice *choice)
-{
-    enum { MOST_ROUNDS = 8 };
-    struct qbc_variant *variants = qbc_alloc(q, q->n_targets * sizeof *variants);
-    struct qbc_artifact_size size = {0};
-    bool good = true, settled = false;
-    for (int round = 0; round <= MOST_ROUNDS && good && !settled; ++round) {
-        good = (round < MOST_ROUNDS || qbc_choice_fall_back(choice)) && qbc_choice_make(q, choice);
-        MlirOperation module = mlirOperationClone(graph);
-        good = good && qbc_run_passes(q, module, "graph", "quant") && make_variants(q, module, "quant", variants) &&
-               qbc_measure_artifact(q, variants, q->n_targets, &size);
-        settled = round == MOST_ROUNDS || (good && qbc_choice_settled(choice, choice->whole_file ? size.file : size.weights));
-        good = good && (!settled || qbc_emit_artifact(q, variants, q->n_targets));
-        destroy_variants(q, variants);
-        mlirOperationDestroy(module);
-    }
-    if (!settled && !q->errors)
-        qbc_error_in(q, choice->budget, "cannot be met: code and facts alone leave no room for weights; try a larger one");
-    return good && settled;
 }
 
 static bool one_machine(struct qbc *q)
@@ -242,63 +170,116 @@ static bool explain(struct qbc *q, MlirOperation module, const char *level)
     return qbc_explain_write(q, &page) && good;
 }
 
-/* What the fit and the choice of formats learn from text, between levels "graph" and "quant". */
-static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_choice *choice)
+static bool is_judged(const struct qbc *q)
 {
-    struct qbc_calibration c = {.n_measure = 0};
-    bool used = !strcmp(q->options.fit, "gptq") || qbc_choice_wanted(q), transform = q->options.transform;
+    return q->options.eval || q->options.max_ppl || q->options.max_kld;
+}
+
+/* What running the float model tells, at level "graph": the fit, the choice of formats, the judge. */
+static bool run_float(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
+{
+    const struct qbc_options *o = &q->options;
+    bool uses = o->calib || !strcmp(o->fit, "gptq") || !o->eval;
+    l->calibration.judges = is_judged(q);
+    l->calibration.only_judges = !uses;
+    if (!qbc_choice_wanted(q))
+        return qbc_calibrate(q, graph, &l->calibration);
+    if (!qbc_choice_learn(q, graph, &l->calibration, &l->choice))
+        return false;
+    return l->choice.bounded ? qbc_search_bytes(q, graph, l) : qbc_choice_make(q, &l->choice);
+}
+
+/* Between levels "graph" and "quant". */
+static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_learned *l)
+{
+    const struct qbc_options *o = &q->options;
+    bool used = !strcmp(o->fit, "gptq") || qbc_choice_wanted(q) || is_judged(q), transform = o->transform;
     struct qbc_activation act;
-    bool is_static = qbc_activation_parse(q->options.act, &act) && act.group == QBC_ACT_TENSOR;
-    bool calib = (q->options.calib || used || is_static) && qbc_level_number(q->options.emit) > qbc_level_number("graph");
-    if (!calib && (!transform || qbc_level_number(q->options.emit) < qbc_level_number("graph")))
+    bool is_static = qbc_activation_parse(o->act, &act) && act.group == QBC_ACT_TENSOR;
+    bool runs = (o->calib || used || is_static) && qbc_level_number(o->emit) > qbc_level_number("graph");
+    if (!runs && (!transform || qbc_level_number(o->emit) < qbc_level_number("graph")))
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {
-        qbc_error_in(q, calib ? "-calib" : "-transform", "%s is IR of level '%s'; this starts at level 'graph' or before",
-                     q->options.input, *level);
+        qbc_error_in(q, runs ? "-calib" : "-transform", "%s is IR of level '%s'; this starts at level 'graph' or before",
+                     o->input, *level);
         return false;
     }
-    if (!qbc_run_passes(q, module, *level, "graph"))
+    if (!qbc_bounds_read(q, &l->bounds) || !qbc_run_passes(q, module, *level, "graph"))
         return false;
     *level = "graph";
-    if ((transform && !qbc_transform_run(q, module)) || (calib && !qbc_static_ranges(q, module)))
+    if ((transform && !qbc_transform_run(q, module)) || (runs && !qbc_static_ranges(q, module)))
         return false;
-    if (!calib || ((transform || is_static) && q->calibrated && !used))
-        return true;
-    if (qbc_choice_wanted(q))
-        return qbc_choice_learn(q, module, choice) && qbc_choice_make(q, choice);
-    bool good = qbc_calibrate(q, module, &c);
-    qbc_calibration_destroy(&c);
-    return good;
+    bool needed = runs && (used || !(transform || is_static) || !q->calibrated);
+    return !needed || run_float(q, module, l);
+}
+
+/* Tells how good the output is, and whether that is what was promised. */
+static bool tell_quality(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
+{
+    if (!qbc_judge_output(q, graph, l))
+        return false;
+    qbc_remark_in(q, q->options.output, "%s: %s", q->judged, qbc_quality_text(q, &l->quality));
+    q->missed = l->bounds.option && qbc_bounds_used(&l->bounds, &l->quality) > 1;
+    if (q->missed)
+        qbc_warn_in(q, l->bounds.option, "is missed%s; the output was written all the same",
+                    l->choice.bounded ? ", also with the largest formats there are to choose from (-formats)" : "");
+    return true;
+}
+
+/* Are formats chosen again until the artifact fits? */
+static bool is_within(const struct qbc *q, const struct qbc_learned *l)
+{
+    return l->choice.budget && !l->choice.bounded && qbc_one_of(q->options.emit, artifacts);
+}
+
+static bool emit_any(struct qbc *q, MlirOperation module, const char *level, struct qbc_learned *l)
+{
+    const char *emit = q->options.emit;
+    bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = qbc_one_of(emit, artifacts);
+    if (is_within(q, l))
+        return qbc_emit_within(q, module, &l->choice);
+    if (!qbc_run_passes(q, module, level, ir ? emit : artifact ? "quant" : "code"))
+        return false;
+    if (artifact)
+        return emit_artifact(q, module, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
+    return ir ? emit_ir(q, module) : qbc_is_library(emit) ? emit_library(q, module) : emit_text(q, module);
+}
+
+/* No language model, and to be compiled? */
+static bool is_run_model(struct qbc *q, MlirOperation op, const char *level)
+{
+    const char *dot = strrchr(q->options.input, '.'), *emit = q->options.emit;
+    bool from_file = q->options.entry || strcmp(dot ? dot : "", ".mlir");
+    return from_file && !strcmp(level, "onnx") && strcmp(emit, "onnx") && strcmp(emit, "explain") && qbc_is_run_model(q, op);
 }
 
 bool qbc_pipeline_run(struct qbc *q)
 {
-    const char *emit = q->options.emit, *level;
+    const char *level;
     MlirModule module = read_input(q, &level);
     if (mlirModuleIsNull(module))
         return false;
-    MlirOperation op = mlirModuleGetOperation(module);
-    bool ir = qbc_level_number(emit) < qbc_level_number("code"), artifact = qbc_one_of(emit, artifacts);
-    bool from_file = q->options.entry || strcmp(strrchr(q->options.input, '.') ? strrchr(q->options.input, '.') : "", ".mlir");
-    if (from_file && !strcmp(level, "onnx") && strcmp(emit, "onnx") && strcmp(emit, "explain") && qbc_is_run_model(q, op)) {
+    MlirOperation op = mlirModuleGetOperation(module), graph = {NULL};
+    if (is_run_model(q, op, level)) {
         bool good = qbc_compile_run_model(q, op);
         mlirModuleDestroy(module);
         return good && !q->errors;
     }
-    if (!strcmp(emit, "explain")) {
+    if (!strcmp(q->options.emit, "explain")) {
         bool good = explain(q, op, level);
         mlirModuleDestroy(module);
         return good && !q->errors;
     }
-    struct qbc_choice choice = {.budget = NULL};
-    bool good = targets_fit(q, level) && learn(q, op, &level, &choice), within = choice.budget && artifact;
-    good = good && (within || qbc_run_passes(q, op, level, ir ? emit : artifact ? "quant" : "code"));
-    if (good && within)
-        good = emit_within(q, op, &choice);
-    else if (good && artifact)
-        good = emit_artifact(q, op, qbc_level_number(level) > qbc_level_number("quant") ? level : "quant");
-    else if (good)
-        good = ir ? emit_ir(q, op) : qbc_is_library(emit) ? emit_library(q, op) : emit_text(q, op);
+    struct qbc_learned learned = {.bounds = {NULL}};
+    bool good = targets_fit(q, level) && learn(q, op, &level, &learned);
+    if (good && learned.calibration.judges)
+        graph = mlirOperationClone(op); /* emission leads it away from level "graph" */
+    good = good && emit_any(q, op, level, &learned);
+    if (good && learned.calibration.judges)
+        good = tell_quality(q, is_within(q, &learned) ? op : graph, &learned);
+    if (!mlirOperationIsNull(graph))
+        mlirOperationDestroy(graph);
+    qbc_calibration_destroy(&learned.calibration);
     mlirModuleDestroy(module);
     qbc_hessians_destroy(q);
     return good && !q->errors;

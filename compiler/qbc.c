@@ -27,6 +27,9 @@ static const char usage[] =
     "  -calib=TEXT|TOKENS.npy     what to learn from (a text that the model writes itself)\n"
     "  -bpw=N                     choose a format for each tensor: the least loss within N bits a weight\n"
     "  -size=N                    the same for a file of N bytes at most (900M)\n"
+    "  -max-ppl=N|N% -max-kld=N   the same in as few bytes as keep perplexity (or its rise above the\n"
+    "                             float model's), mean KL divergence from it in nats; with a budget, check them\n"
+    "  -eval=TEXT|TOKENS.npy      tell the quality of the result on this text\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"
     "  -allocator=NAME            the rule: mckp unless given; --list-allocators\n"
     "  -kv=FORMAT|k:FORMAT,v:FORMAT\n"
@@ -275,13 +278,13 @@ static bool print_page(struct command *c, const char *arg, bool *good)
 }
 
 /* A page that nobody got is an error too. */
-static int leave(bool good)
+static int leave(int status)
 {
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "<stdout>: error: cannot be written: %s\n", strerror(errno));
         return 1;
     }
-    return good ? 0 : 1;
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -297,8 +300,10 @@ int main(int argc, char **argv)
         {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},
         {"-formats=", &o->formats, NULL},     {"-allocator=", &o->allocator, NULL},
         {"-kv=", &o->kv, NULL},               {"-transform=", &o->transform, NULL},
-        {"-act=", &o->act, NULL},             {"-ctx=", NULL, &o->context},
+        {"-act=", &o->act, NULL}, 
         {"-kv-sink=", NULL, &o->kv_sink},     {"-kv-recent=", NULL, &o->kv_recent},
+        {"-eval=", &o->eval, NULL},           {"-max-ppl=", &o->max_ppl, NULL},
+        {"-max-kld=", &o->max_kld, NULL},     {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},
@@ -313,10 +318,12 @@ int main(int argc, char **argv)
         add_to(&c, one_dash(argv[i]), "-load=", c.loads, &o->n_load, MOST_LOADS);
     for (int i = 1; i < argc; ++i)
         if (print_page(&c, argv[i], &good))
-            return leave(good);
+            return leave(good ? 0 : 1);
     if (!parse(&c, argc, argv, options))
-        return leave(false);
+        return leave(1);
     if (!c.quiet && isatty(STDERR_FILENO))
         o->progress = progress;
-    return leave(qbc_compile(o) == QBC_OK);
+    enum { MISSED = 3 };
+    enum qbc_status status = qbc_compile(o);
+    return leave(status == QBC_OK ? 0 : status == QBC_MISSED ? MISSED : 1);
 }

@@ -34,7 +34,8 @@ const char *qbc_llvm_version(void); /* that it is built on: "22.1.8" */
 enum qbc_status {
     QBC_OK,
     QBC_FAILED, /* there was an error; the diagnostics say which */
-    QBC_STOPPED /* options.stop asked for it */
+    QBC_STOPPED, /* options.stop asked for it */
+    QBC_MISSED   /* the output is there, but does not keep max_ppl or max_kld; the diagnostics say so */
 };
 
 /* --- what it says while it works */
@@ -118,6 +119,10 @@ struct qbc_options {
     size_t n_shapes;
 
     int64_t kv_sink, kv_recent; /* of these the first tokens, and the last ones before each, are kept as f16 too */
+    /* Quality, told of the artifact and, where there are bounds and no budget, searched for: as few bytes as meet them. */
+    const char *eval;      /* a text, or token ids in a .npy, other than calib's (a part of calib's that was not learned from) */
+    const char *max_ppl;   /* perplexity: a number, or a percentage above the float model's: "5%" */
+    const char *max_kld;   /* mean KL divergence from the float model, in nats: "0.02" */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,

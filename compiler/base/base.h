@@ -29,6 +29,7 @@ struct qbc {
     const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
     const char *calibrated, *chosen; /* for the artifact's record: with what text, by what rule; NULL: not */
+    const char *judged;              /* by what text its quality is told; NULL: not */
     struct qbc_hessians *hessians; /* NULL: nobody calibrated (compiler/fit/hessians.h) */
     struct qbc_changes *changes;   /* NULL: no weight is changed (changes.h) */
     const char **inputs; /* [n_inputs] files that were read */
@@ -39,6 +40,7 @@ struct qbc {
     size_t warnings;
     bool stopped; /* options.stop said so; counts as an error */
     bool quick; /* code for tests: little time for LLVM */
+    bool missed;  /* the output is worse than a bound allows */
 };
 
 /* --- context.c: open the MLIR context with our dialect (and upstream's) loaded. Safe from any thread. */
@@ -70,6 +72,9 @@ void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* For faults that no operation stands for; `where` is a file, an option, ... */
 void qbc_error_in(struct qbc *q, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* For what was asked for, and is no fault. */
+void qbc_remark_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void qbc_warn_in(struct qbc *q, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -192,6 +192,14 @@ void qbc_warn_in(struct qbc *q, const char *where, const char *format, ...)
     va_end(args);
 }
 
+void qbc_remark_in(struct qbc *q, const char *where, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    tell(q, &(struct qbc_diagnostic){QBC_REMARK, .where = where, .text = vtext(q, format, args)});
+    va_end(args);
+}
+
 static size_t distance(const char *a, const char *b)
 {
     size_t row[64], n = strlen(b);

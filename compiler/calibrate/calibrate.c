@@ -1,16 +1,15 @@
 /* calibrate: show the float model a text, stage by stage.
  *
  * All windows go through a stage before the next one is loaded. What a product reads is left in taps; its second moments
- * are summed, H = 2/T sum x^T x: f32 within a window, f64 over them.
+ * are summed. Windows to judge by go along, up to the last stage, and leave nothing in H.
  */
 #include "calibrate.h"
-#include "hessians.h"
-#include "linear_algebra.h"
+#include "eval.h"
+#include "moments.h"
 #include "own_text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { WINDOW = 256, MOST_TOKENS = 16384 };
 
@@ -32,192 +31,186 @@ static bool open_pool(struct qbc *q, struct qbc_calibration *c)
     return true;
 }
 
-/* --- second moments of one stage */
-
-struct moments {
-    double *sum;  /* [cols][cols], its upper triangle */
-    float *part;  /* of one window */
-    int64_t cols;
-};
-
-struct adding {
-    const struct qbc_stage *stage;
-    struct moments *moments; /* [n_taps] */
-    int64_t rows;
-    float alpha;
-    int64_t threads;
-    const struct qbc_calibration *calibration;
-};
-
-/* Of one window. Rows of a tap are padded: where that matters they are moved together first. */
-static void add_window(const struct adding *a, size_t i)
-{
-    const struct qbc_tap *tap = &a->stage->taps[i];
-    struct moments *m = &a->moments[i];
-    int64_t stride = qbc_stage_stride(tap->cols), n = tap->cols;
-    float *x = (float *)(void *)(a->stage->state + tap->offset);
-    for (int64_t r = 1; r < a->rows && stride != n; ++r)
-        memmove(x + r * n, x + r * stride, (size_t)n * sizeof *x);
-    if (a->calibration->watch)
-        a->calibration->watch(a->calibration->user, tap, x, a->rows);
-    memset(m->part, 0, (size_t)(n * n) * sizeof *m->part);
-    qbc_add_gram(a->rows, n, a->alpha, x, m->part);
-    for (int64_t r = 0; r < n; ++r)
-        for (int64_t c = r; c < n; ++c)
-            m->sum[r * n + c] += (double)m->part[r * n + c];
-}
-
-static void add_share(void *user, int64_t thread)
-{
-    const struct adding *a = user;
-    for (size_t i = (size_t)thread; i < a->stage->n_taps; i += (size_t)a->threads)
-        add_window(a, i);
-}
-
-static void free_moments(struct moments *m, size_t n)
-{
-    for (size_t i = 0; i < n; ++i) {
-        free(m[i].sum);
-        free(m[i].part);
-    }
-}
-
-static bool create_moments(struct qbc *q, const struct qbc_stage *s, struct moments *m)
-{
-    for (size_t i = 0; i < s->n_taps; ++i) {
-        size_t n = (size_t)s->taps[i].cols;
-        m[i] = (struct moments){calloc(n * n, sizeof(double)), malloc(n * n * sizeof(float)), (int64_t)n};
-        if (!m[i].sum || !m[i].part) {
-            qbc_error_in(q, "calibration", "there is no memory for the second moments of %zu channels", n);
-            free_moments(m, i + 1);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* From sums to H's that the fit can find. */
-static bool keep_moments(struct qbc *q, const struct qbc_stage *s, const struct moments *m)
-{
-    for (size_t i = 0; i < s->n_taps; ++i) {
-        int64_t n = m[i].cols;
-        float *h = qbc_hessian_create(q, n);
-        if (!h)
-            return false;
-        for (int64_t r = 0; r < n; ++r)
-            for (int64_t c = r; c < n; ++c)
-                h[r * n + c] = h[c * n + r] = (float)m[i].sum[r * n + c];
-        for (size_t w = 0; w < s->taps[i].n_weights; ++w)
-            qbc_hessian_name(q, s->taps[i].weights[w], h, n);
-        qbc_hessian_release(h, n);
-    }
-    return true;
-}
-
 /* --- one stage after the other */
 
+/* A set of windows on its way through the stages. */
 struct flow {
-    float *in, *out; /* [windows][length][cols] */
+    const struct qbc_windows *windows;
+    float *in, *out; /* [n][length][cols] before the stage at hand, behind it */
 };
 
-static bool run_stage(struct qbc *q, struct qbc_calibration *c, struct qbc_stage *s, struct flow *f)
+struct run {
+    struct qbc_calibration *c;
+    struct flow learn, eval;
+    size_t done, total; /* windows */
+};
+
+static size_t rows_of(const struct flow *f)
 {
-    size_t n = c->windows.n, length = c->windows.length, last = (size_t)(s - c->stages.stage) + 1 == c->stages.n;
-    float *out = malloc((last ? 1 : n) * length * (size_t)s->out_cols * sizeof *out);
-    struct moments *m = qbc_alloc(q, (s->n_taps + 1) * sizeof *m);
-    if (!out || !create_moments(q, s, m)) {
-        if (!out)
-            qbc_error_in(q, "calibration", "there is no memory for %zu tokens", n * length);
-        free(out);
+    return f->windows->n * f->windows->length;
+}
+
+static bool make_room(struct qbc *q, float **to, size_t numbers)
+{
+    *to = malloc((numbers + 1) * sizeof **to);
+    if (!*to)
+        qbc_error_in(q, "calibration", "there is no memory for %zu numbers of the text", numbers);
+    return *to;
+}
+
+/* `out`: for all windows, or (`reused`) for the one at hand. */
+static void run_window(struct run *r, struct qbc_stage *s, const struct flow *f, size_t w, bool reused)
+{
+    size_t length = f->windows->length;
+    float *to = f->out + (reused ? 0 : w * length * (size_t)s->out_cols);
+    qbc_stage_run(s, &r->c->threads, f->windows->ids + w * length, f->in ? f->in + w * length * (size_t)s->in_cols : NULL,
+                  (int64_t)length, to);
+}
+
+/* Windows to learn from. Codes fitted to the very tokens that they are measured on would look too good: those are kept out of
+ * H, where enough is left. */
+static bool learn(struct qbc *q, struct run *r, struct qbc_stage *s, bool last)
+{
+    size_t n = r->learn.windows->n, length = r->learn.windows->length;
+    if (!n)
+        return true;
+    size_t held_out = n >= 4 * r->c->n_measure ? r->c->n_measure : 0;
+    struct qbc_moments *m = qbc_moments_create(q, s);
+    if (!m || !make_room(q, &r->learn.out, (last ? 1 : n) * length * (size_t)s->out_cols)) {
+        qbc_moments_destroy(m, m ? s->n_taps : 0);
         return false;
     }
-    /* Codes fitted to the very tokens that they are measured on would look too good: those are kept out, where enough is left. */
-    size_t held_out = n >= 4 * c->n_measure ? c->n_measure : 0;
-    struct adding a = {s, m, (int64_t)length, 2 / (float)((n - held_out) * length), c->threads.threads, c};
     for (size_t w = 0; w < n && !qbc_stop(q); ++w) {
-        float *to = out + (last ? 0 : w * length * (size_t)s->out_cols);
-        qbc_progress(q, "calibrating", (size_t)(s - c->stages.stage) * n + w, c->stages.n * n);
-        qbc_stage_run(s, &c->threads, c->windows.ids + w * length, f->in ? f->in + w * length * (size_t)s->in_cols : NULL,
-                      (int64_t)length, to);
+        qbc_progress(q, "calibrating", r->done++, r->total);
+        run_window(r, s, &r->learn, w, last);
         if (w >= held_out)
-            c->threads.run(c->threads.context, add_share, &a);
+            qbc_moments_add(m, s, (int64_t)length, (int64_t)((n - held_out) * length), r->c);
     }
-    bool good = !q->stopped && keep_moments(q, s, m);
-    free_moments(m, s->n_taps);
-    f->out = out;
+    bool good = !q->stopped && (!n || qbc_moments_keep(q, s, m));
+    qbc_moments_destroy(m, s->n_taps);
     return good;
+}
+
+/* Windows to judge by: what comes before the last stage is kept for later. */
+static bool prepare_eval(struct qbc *q, struct run *r, struct qbc_stage *s)
+{
+    if (!make_room(q, &r->eval.out, rows_of(&r->eval) * (size_t)s->out_cols))
+        return false;
+    for (size_t w = 0; w < r->eval.windows->n && !qbc_stop(q); ++w) {
+        qbc_progress(q, "calibrating", r->done++, r->total);
+        run_window(r, s, &r->eval, w, false);
+    }
+    return !q->stopped;
+}
+
+static void step_on(struct flow *f)
+{
+    free(f->in);
+    f->in = f->out;
+    f->out = NULL;
 }
 
 /* The values before a stage, of the first windows, for measurements. */
 static bool remember(struct qbc *q, struct qbc_calibration *c, size_t i, const float *in)
 {
     size_t n = c->n_measure * c->windows.length * (size_t)c->stages.stage[i].in_cols;
-    c->before[i] = n ? malloc(n * sizeof **c->before) : NULL;
-    if (n && !c->before[i]) {
-        qbc_error_in(q, "calibration", "there is no memory for %zu tokens", c->windows.length * c->n_measure);
-        return false;
-    }
-    if (n)
-        memcpy(c->before[i], in, n * sizeof *in);
+    if (!n || !make_room(q, &c->before[i], n))
+        return !n;
+    memcpy(c->before[i], in, n * sizeof *in);
     return true;
+}
+
+static bool run_stage(struct qbc *q, struct run *r, size_t i)
+{
+    struct qbc_stage *s = &r->c->stages.stage[i];
+    bool last = i + 1 == r->c->stages.n;
+    bool good = remember(q, r->c, i, r->learn.in) && qbc_stage_load(q, &r->c->stages, s) && learn(q, r, s, last) &&
+                (last || prepare_eval(q, r, s));
+    qbc_stage_unload(s);
+    step_on(&r->learn);
+    if (!last)
+        step_on(&r->eval);
+    return good;
 }
 
 static bool run(struct qbc *q, struct qbc_calibration *c)
 {
-    struct flow f = {NULL};
+    struct run r = {.c = c, .learn.windows = &c->windows, .eval.windows = &c->eval};
     bool good = true;
-    for (size_t i = 0; i < c->stages.n && good; ++i) {
-        struct qbc_stage *s = &c->stages.stage[i];
-        good = remember(q, c, i, f.in) && qbc_stage_load(q, &c->stages, s) && run_stage(q, c, s, &f);
-        qbc_stage_unload(s);
-        free(f.in);
-        f.in = f.out;
-        f.out = NULL;
-    }
-    free(f.in);
-    qbc_progress(q, "calibrating", c->stages.n, c->stages.n);
+    r.total = c->stages.n * (c->windows.n + c->eval.n) - c->eval.n;
+    for (size_t i = 0; i < c->stages.n && good; ++i)
+        good = run_stage(q, &r, i);
+    free(r.learn.in);
+    c->eval_before = r.eval.in;
+    qbc_progress(q, "calibrating", r.total, r.total);
     return good;
 }
 
+/* --- texts */
+
 /* What the user gave, or what the model writes. */
-static bool read_text(struct qbc *q, MlirOperation graph, struct qbc_calibration *c)
+static bool read_text(struct qbc *q, MlirOperation graph, struct qbc_calibration *c, const struct qbc_reading *how)
 {
-    int64_t context = qbc_int(graph, "qb.context", WINDOW), vocab = qbc_int(graph, "qb.vocab", INT32_MAX);
-    size_t window = context < WINDOW ? (size_t)context : WINDOW;
     if (!q->options.calib)
-        return qbc_own_text(q, graph, &c->threads, window, MOST_TOKENS, &c->windows);
-    return qbc_windows_read(q, "-calib", q->options.calib, qbc_tokenizer_path(q), vocab, window, MOST_TOKENS, &c->windows);
+        return qbc_own_text(q, graph, &c->threads, how->length, MOST_TOKENS, &c->windows);
+    return qbc_windows_read(q, "-calib", q->options.calib, how, MOST_TOKENS, &c->windows);
+}
+
+static bool read_texts(struct qbc *q, MlirOperation graph, struct qbc_calibration *c)
+{
+    int64_t context = qbc_int(graph, "qb.context", WINDOW);
+    const struct qbc_reading how = {qbc_tokenizer_path(q), qbc_int(graph, "qb.vocab", INT32_MAX),
+                                    context < WINDOW ? (size_t)context : WINDOW};
+    if (!c->only_judges && !read_text(q, graph, c, &how))
+        return false;
+    if (!c->judges)
+        return true;
+    return qbc_eval_read(q, &how, qbc_affordable_tokens(q, graph), &c->windows, &c->eval);
+}
+
+static const char *describe(struct qbc *q, const struct qbc_windows *w)
+{
+    return qbc_text(q, "%s (%016llx): %zu of %zu tokens, windows of %zu", w->name, (unsigned long long)w->hash,
+                    w->n * w->length, w->found, w->length);
 }
 
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out)
 {
     struct qbc_calibration *c = out;
-    size_t measure = c->n_measure;
-    *c = (struct qbc_calibration){.n_measure = measure, .watch = c->watch, .user = c->user};
+    *c = (struct qbc_calibration){.n_measure = c->n_measure, .judges = c->judges, .only_judges = c->only_judges,
+                                  .watch = c->watch, .user = c->user};
     if (qbc_bool(graph, "qb.whole", false)) {
         qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
         return false;
     }
-    if (!open_pool(q, c) || !read_text(q, graph, c) || !qbc_stages_create(q, graph, (int64_t)c->windows.length, &c->stages)) {
-        qbc_calibration_destroy(c);
-        return false;
+    if (open_pool(q, c) && read_texts(q, graph, c)) {
+        size_t longest = c->windows.length > c->eval.length ? c->windows.length : c->eval.length;
+        if (qbc_stages_create(q, graph, (int64_t)longest, &c->stages)) {
+            c->n_measure = c->n_measure < c->windows.n ? c->n_measure : c->windows.n;
+            c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
+            q->calibrated = c->only_judges ? NULL : describe(q, &c->windows);
+            q->judged = c->judges ? describe(q, &c->eval) : NULL;
+            if (run(q, c))
+                return true;
+        }
     }
-    c->n_measure = measure < c->windows.n ? measure : c->windows.n;
-    c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
-    q->calibrated = qbc_text(q, "%s (%016llx): %zu of %zu tokens, windows of %zu", c->windows.name,
-                             (unsigned long long)c->windows.hash, c->windows.n * c->windows.length, c->windows.found,
-                             c->windows.length);
-    if (run(q, c))
-        return true;
     qbc_calibration_destroy(c);
     return false;
 }
 
-void qbc_calibration_destroy(struct qbc_calibration *c)
+void qbc_calibration_forget(struct qbc_calibration *c)
 {
     for (size_t i = 0; i < c->stages.n && c->before; ++i)
         free(c->before[i]);
     free(c->logits);
+    c->before = NULL;
+    c->logits = NULL;
+}
+
+void qbc_calibration_destroy(struct qbc_calibration *c)
+{
+    qbc_calibration_forget(c);
+    free(c->eval_before);
     qbc_stages_destroy(&c->stages);
     if (c->pool)
         qbrt_pool_destroy(c->threads.context);

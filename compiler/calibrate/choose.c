@@ -19,7 +19,8 @@ enum { ALIGN = 64, MOST_FORMATS = 256 };
 
 bool qbc_choice_wanted(const struct qbc *q)
 {
-    return q->options.bpw || q->options.size;
+    const struct qbc_options *o = &q->options;
+    return o->bpw || o->size || ((o->max_ppl || o->max_kld) && !o->quant);
 }
 
 /* --- the budget */
@@ -48,6 +49,11 @@ static bool read_budget(struct qbc *q, struct qbc_choice *c)
         return false;
     }
     c->whole_file = size;
+    c->bounded = !bpw && !size;
+    if (c->bounded) {
+        c->budget = q->options.max_ppl ? qbc_text(q, "-max-ppl=%s", q->options.max_ppl) : qbc_text(q, "-max-kld=%s", q->options.max_kld);
+        return true;
+    }
     c->budget = bpw ? qbc_text(q, "-bpw=%s", bpw) : qbc_text(q, "-size=%s", size);
     c->bits = bpw ? strtod(bpw, &end) : 0;
     if (bpw && (*end || end == bpw || !(c->bits > 0 && c->bits <= 64)))
@@ -176,24 +182,23 @@ static bool find_items(struct qbc *q, MlirOperation graph, struct qbc_choice *c)
 
 /* --- learning and choosing */
 
-static bool learn(struct qbc *q, MlirOperation graph, struct qbc_choice *c)
+static bool learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)
 {
     enum { LONGEST = 256 };
     size_t anchors;
-    struct qbc_calibration calibration = {.n_measure = qbc_measure_windows(&c->items, LONGEST, &anchors)};
-    if (!qbc_calibrate(q, graph, &calibration))
+    calibration->n_measure = qbc_measure_windows(&c->items, LONGEST, &anchors);
+    if (!qbc_calibrate(q, graph, calibration))
         return false;
-    bool good = qbc_measure(q, &calibration, &c->items);
-    c->windows = calibration.windows;
-    c->measured_tokens = calibration.n_measure * calibration.windows.length;
-    qbc_calibration_destroy(&calibration);
+    bool good = qbc_measure(q, calibration, &c->items);
+    c->measured_tokens = calibration->n_measure * calibration->windows.length;
+    qbc_calibration_forget(calibration);
     return good;
 }
 
-bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_choice *c)
+bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)
 {
     *c = (struct qbc_choice){.budget = "-bpw"};
-    if (!find_items(q, graph, c) || !read_budget(q, c) || !learn(q, graph, c))
+    if (!find_items(q, graph, c) || !read_budget(q, c) || !learn(q, graph, calibration, c))
         return false;
     c->target = c->bytes - c->others;
     c->high = INT64_MAX;
@@ -243,7 +248,24 @@ bool qbc_choice_make(struct qbc *q, struct qbc_choice *c)
     return true;
 }
 
-static int64_t chosen_bytes(const struct qbc_choice *c)
+bool qbc_choice_frontier(struct qbc *q, struct qbc_choice *c, struct qbc_frontier_point *points, int n)
+{
+    struct qbc_problem p = problem_of(q, c);
+    size_t *choice = qbc_alloc(q, (p.n + 1) * sizeof *choice);
+    qbc_choose_smallest(&p, choice);
+    int64_t least = qbc_choice_bytes(&p, choice), most = 0;
+    for (size_t i = 0; i < p.n; ++i)
+        most += p.bytes[qbc_largest_option(&p, i)];
+    for (int i = 0; i < n; ++i) {
+        p.budget = least + (int64_t)((double)(most - least) * i / (n - 1));
+        if (!qbc_allocate_mckp(&p, choice))
+            return false;
+        points[i] = (struct qbc_frontier_point){p.budget, qbc_choice_loss(&p, choice)};
+    }
+    return true;
+}
+
+int64_t qbc_choice_item_bytes(const struct qbc_choice *c)
 {
     int64_t bytes = 0;
     for (size_t i = 0; i < c->items.n; ++i)
@@ -255,7 +277,7 @@ static int64_t chosen_bytes(const struct qbc_choice *c)
  * came out within the budget and the least that did not. */
 bool qbc_choice_settled(struct qbc_choice *c, int64_t bytes)
 {
-    int64_t next = c->bytes - (bytes - chosen_bytes(c));
+    int64_t next = c->bytes - (bytes - qbc_choice_item_bytes(c));
     bool fits = bytes <= c->bytes, used = 1000 * (c->bytes - bytes) < c->bytes;
     if (fits)
         c->low = c->target;

@@ -9,6 +9,7 @@ struct qbc_choice {
     struct qbc_items items;
     const char *budget;   /* the option, for the record: "-bpw=4.25" */
     bool whole_file;      /* the budget is of the file, not of its weights alone */
+    bool bounded;         /* there is no budget, but a bound on what may be lost: bytes are searched */
     double bits;          /* of a weight, 0: `bytes` says it */
     int64_t bytes;        /* the budget, once the model's parameters are known */
     int64_t parameters;
@@ -16,14 +17,20 @@ struct qbc_choice {
     int64_t target;       /* bytes for the items, this time */
     int64_t low, high;    /* the most that came out within the budget (0: none so far), the least that did not */
     double predicted;     /* nats, of the choice at hand */
-    struct qbc_windows windows;
     size_t measured_tokens;
 };
 
 /* Is a choice asked for? */
 bool qbc_choice_wanted(const struct qbc *q);
-/* Calibrate, measure. False after an error. */
-bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_choice *out);
+/* Calibrate, measure. The calibration stays with the caller, whose `judges` is set; empty after an error. False after an error. */
+bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *out);
+/* What the best choices for n budgets, evenly from the least to the most bytes, would cost. False: no memory. */
+struct qbc_frontier_point {
+    int64_t bytes;
+    double loss; /* nats a token */
+};
+bool qbc_choice_frontier(struct qbc *q, struct qbc_choice *choice, struct qbc_frontier_point *points, int n);
+int64_t qbc_choice_item_bytes(const struct qbc_choice *choice); /* of the choice at hand */
 /* Choose within the budget, and say so at each weight of the graph: {assigned = "i4g64"}. False: it cannot be met. */
 bool qbc_choice_make(struct qbc *q, struct qbc_choice *choice);
 /* The choice at hand came out with `bytes` (of the weights, or the file). True: that is within the budget, and another

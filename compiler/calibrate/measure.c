@@ -7,6 +7,7 @@
  */
 #include "measure.h"
 #include "fit_item.h"
+#include "score.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,35 +50,6 @@ size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t 
     return windows;
 }
 
-/* --- candidates that are measured: spread evenly over the logarithm of their squared errors */
-
-static int by_squared(const void *a, const void *b)
-{
-    const struct qbc_candidate *x = *(struct qbc_candidate *const *)a, *y = *(struct qbc_candidate *const *)b;
-    return x->squared < y->squared ? -1 : x->squared > y->squared ? 1 : x < y ? -1 : x > y;
-}
-
-static size_t choose_anchors(struct qbc_item *item, size_t most, struct qbc_candidate **sorted)
-{
-    for (size_t i = 0; i < item->n; ++i)
-        sorted[i] = &item->candidate[i];
-    qsort(sorted, item->n, sizeof *sorted, by_squared);
-    if (item->n <= most)
-        return item->n;
-    double low = log(sorted[0]->squared + 1e-30), high = log(sorted[item->n - 1]->squared + 1e-30);
-    size_t n = 0, next = 0;
-    for (size_t a = 0; a < most && next < item->n; ++a) {
-        double wanted = most == 1 ? 0.5 * (low + high) : low + (high - low) * (double)a / (double)(most - 1);
-        size_t best = next;
-        for (size_t i = next; i < item->n; ++i)
-            if (fabs(log(sorted[i]->squared + 1e-30) - wanted) < fabs(log(sorted[best]->squared + 1e-30) - wanted))
-                best = i;
-        sorted[n++] = sorted[best];
-        next = best + 1;
-    }
-    return n;
-}
-
 /* --- KL divergence of logits, rows by threads */
 
 struct scoring {
@@ -89,66 +61,15 @@ struct scoring {
     double *sums; /* [threads] */
 };
 
-/* e^x for x <= 0, to 2e-7: 2^n times a polynomial, without a call, so that compilers make vectors of it. */
-static inline float exponential(float x)
-{
-    static const float magic = 12582912.0f; /* + 2^23 * 1.5 rounds */
-    float t = (x < -87 ? -87 : x) * 1.44269504f, n = (t + magic) - magic, f = (t - n) * 0.693147181f;
-    float p = 1 + f * (1 + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
-    union {
-        int32_t bits;
-        float value;
-    } power = {((int32_t)n + 127) << 23};
-    return p * power.value;
-}
-
-static float largest(const float *x, int64_t n)
-{
-    float most = x[0];
-    for (int64_t i = 1; i < n; ++i)
-        most = x[i] > most ? x[i] : most;
-    return most;
-}
-
-enum { LANES = 16 };
-
-/* sum e^(x - most), in lanes of their own; f64 over pieces. */
-static double sum_exponentials(const float *x, int64_t n, float most)
-{
-    enum { PIECE = 1024 };
-    double total = 0;
-    for (int64_t from = 0; from < n; from += PIECE) {
-        int64_t to = from + PIECE < n ? from + PIECE : n, i = from;
-        float lanes[LANES] = {0};
-        for (; i + LANES <= to; i += LANES)
-            for (int k = 0; k < LANES; ++k)
-                lanes[k] += exponential(x[i + k] - most);
-        for (int k = 0; k < LANES; ++k)
-            total += (double)lanes[k];
-        for (; i < to; ++i)
-            total += (double)exponential(x[i] - most);
-    }
-    return total;
-}
-
-/* sum p (x - shift) */
-static double expectation(const float *p, const float *x, int64_t n, double shift)
-{
-    double total = 0;
-    for (int64_t i = 0; i < n; ++i)
-        total += (double)p[i] * ((double)x[i] - shift);
-    return total;
-}
-
 static void score_share(void *user, int64_t thread)
 {
     const struct scoring *s = user;
     double total = 0;
     for (int64_t r = thread; r < s->rows; r += s->threads) {
-        float *got = s->got + r * s->vocab, most = largest(got, s->vocab);
-        double norm = (double)most + log(sum_exponentials(got, s->vocab, most));
+        float *got = s->got + r * s->vocab;
+        double norm = qbc_log_norm(got, s->vocab);
         if (s->want) {
-            total += s->entropy[r] - expectation(s->want + r * s->vocab, got, s->vocab, norm);
+            total += s->entropy[r] - qbc_expectation(s->want + r * s->vocab, got, s->vocab, norm);
             continue;
         }
         s->got_entropy[r] = 0;
@@ -254,7 +175,7 @@ static bool leave(struct measuring *m, struct qbc_stage *s, size_t anchors, stru
     if (!qbc_item_sweep(m->q, item, &sweep))
         return false;
     bool good = qbc_item_losses(m->q, item, &sweep, &m->c->threads);
-    size_t n = good && !item->pinned ? choose_anchors(item, anchors, chosen) : 0;
+    size_t n = good && !item->pinned ? qbc_choose_anchors(item, anchors, chosen) : 0;
     for (size_t i = 0; i < n && good; ++i) {
         struct variant *v = &m->variants[m->n_variants++];
         *v = (struct variant){item, chosen[i], NULL, 0};
@@ -295,25 +216,6 @@ static bool do_stage(struct measuring *m, struct qbc_stage *s, size_t anchors)
 
 /* --- from squared errors to nats */
 
-static void set_losses(struct qbc_item *item, size_t n_anchors, struct qbc_candidate **anchors)
-{
-    for (size_t i = 0; i < item->n; ++i) {
-        struct qbc_candidate *c = &item->candidate[i];
-        double at = log(c->squared + 1e-30), ratio = 0;
-        size_t above = 0;
-        while (above < n_anchors && anchors[above]->squared < c->squared)
-            ++above;
-        for (size_t k = 0; k < 2 && n_anchors; ++k) { /* the anchors around it, by the logarithm */
-            size_t low = above ? above - 1 : 0, high = above < n_anchors ? above : n_anchors - 1;
-            double x0 = log(anchors[low]->squared + 1e-30), x1 = log(anchors[high]->squared + 1e-30);
-            double share = x1 > x0 ? (at - x0) / (x1 - x0) : 0;
-            const struct qbc_candidate *a = anchors[k ? high : low];
-            ratio += (k ? share : 1 - share) * (log(a->measured + 1e-12) - log(a->squared + 1e-30));
-        }
-        c->loss = c->measured >= 0 ? c->measured : exp(at + ratio);
-    }
-}
-
 static void convert(struct measuring *m)
 {
     struct qbc_candidate *anchors[MOST_ANCHORS + 1];
@@ -328,8 +230,7 @@ static void convert(struct measuring *m)
         for (size_t v = 0; v < m->n_variants; ++v)
             if (m->variants[v].item == item && n < MOST_ANCHORS)
                 anchors[n++] = m->variants[v].candidate;
-        qsort(anchors, n, sizeof *anchors, by_squared);
-        set_losses(item, n, anchors);
+        qbc_set_losses(item, n, anchors);
     }
 }
 

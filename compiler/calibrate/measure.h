@@ -35,4 +35,11 @@ bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *ite
 /* How many windows of the calibration text are measured on, and how many candidates of each tensor. */
 size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t *anchors);
 
+/* --- nats.c */
+/* Of an item's candidates those that are to be measured, at most `most`: spread evenly over the logarithm of their squared
+ * errors. sorted [item->n]: its first ones are they; returns how many. */
+size_t qbc_choose_anchors(struct qbc_item *item, size_t most, struct qbc_candidate **sorted);
+/* `loss` of all candidates, by those that were measured. anchors [n_anchors] get sorted. */
+void qbc_set_losses(struct qbc_item *item, size_t n_anchors, struct qbc_candidate **anchors);
+
 #endif

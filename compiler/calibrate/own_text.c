@@ -23,17 +23,6 @@ struct writing {
     size_t vocab;
 };
 
-static double weights_of(struct qbc *q, MlirOperation graph)
-{
-    struct qbc_ops weights = qbc_collect(q, graph, "qb.weight");
-    double total = 0;
-    for (size_t i = 0; i < weights.n; ++i) {
-        MlirValue w = mlirOperationGetResult(weights.op[i], 0);
-        total += qbc_rank(w) == 2 ? (double)qbc_dim(w, 0) * (double)qbc_dim(w, 1) : 0;
-    }
-    return total;
-}
-
 static bool ends(const struct qbc_tokenizer_facts *f, int32_t id)
 {
     for (size_t i = 0; i < f->n_eos; ++i)
@@ -87,7 +76,7 @@ static bool read_facts(struct qbc *q, struct qbc_tokenizer_facts *facts)
 bool qbc_own_text(struct qbc *q, MlirOperation graph, const struct qbrt_parallel *threads, size_t length, size_t most,
                   struct qbc_windows *out)
 {
-    double weights = weights_of(q, graph), affordable = MOST_READ / (weights + 1);
+    double weights = qbc_matrix_weights(q, graph), affordable = MOST_READ / (weights + 1);
     struct qbc_tokenizer_facts facts;
     struct qbc_stages stages;
     most = affordable < (double)most ? (affordable > FEWEST ? (size_t)affordable : FEWEST) : most;

@@ -37,17 +37,17 @@ static int32_t *ids_of(struct qbc *q, const char *option, const char *path, cons
     return tokens.ids;
 }
 
-bool qbc_windows_read(struct qbc *q, const char *option, const char *path, const char *tokenizer, int64_t vocab,
-                      size_t length, size_t most, struct qbc_windows *out)
+bool qbc_windows_read(struct qbc *q, const char *option, const char *path, const struct qbc_reading *how, size_t most,
+                      struct qbc_windows *out)
 {
-    size_t row;
+    size_t row, length = how->length;
     *out = (struct qbc_windows){.name = base_name(path)};
-    int32_t *ids = ids_of(q, option, path, tokenizer, &out->found, &row, &out->hash);
+    int32_t *ids = ids_of(q, option, path, how->tokenizer, &out->found, &row, &out->hash);
     if (!ids)
         return false;
     for (size_t i = 0; i < out->found; ++i)
-        if (ids[i] < 0 || ids[i] >= vocab) {
-            qbc_error_in(q, option, "'%s': token %d is outside of the vocabulary of %ld", path, ids[i], (long)vocab);
+        if (ids[i] < 0 || ids[i] >= how->vocab) {
+            qbc_error_in(q, option, "'%s': token %d is outside of the vocabulary of %ld", path, ids[i], (long)how->vocab);
             free(ids);
             return false;
         }
@@ -65,4 +65,15 @@ bool qbc_windows_read(struct qbc *q, const char *option, const char *path, const
         memcpy(out->ids + i * out->length, ids + i * there / out->n * out->length, out->length * sizeof *ids);
     free(ids);
     return out->n;
+}
+
+double qbc_matrix_weights(struct qbc *q, MlirOperation graph)
+{
+    struct qbc_ops weights = qbc_collect(q, graph, "qb.weight");
+    double total = 0;
+    for (size_t i = 0; i < weights.n; ++i) {
+        MlirValue w = mlirOperationGetResult(weights.op[i], 0);
+        total += qbc_rank(w) == 2 ? (double)qbc_dim(w, 0) * (double)qbc_dim(w, 1) : 0;
+    }
+    return total;
 }

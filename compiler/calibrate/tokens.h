@@ -12,10 +12,18 @@ struct qbc_windows {
     size_t found;     /* tokens in the file */
 };
 
-/* Tokens of a text (by the model's tokenizer.json, `tokenizer`) or of a .npy of ids. Windows are `length` long (its own
- * rows in a .npy [n, length], where these are shorter); at most `most` tokens, evenly from all of the file. False after an
- * error. */
-bool qbc_windows_read(struct qbc *q, const char *option, const char *path, const char *tokenizer, int64_t vocab,
-                      size_t length, size_t most, struct qbc_windows *out);
+/* How texts become windows. */
+struct qbc_reading {
+    const char *tokenizer; /* tokenizer.json; NULL: none */
+    int64_t vocab;
+    size_t length; /* tokens in a window */
+};
+
+/* Tokens of a text, or of a .npy of ids. Windows have how->length tokens (its own rows' in a .npy [n, length], where these are
+ * shorter); at most `most` tokens, evenly from all of the file. False after an error, for which `option` is the place. */
+bool qbc_windows_read(struct qbc *q, const char *option, const char *path, const struct qbc_reading *how, size_t most,
+                      struct qbc_windows *out);
+/* Weights in matrices: what a token costs. */
+double qbc_matrix_weights(struct qbc *q, MlirOperation graph);
 
 #endif

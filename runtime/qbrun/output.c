@@ -77,11 +77,11 @@ static void forget(const char *path)
     }
 }
 
-/* Does something lie there that no temporary file can replace? */
+/* Does something lie there that no temporary file can replace? That is also what has no name (/proc/self/fd/5). */
 static bool is_special(const char *path)
 {
     struct stat about;
-    return stat(path, &about) == 0 && !S_ISREG(about.st_mode);
+    return stat(path, &about) == 0 && (!S_ISREG(about.st_mode) || !about.st_nlink);
 }
 
 /* ".NAME.PID-TRY" beside path. */
