@@ -33,6 +33,13 @@ def compile_model(output, *options, model=MODEL):
     return output
 
 
+def check_refused(work, cases):
+    """cases: (options of qbc, a word that the error has)"""
+    for options, word in cases:
+        told = run(QBC, MODEL, *options, "-o", work / "none.qbm", code=1).stderr
+        assert word in told and not (work / "none.qbm").exists(), (options, told)
+
+
 def logits(artifact, tokens, *options, runner=(QBRUN,)):
     """float32 [T, V]"""
     folder = artifact.parent
