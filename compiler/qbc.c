@@ -27,7 +27,7 @@ static const char usage[] =
     "  -calib=TEXT|TOKENS.npy     what to learn from (a text that the model writes itself)\n"
     "  -bpw=N                     choose a format for each tensor: the least loss within N bits a weight\n"
     "  -size=N                    the same for a file of N bytes at most (900M)\n"
-    "  -max-ppl=N|N% -max-kld=N   the same in as few bytes as keep perplexity (or its rise), or the mean KL\n"
+    "  -max-ppl=N|N% -max-kld=N   the same in as few bytes as keep perplexity (or its rise), or the KL\n"
     "                             divergence from the float model; with a budget, check them\n"
     "  -eval=TEXT|TOKENS.npy      tell the quality of the result on this text\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"
