@@ -179,7 +179,7 @@ static bool is_judged(const struct qbc *q)
 static bool run_float(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
 {
     const struct qbc_options *o = &q->options;
-    bool uses = o->calib || !strcmp(o->fit, "gptq") || !o->eval;
+    bool uses = o->calib || qbc_fit_sweeps(o->fit) || !o->eval;
     l->calibration.judges = is_judged(q);
     l->calibration.only_judges = !uses;
     if (!qbc_choice_wanted(q))
@@ -193,7 +193,7 @@ static bool run_float(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
 static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_learned *l)
 {
     const struct qbc_options *o = &q->options;
-    bool used = !strcmp(o->fit, "gptq") || qbc_choice_wanted(q) || is_judged(q), transform = o->transform;
+    bool used = qbc_fit_sweeps(o->fit) || qbc_choice_wanted(q) || is_judged(q), transform = o->transform;
     struct qbc_activation act;
     bool is_static = qbc_activation_parse(o->act, &act) && act.group == QBC_ACT_TENSOR;
     bool runs = (o->calib || used || is_static) && qbc_level_number(o->emit) > qbc_level_number("graph");

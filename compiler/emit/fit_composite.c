@@ -2,10 +2,11 @@
  *
  * What its parts share (a permutation, scales of columns, the rows of B) is chosen from the tensor or, of a large one, from a
  * sample of its rows; then slabs of rows are fitted by threads, into blocks of the whole tensor, and pieces of these packed.
- * With -fit=gptq errors are weighed with what calibration saw of the input (the diagonal of its H); codes are not chosen one
- * by one. The parts of a format that is split by rows, outermost, share nothing: each is fitted as a tensor of its own.
+ * With -fit=gptq codes are chosen column by column where the format can be swept (compiler/fit/swept.c); of others errors are
+ * weighed with what calibration saw of the input, the diagonal of its H. The parts of a format that is split by rows, outermost, share nothing: each is fitted as a tensor of its own.
  */
 #include "fit_composite.h"
+#include "gptq.h"
 #include "hessians.h"
 #include "parts.h"
 
@@ -29,6 +30,8 @@ struct whole {
     enum qbc_fit how;
     float *importance; /* [cols] of columns, or NULL */
     struct qbc_blocks *blocks;
+    struct qbc_sweep sweep; /* in the order of the columns' parts; u NULL: codes are not chosen column by column */
+    struct qbc_swept swept;
     int64_t slab_rows, slabs;
     atomic_llong next; /* slab to be done */
 };
@@ -148,9 +151,12 @@ static void do_slab(struct worker *t, float *weights, int64_t slab)
     struct whole *w = t->whole;
     int64_t row = slab * w->slab_rows, rest = w->rows - row, rows = rest < w->slab_rows ? rest : w->slab_rows;
     qbc_view_read(&w->view, w->first_row + row, rows, weights);
-    int64_t bad = qbc_format_fit_weighted(w->how, w->blocks, row, rows, weights, w->importance);
+    int64_t bad = w->sweep.u ? qbc_gptq_swept(&w->sweep, &w->swept, row, rows, weights, NULL)
+                             : qbc_format_fit_weighted(w->how, w->blocks, row, rows, weights, w->importance);
     if (bad < 0)
         return;
+    if (w->sweep.u) /* the sweep used them up */
+        qbc_view_read(&w->view, w->first_row + row, rows, weights);
     int64_t bad_row = w->first_row + row + bad / w->view.cols;
     if (t->misfit.row < 0 || bad_row < t->misfit.row)
         t->misfit = (struct qbc_misfit){bad_row, bad % w->view.cols, weights[bad]};
@@ -205,7 +211,7 @@ static bool fit_rows(struct qbc *q, MlirOperation weight, struct whole *w)
 /* The diagonal of the input's H, where there is one. */
 static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
 {
-    bool wanted = q->options.fit && !strcmp(q->options.fit, "gptq");
+    bool wanted = qbc_fit_sweeps(q->options.fit);
     const float *h = wanted ? qbc_hessian_find(q, qbc_string(q, weight, "whole", ""), cols) : NULL;
     float *diagonal = h ? malloc((size_t)cols * sizeof *diagonal) : NULL;
     for (int64_t k = 0; diagonal && k < cols; ++k)
@@ -213,6 +219,25 @@ static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
     if (h)
         qbc_hessian_release(h, cols);
     return diagonal;
+}
+
+/* Behind `prepare`, which says in what order columns are. False: no memory. */
+static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct whole *w)
+{
+    int64_t cols = w->view.cols;
+    bool wanted = w->importance && qbc_can_sweep_parts(w->format);
+    const float *h = wanted ? qbc_hessian_find(q, qbc_string(q, weight, "whole", ""), cols) : NULL;
+    if (!h)
+        return true;
+    float *ordered = malloc((size_t)(cols * cols) * sizeof *ordered);
+    w->swept = qbc_swept_of(w->blocks);
+    if (ordered)
+        qbc_swept_hessian(&w->swept, cols, h, ordered);
+    bool good = ordered && qbc_sweep_create(&w->sweep, cols, ordered, qbc_damping(qbc_string(q, weight, "role", "")));
+    w->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
+    qbc_hessian_release(h, cols);
+    free(ordered);
+    return good;
 }
 
 bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *out)
@@ -229,12 +254,13 @@ bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *o
     w.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
     w.importance = importance_of(q, weight, w.view.cols);
     choose_slabs(&w);
-    bool good = qbc_blocks_create(w.blocks, w.format, w.rows, w.view.cols) && prepare(&w);
+    bool good = qbc_blocks_create(w.blocks, w.format, w.rows, w.view.cols) && prepare(&w) && prepare_sweep(q, weight, &w);
     if (!good)
         qbc_error(q, weight, "there is no memory to fit this weight");
     good = good && fit_rows(q, weight, &w);
     qbc_view_release(&w.view);
     free(w.importance);
+    qbc_sweep_destroy(&w.sweep);
     if (!good)
         qbc_fitted_destroy(out);
     return good;

@@ -210,10 +210,12 @@ static int64_t choose_slab(const struct fitting *f)
 static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f)
 {
     const char *name = qbc_string(q, weight, "name", "");
-    bool wanted = q->options.fit && !strcmp(q->options.fit, "gptq") && f->format->codebook != QBC_CODE_FLOAT;
+    bool wanted = qbc_fit_sweeps(q->options.fit) && f->format->codebook != QBC_CODE_FLOAT;
     const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
-    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", ""))))
+    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", "")))) {
+        f->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
         return true;
+    }
     qbc_error(q, weight, "there is no memory to fit this weight");
     return false;
 }

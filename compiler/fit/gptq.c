@@ -5,8 +5,12 @@
  *
  * Rows do not touch each other. Columns are done in blocks of at least BLOCK: within one the errors move at once, to all
  * behind it in one matrix product. arXiv 2210.17323; parameters with weighted errors and searched ranges are ours.
+ *
+ * Columns that are split over formats are done in the order of the parts (those that weigh most first, where they are
+ * permuted), parts of a sum together, and where a row has an entry of its own beside codes, that takes what they leave.
  */
-#include "gptq.h"
+#include "swept.h"
+#include "half.h"
 #include "linear_algebra.h"
 
 #include <math.h>
@@ -15,6 +19,11 @@
 
 enum { BLOCK = 128 };
 static const double MOST = 1; /* damping */
+
+bool qbc_fit_sweeps(const char *fit)
+{
+    return fit && (!strcmp(fit, "gptq") || !strcmp(fit, "gptq-plain"));
+}
 
 double qbc_damping(const char *role)
 {
@@ -66,23 +75,16 @@ void qbc_sweep_destroy(struct qbc_sweep *s)
     *s = (struct qbc_sweep){0};
 }
 
-bool qbc_can_sweep(const struct qbc_format *f)
-{
-    bool scalar = f->codebook == QBC_CODE_AFFINE || f->codebook == QBC_CODE_TABLE || f->codebook == QBC_CODE_PLANES;
-    bool own = f->scale != QBC_SCALE_NONE && (f->outer == QBC_SCALE_NONE || f->outer_span == QBC_SPAN_BLOCK);
-    return scalar && own && f->group_rows < 2 && !f->floor;
-}
-
 /* One row on its way. */
 struct row {
     const struct qbc_sweep *s;
-    struct qbc_blocks *b;
+    const struct qbc_swept *b;
     int64_t row;
-    float *w;      /* [cols] */
-    float *error;  /* [block] e of the block's columns */
-    uint8_t *codes; /* [groups * group] of the row */
+    float *w;     /* [cols] in the order of the sweep */
+    float *error; /* [block] e of the block's columns */
+    int *entry;   /* [cols] number of the entry that this column has, or -1; NULL: there are none */
     double loss;
-    struct qbc_grid grid; /* of the group at hand */
+    struct qbc_grid grid[QBC_FORMAT_PARTS]; /* of the groups at hand */
 };
 
 static int unit_of(const struct qbc_format *f)
@@ -93,14 +95,6 @@ static int unit_of(const struct qbc_format *f)
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-/* -1, or the column that cannot be kept. */
-static int64_t fit_unit(struct row *r, int64_t column)
-{
-    int64_t unit = unit_of(r->b->format), n = least(unit, r->b->cols - column);
-    int64_t bad = qbc_fit_unit(QBC_FIT_RANGE, r->b, r->row, column / unit, (int)n, r->w + column, r->s->weight + column);
-    return bad < 0 ? -1 : column + bad;
 }
 
 /* Values of whole numbers rise or fall evenly: the nearest is beside where a line says. The lowest code in a tie. */
@@ -118,44 +112,104 @@ static int round_to(const struct qbc_format *f, const struct qbc_grid *grid, flo
     return best;
 }
 
-static void begin_group(struct row *r, int64_t column)
+static uint8_t *codes_of(const struct row *r, const struct qbc_blocks *b)
 {
-    const struct qbc_format *f = r->b->format;
-    qbc_unit_grid(r->b, r->row, column / f->group, &r->grid);
-    if (column + f->group > r->b->cols) /* the tail's padding decodes to the least there is */
-        memset(r->codes + r->b->cols, qbc_grid_round(&r->grid, 0), (size_t)(column + f->group - r->b->cols));
+    return b->codes + r->row * b->groups * b->format->group;
 }
 
-/* Columns [from, to): errors stay inside, those left for the columns behind are in r->error. */
-static int64_t do_block(struct row *r, int64_t from, int64_t to)
+/* What the leaf's own groups, which were just fitted, leave of x. */
+static void take_off(const struct row *r, const struct qbc_blocks *b, int64_t column, int64_t n, float *x)
 {
-    const struct qbc_format *f = r->b->format;
-    int64_t unit = unit_of(f), cols = r->s->cols;
-    for (int64_t j = from; j < to; ++j) {
-        int64_t bad = j % unit ? -1 : fit_unit(r, j);
+    struct qbc_grid grid;
+    for (int64_t i = 0; i < n; ++i) {
+        if (i % b->format->group == 0)
+            qbc_unit_grid(b, r->row, (column + i) / b->format->group, &grid);
+        x[i] -= grid.value[round_to(b->format, &grid, x[i])];
+    }
+}
+
+/* The parameters of all leaves, for the columns of a unit from `column` of the segment on. -1, or the column that cannot be kept. */
+static int64_t fit_unit(struct row *r, const struct qbc_segment *g, int64_t column)
+{
+    int64_t unit = unit_of(g->leaf[0]->format), n = least(unit, g->cols - column), at = g->first + column;
+    float x[QBC_MAX_GROUP], h[QBC_MAX_GROUP];
+    for (int64_t i = 0; i < n; ++i) {
+        bool entry = r->entry && r->entry[at + i] >= 0;
+        x[i] = entry ? 0 : r->w[at + i];
+        h[i] = entry ? 0 : r->s->weight[at + i];
+    }
+    for (int leaf = 0; leaf < g->n; ++leaf) {
+        int64_t bad = qbc_fit_unit(r->s->plain ? QBC_FIT_RTN : QBC_FIT_RANGE, g->leaf[leaf], r->row, column / unit, (int)n, x, h);
+        if (bad >= 0)
+            return at + bad;
+        if (leaf + 1 < g->n)
+            take_off(r, g->leaf[leaf], column, n, x);
+    }
+    return -1;
+}
+
+/* Of the leaf's tail, the padding decodes to the least there is. */
+static void begin_group(struct row *r, const struct qbc_segment *g, int leaf, int64_t column)
+{
+    const struct qbc_blocks *b = g->leaf[leaf];
+    int64_t group = b->format->group, beyond = column + group - g->cols;
+    qbc_unit_grid(b, r->row, column / group, &r->grid[leaf]);
+    if (beyond > 0)
+        memset(codes_of(r, b) + column + group - least(beyond, group), qbc_grid_round(&r->grid[leaf], 0),
+               (size_t)least(beyond, group));
+}
+
+/* The codes for x at this column; what they stand for. */
+static float round_column(struct row *r, const struct qbc_segment *g, int64_t column, float x)
+{
+    float value = 0;
+    for (int leaf = 0; leaf < g->n; ++leaf) {
+        const struct qbc_blocks *b = g->leaf[leaf];
+        if (column % b->format->group == 0)
+            begin_group(r, g, leaf, column);
+        int code = round_to(b->format, &r->grid[leaf], x - value);
+        codes_of(r, b)[column] = (uint8_t)code;
+        value += r->grid[leaf].value[code];
+    }
+    return value;
+}
+
+/* Columns [from, to) of a segment: errors stay inside, those left for the columns behind are in r->error. */
+static int64_t do_block(struct row *r, const struct qbc_segment *g, int64_t from, int64_t to)
+{
+    int64_t unit = unit_of(g->leaf[0]->format), cols = r->s->cols, end = g->first + to;
+    for (int64_t column = from; column < to; ++column) {
+        int64_t j = g->first + column, bad = column % unit ? -1 : fit_unit(r, g, column);
         if (bad >= 0)
             return bad;
-        if (j % f->group == 0)
-            begin_group(r, j);
-        int code = round_to(f, &r->grid, r->w[j]);
+        int entry = r->entry ? r->entry[j] : -1;
+        float value = round_column(r, g, column, entry < 0 ? r->w[j] : 0);
+        if (entry >= 0) {
+            uint16_t half = qbc_float_to_half(r->w[j] - value);
+            r->b->sparse->left[entry] = half;
+            value += qbc_half_to_float(half);
+            if (!isfinite(value))
+                return j;
+        }
         const float *u = r->s->u + j * cols;
-        float e = (r->w[j] - r->grid.value[code]) / u[j];
-        r->codes[j] = (uint8_t)code;
-        r->error[j - from] = e;
+        float e = (r->w[j] - value) / u[j];
+        r->error[column - from] = e;
         r->loss += 0.5 * (double)e * (double)e;
         float *restrict w = r->w;
-        for (int64_t k = j + 1; k < to; ++k)
+        for (int64_t k = j + 1; k < end; ++k)
             w[k] -= e * u[k];
     }
     return -1;
 }
 
 /* Groups that padding alone fills. */
-static void pad(struct row *r)
+static void pad(struct row *r, const struct qbc_segment *g)
 {
-    const struct qbc_format *f = r->b->format;
-    for (int64_t g = (r->b->cols + f->group - 1) / f->group; g < r->b->groups; ++g)
-        begin_group(r, g * f->group);
+    for (int leaf = 0; leaf < g->n; ++leaf) {
+        int64_t group = g->leaf[leaf]->format->group;
+        for (int64_t i = (g->cols + group - 1) / group; i < g->leaf[leaf]->groups; ++i)
+            begin_group(r, g, leaf, i * group);
+    }
 }
 
 static int64_t first_bad(const float *w, int64_t n)
@@ -166,29 +220,56 @@ static int64_t first_bad(const float *w, int64_t n)
     return -1;
 }
 
-int64_t qbc_gptq(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, int64_t n, float *w, double *loss)
+/* All rows' columns of a block, then what that does to those behind it. `error` has room for n blocks. */
+static int64_t sweep_block(const struct row *like, const struct qbc_segment *g, int64_t from, int64_t to, int64_t n, double *total)
 {
-    int64_t cols = s->cols, unit = unit_of(b->format), block = (BLOCK + unit - 1) / unit * unit, bad = first_bad(w, n * cols);
-    float *error = malloc((size_t)(n * block) * sizeof *error);
+    int64_t cols = like->s->cols, width = to - from, end = g->first + to;
+    for (int64_t i = 0; i < n; ++i) {
+        struct row r = *like;
+        r.row += i, r.w += i * cols, r.error += i * width;
+        r.entry = r.entry ? r.entry + i * cols : NULL;
+        int64_t at = do_block(&r, g, from, to);
+        if (at >= 0)
+            return i * cols + at;
+        if (to == g->cols)
+            pad(&r, g);
+        *total += r.loss;
+    }
+    if (end < cols)
+        qbc_subtract_product(n, cols - end, width, like->error, width, like->s->u + (g->first + from) * cols + end, cols,
+                             like->w + end, cols);
+    return -1;
+}
+
+int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int64_t row, int64_t n, float *w, double *loss)
+{
+    int64_t cols = s->cols, bad = first_bad(w, n * cols), widest = BLOCK;
+    for (int i = 0; i < b->n; ++i)
+        widest = widest > unit_of(b->segment[i].leaf[0]->format) ? widest : unit_of(b->segment[i].leaf[0]->format);
+    float *error = malloc((size_t)(n * 2 * widest) * sizeof *error);
+    int *entry = qbc_swept_entries(s, b, row, n, w);
     double total = 0;
-    if (!error)
+    if (!error || (b->sparse && !entry))
         bad = 0;
-    for (int64_t from = 0; from < cols && bad < 0; from += block) {
-        int64_t to = least(from + block, cols), width = to - from;
-        for (int64_t i = 0; i < n && bad < 0; ++i) {
-            struct row r = {s, b, row + i, w + i * cols, error + i * width,
-                            b->codes + (row + i) * b->groups * b->format->group, 0, {0}};
-            int64_t at = do_block(&r, from, to);
-            bad = at < 0 ? -1 : i * cols + at;
-            if (to == cols && bad < 0)
-                pad(&r);
-            total += r.loss;
-        }
-        if (to < cols && bad < 0)
-            qbc_subtract_product(n, cols - to, width, error, width, s->u + from * cols + to, cols, w + to, cols);
+    struct row like = {.s = s, .b = b, .row = row, .w = w, .error = error, .entry = entry};
+    if (bad < 0 && !qbc_swept_order(b, n, cols, w))
+        bad = 0;
+    for (int i = 0; i < b->n && bad < 0; ++i) {
+        const struct qbc_segment *g = &b->segment[i];
+        int64_t unit = unit_of(g->leaf[0]->format), block = (BLOCK + unit - 1) / unit * unit;
+        for (int64_t from = 0; from < g->cols && bad < 0; from += block)
+            bad = sweep_block(&like, g, from, least(from + block, g->cols), n, &total);
+        bad = bad < 0 || !b->order ? bad : bad / cols * cols + b->order[bad % cols];
     }
     free(error);
+    free(entry);
     if (loss)
         *loss = total;
     return bad;
+}
+
+int64_t qbc_gptq(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, int64_t n, float *w, double *loss)
+{
+    struct qbc_swept swept = qbc_swept_of(b);
+    return qbc_gptq_swept(s, &swept, row, n, w, loss);
 }

@@ -9,6 +9,7 @@ struct qbc_sweep {
     int64_t cols;
     float *u;       /* [cols][cols] upper, U^T U = (H + damping)^-1 */
     float *weight;  /* [cols] of squared errors when the parameters of a group are fitted: H's diagonal */
+    bool plain;     /* parameters of groups from their range, not searched */
     double damping; /* share of H's mean diagonal that was added; 0: H is of no use, `u` is NULL */
 };
 
@@ -19,11 +20,33 @@ struct qbc_sweep {
 bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping);
 #define QBC_DAMPING 0.01
 #define QBC_DAMPING_LOOKUP 0.3
+bool qbc_fit_sweeps(const char *fit); /* is -fit= one that chooses codes column by column? */
 double qbc_damping(const char *role); /* of a weight: "embed" is looked up; NULL: none */
 void qbc_sweep_destroy(struct qbc_sweep *s);
 
 /* Can the codes of this format be chosen column by column? Others are fitted with `weight` only. */
 bool qbc_can_sweep(const struct qbc_format *f);
+bool qbc_can_sweep_parts(const struct qbc_format *f); /* of a composite too */
+
+/* What the columns of rows are rounded to, in the order of the sweep: a leaf for each segment of them, or a sum of leaves;
+ * and entries of f16, as many in each row, beside these. */
+struct qbc_segment {
+    struct qbc_blocks *leaf[QBC_FORMAT_PARTS]; /* columns count from `first` */
+    int n;
+    int64_t first, cols;
+};
+struct qbc_swept {
+    struct qbc_segment segment[QBC_FORMAT_PARTS];
+    int n;
+    const uint16_t *order; /* [cols] column of the tensor at each place, or NULL */
+    struct qbc_blocks *sparse; /* whose values and indices they are, or NULL */
+};
+/* Of blocks in a format that can be swept: a leaf, a sum of leaves with equal groups, columns split into such, or entries
+ * beside all that. What is shared, `order` above all, was prepared. */
+struct qbc_swept qbc_swept_of(struct qbc_blocks *b);
+/* H in the order of the sweep, [cols][cols], from H; the same where there is no order. */
+void qbc_swept_hessian(const struct qbc_swept *b, int64_t cols, const float *h, float *out);
+int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int64_t row, int64_t n, float *w, double *loss);
 
 /* As qbc_format_fit_weighted for rows [row, row + n) of b, with w f32 [n][cols], which is used up. *loss (NULL: not wanted)
  * becomes sum (w - q)^2 / (2 U_jj^2) over what was rounded: half of (w - q) H (w - q)^T, near enough. */

@@ -156,6 +156,42 @@ static void test_format(const char *name, const float *h, uint64_t *state)
     qbc_blocks_destroy(&nearest);
 }
 
+/* Split, summed, with entries beside codes: against the same format whose codes are not chosen one by one. */
+static void test_parts(const char *name, const float *h, uint64_t *state)
+{
+    static float w[ROWS * COLS], used[ROWS * COLS], ordered[COLS * COLS], diagonal[COLS];
+    struct qbc_format f;
+    char why[QBC_FORMAT_WHY];
+    struct qbc_blocks b, plain;
+    struct qbc_sweep sweep;
+    double loss;
+    REQUIRE(qbc_format_parse(name, &f, why) && qbc_can_sweep_parts(&f));
+    for (int i = 0; i < ROWS * COLS; ++i)
+        used[i] = w[i] = 0.05f * check_normal(state);
+    for (int j = 0; j < COLS; ++j)
+        diagonal[j] = h[j * (COLS + 1)];
+    REQUIRE(qbc_blocks_create(&b, &f, ROWS, COLS) && qbc_blocks_create(&plain, &f, ROWS, COLS));
+    qbc_format_prepare(&b, ROWS, w, diagonal);
+    qbc_format_prepare(&plain, ROWS, w, diagonal);
+    struct qbc_swept swept = qbc_swept_of(&b);
+    qbc_swept_hessian(&swept, COLS, h, ordered);
+    REQUIRE(qbc_sweep_create(&sweep, COLS, ordered, QBC_DAMPING));
+    CHECK(qbc_gptq_swept(&sweep, &swept, 8, ROWS - 8, used + 8 * COLS, NULL) < 0 &&
+          qbc_gptq_swept(&sweep, &swept, 0, 8, used, NULL) < 0, "%s: all weights are kept", name);
+    memcpy(used, w, sizeof w);
+    qbc_gptq_swept(&sweep, &swept, 0, ROWS, used, &loss);
+    qbc_format_fit_weighted(QBC_FIT_RANGE, &plain, 0, ROWS, w, diagonal);
+    double ours = loss_of(w, &b, h), theirs = loss_of(w, &plain, h);
+    CHECK(ours < 0.8 * theirs, "%s: loss %g, not swept %g", name, ours, theirs);
+    CHECK(fabs(2 * loss - ours) < 0.2 * ours, "%s: the sweep says %g, it is %g", name, 2 * loss, ours);
+    memcpy(used, w, sizeof w);
+    used[COLS + 9] = NAN;
+    CHECK(qbc_gptq_swept(&sweep, &swept, 0, ROWS, used, NULL) == COLS + 9, "%s: a weight that is no number is told", name);
+    qbc_sweep_destroy(&sweep);
+    qbc_blocks_destroy(&b);
+    qbc_blocks_destroy(&plain);
+}
+
 /* Columns that no token used say nothing: their codes are those of the plain fit with searched ranges. */
 static void test_dead_columns(void)
 {
@@ -191,6 +227,10 @@ int main(void)
     factor_inverse();
     for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i)
         test_format(formats[i], h, &state);
+    static const char *const composites[] = {"i3g32@50%p|i2g64", "i2g32+i2g32", "i3g32+sparse2%", "(i4g32@25%p|i2g32@40%|i3g16)+sparse1%",
+                                             "i4g128@30%|i2g128"};
+    for (size_t i = 0; i < sizeof composites / sizeof *composites; ++i)
+        test_parts(composites[i], h, &state);
     test_dead_columns();
     return check_failures() != 0;
 }
