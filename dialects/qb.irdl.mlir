@@ -134,6 +134,34 @@ irdl.dialect @qb {
     irdl.operands(s: %s, x: %x, dt: %dt, b: %b, c: %c, a: %a, d: %d)
     irdl.results(y: %y)
   }
+  // x [T, E], bias [E] or none -> [T, 2 top]: which experts a token goes to, then how much each counts: passes/kernels/route.c.
+  // {top, score, normalise, scale [, groups, kept, best], block}
+  irdl.operation @route {
+    %x = irdl.any
+    %bias = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, bias: variadic %bias)
+    irdl.results(y: %y)
+  }
+  // x [T, K] or, a part for each chosen expert, [T, top K], w [E N, K], route, bias [E N] or none -> [T, top N]: the products with the
+  // chosen experts' matrices, of which no other is read. {experts, top, block, role}
+  irdl.operation @expert_linear {
+    %x = irdl.any
+    %w = irdl.any
+    %route = irdl.any
+    %bias = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, w: %w, route: %route, bias: variadic %bias)
+    irdl.results(y: %y)
+  }
+  // x [T, top C], route -> [T, C]: what the chosen experts gave, by their weights. {top, block}
+  irdl.operation @combine {
+    %x = irdl.any
+    %route = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, route: %route)
+    irdl.results(y: %y)
+  }
   // act(gate) * up, both [T, C]. {act}: a name of passes/kernels/activation.c
   irdl.operation @glu {
     %gate = irdl.any

@@ -68,7 +68,7 @@ static bool wanted(MlirOperation weight)
     for (MlirOpOperand use = mlirValueGetFirstUse(w); !mlirOpOperandIsNull(use);
          use = mlirOpOperandGetNextUse(use)) {
         MlirOperation user = mlirOpOperandGetOwner(use);
-        bool matrix = qbc_is(user, "qb.linear") || qbc_is(user, "qb.embed");
+        bool matrix = qbc_is(user, "qb.linear") || qbc_is(user, "qb.embed") || qbc_is(user, "qb.expert_linear");
         if (matrix && mlirOpOperandGetOperandNumber(use) == 1)
             return true;
     }

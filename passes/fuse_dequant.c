@@ -58,8 +58,16 @@ static void fuse_embed(struct qbc *q, MlirOperation embed)
     qbc_sweep(q, dequant);
 }
 
+/* Has no epilogue: it stays what it is. */
+static void fuse_experts(struct qbc *q, MlirOperation experts)
+{
+    if (qbc_block_format(q, mlirOperationGetOperand(experts, 0)))
+        fuse_embed(q, experts);
+}
+
 void qbc_pass_fuse_dequant(struct qbc *q, MlirOperation module)
 {
     qbc_each(q, module, "qb.linear", fuse_linear);
     qbc_each(q, module, "qb.embed", fuse_embed);
+    qbc_each(q, module, "qb.expert_linear", fuse_experts);
 }

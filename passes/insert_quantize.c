@@ -94,6 +94,12 @@ static bool fits(struct qbc *q, MlirOperation linear)
         qbc_rank(x) == 2 && mlirTypeIsAF32(mlirShapedTypeGetElementType(mlirValueGetType(x)));
     if (matrix && qbc_dim(x, 1) == qbc_dim(w, 1))
         return true;
+    if (matrix && qbc_is(linear, "qb.expert_linear")) { /* a part for each chosen expert */
+        if (qbc_dim(w, 1) % ACT_GROUP)
+            qbc_error(q, linear, "experts with %ld columns, no multiple of %d, are stored as f32 or f16 only", (long)qbc_dim(w, 1),
+                      ACT_GROUP);
+        return qbc_dim(w, 1) % ACT_GROUP == 0;
+    }
     if (matrix)
         qbc_error(q, linear, "the input has %ld columns, the weight %ld", (long)qbc_dim(x, 1),
                   (long)qbc_dim(w, 1));
@@ -154,8 +160,9 @@ static void visit(struct qbc *q, MlirOperation linear, struct seen *seen)
 
 void qbc_pass_insert_quantize(struct qbc *q, MlirOperation module)
 {
-    struct qbc_ops linears = qbc_collect(q, module, "qb.linear");
-    struct seen seen = {.list = qbc_alloc(q, (linears.n + 1) * sizeof *seen.list)};
-    for (size_t i = 0; i < linears.n; ++i)
-        visit(q, linears.op[i], &seen);
+    struct qbc_ops ops = qbc_collect(q, module, NULL);
+    struct seen seen = {.list = qbc_alloc(q, (ops.n + 1) * sizeof *seen.list)};
+    for (size_t i = 0; i < ops.n; ++i)
+        if (qbc_is(ops.op[i], "qb.linear") || qbc_is(ops.op[i], "qb.expert_linear"))
+            visit(q, ops.op[i], &seen);
 }

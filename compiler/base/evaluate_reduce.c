@@ -210,20 +210,3 @@ bool qbc_ev_arg_most(struct qbc_ev *c)
     }
     return true;
 }
-
-/* values, indices [.., k, ..]; only the shape: routers of experts see unknown numbers */
-bool qbc_ev_top_k(struct qbc_ev *c)
-{
-    int64_t axis = qbc_ev_int(c, "axis", -1), dims[QBC_MAX_RANK];
-    if (!qbc_ev_wants(c, 2))
-        return false;
-    const struct qbc_array *x = c->in[0];
-    if (!qbc_ev_axis(&axis, x->rank))
-        return qbc_ev_fail(c, "its axis is outside %s", qbc_ev_dims_text(c->e, x));
-    if (!qbc_ev_known(c, 1) || !c->in[1]->n)
-        return qbc_ev_fail(c, "its k is not known");
-    memcpy(dims, x->dims, x->rank * sizeof *dims);
-    dims[axis] = (int64_t)qbc_ev_get(c->in[1], 0);
-    return qbc_ev_shape(c, 0, x->element, x->rank, dims) &&
-           qbc_ev_shape(c, 1, QBC_I64, x->rank, dims);
-}

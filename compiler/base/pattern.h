@@ -203,6 +203,19 @@ const float *qbc_sample_old_head(const struct qbc_sample *s, const struct qbc_op
 /* Positions for which the operand's cone has stored tables, which it lists; 0: it has none. */
 int64_t qbc_sample_tables(struct qbc *q, const struct qbc_operand *o, struct qbc_values *tables);
 
+/* --- routing.c: which experts a router's scores choose, and how much each counts (passes/kernels/route.c) */
+struct qbc_routing {
+    int64_t experts, top;
+    const char *score;  /* "softmax", "sigmoid", "none" */
+    const float *bias;  /* [experts]; NULL: none */
+    int64_t groups, kept, best; /* groups 1: all experts may be chosen */
+    bool normalise;
+    double scale;
+};
+enum { QBC_MOST_CHOSEN = 64, QBC_MOST_EXPERTS = 4096 };
+/* ids[top], weights[top] for a token's logits [experts]. */
+void qbc_route(const struct qbc_routing *r, const float *logits, int64_t *ids, double *weights);
+
 /* --- bias.c: stored vectors that rows of products are added to, or multiplied by: qb.bias, qb.scale */
 void qbc_biases(struct qbc *q, MlirOperation func);
 

@@ -32,12 +32,12 @@ static void finish_row(struct qbc_linear *l, MlirValue row, MlirValue column, Ml
 {
     struct qbc_kernel *k = l->k;
     int64_t n = qbc_int(k->launch, "n", 0);
-    size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
     MlirValue extra[8];
-    for (size_t i = 0; i < n_extra; ++i)
+    for (size_t i = 0; i < l->extras; ++i)
         extra[i] = extra_at(l, i, row, column, mlirValueGetType(sums));
-    MlirValue result = k_epilogue(k, sums, n_extra, extra);
-    MlirValue at = k_at(k, k_row(k, Y, row), k_mul_i(k, column, 4));
+    MlirValue result = k_epilogue(k, sums, l->extras, extra);
+    MlirValue first = mlirValueIsNull(l->y) ? qbc_linear_row(l, Y, row, l->y_shift) : l->y;
+    MlirValue at = k_at(k, first, k_mul_i(k, column, 4));
     /* rows of the arena are padded; only what the host sees must end exactly */
     if (qbc_bool(k->launch, "exact", false) && n % l->packing.rows)
         k_store_first(k, result, at, k_sub(k, k_i64(k, n), column));
@@ -66,7 +66,7 @@ static void slice(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     MlirValue sums[QBC_MOST_TOKENS + 1], x[QBC_MOST_TOKENS];
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
-        x[j] = k_row(k, X, qbc_linear_token(l, token, j));
+        x[j] = qbc_linear_row(l, X, qbc_linear_token(l, token, j), l->x_shift);
     qbc_linear_sums(l, m, x, sums);
     MlirValue column = k_add(k, k_mul_i(k, panel, l->packing.rows), l->row);
     for (int j = 0; j < m; ++j)
@@ -88,6 +88,17 @@ static void block(struct qbc_linear *l, MlirValue panel, MlirValue token, int m)
     l->row = slices.i;
     slice(l, panel, token, m);
     k_end(k, &slices, NULL);
+}
+
+void qbc_linear_panel(struct qbc_linear *l, MlirValue panel, MlirValue token)
+{
+    block(l, panel, token, 1);
+}
+
+MlirValue qbc_linear_row(struct qbc_linear *l, size_t operand, MlirValue row, MlirValue shift)
+{
+    MlirValue at = k_row(l->k, operand, row);
+    return mlirValueIsNull(shift) ? at : k_at(l->k, at, shift);
 }
 
 MlirValue qbc_linear_token(struct qbc_linear *l, MlirValue token, int j)
@@ -195,6 +206,7 @@ struct qbc_linear qbc_linear_of(struct qbc_kernel *k, const struct qbc_format *f
         .packing = qbc_packing_for(k->q->target, f, rows),
         .depth = columns,
         .multiplier = qbc_int(k->launch, "multiplier", 1),
+        .extras = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA,
     };
     l.layout = qbc_layout(f, l.packing, rows, columns);
     l.tail = k_at_i(k, w, l.layout.tail_offset);

@@ -51,6 +51,9 @@ struct qbc_linear {
     MlirValue row;      /* the first of them in the panel, i64 */
     MlirValue panel, tail; /* where this panel begins, and what the tensor shares */
     MlirValue from, to; /* the tokens to work on, in a step for several */
+    MlirValue x_shift, y_shift; /* bytes into the rows of x and y, where not all of a row is one product's; or null */
+    MlirValue y;        /* where results of column 0 go, instead of a row of y; or null */
+    size_t extras;      /* inputs of the epilogue */
     int64_t lanes;      /* where vectors are of any length: of which type, */
     MlirValue vl;       /* and how many rows a strip has; else null */
 };
@@ -62,10 +65,16 @@ typedef void (*qbc_linear_block)(struct qbc_linear *l, MlirValue panel, MlirValu
 /* All tokens from .. to - 1: full blocks of the tile's M, and the rest as one block, which may be a little larger: the
  * last token is then done again. */
 void qbc_linear_tokens(struct qbc_linear *l, MlirValue panel, qbc_linear_block block);
+/* Where a row of an operand begins, `shift` bytes on; null: none. */
+MlirValue qbc_linear_row(struct qbc_linear *l, size_t operand, MlirValue row, MlirValue shift);
 /* Token j of a block that begins at `token`. Results may be written twice: no input shares their place. */
 MlirValue qbc_linear_token(struct qbc_linear *l, MlirValue token, int j);
 /* Tokens from .. to - 1 with this thread's share of the weights, where vectors are of any length (linear_axpy.c). */
 void qbc_linear_axpy(struct qbc_linear *l);
+/* One token with rows from .. to - 1 of the weights, where vectors are of any length. */
+void qbc_linear_axpy_rows(struct qbc_linear *l, MlirValue token, MlirValue from, MlirValue to);
+/* One token with a panel, where vectors are of one length (linear.c). */
+void qbc_linear_panel(struct qbc_linear *l, MlirValue panel, MlirValue token);
 
 /* For m tokens with rows x[m] and l->rows rows of l->panel: sums[m] (room for one more), f32 vectors of these. The first is
  * whichever it takes of: weights that are floats; codes with integer products; any codes, decoded. */

@@ -22,10 +22,9 @@ static void put(struct qbc_linear *l, MlirValue token, MlirValue column, MlirVal
 {
     struct qbc_kernel *k = l->k;
     MlirValue extra[MOST_EXTRA], offset = k_mul_i(k, column, 4);
-    size_t n_extra = (size_t)mlirOperationGetNumOperands(k->launch) - EXTRA;
-    for (size_t i = 0; i < n_extra; ++i)
+    for (size_t i = 0; i < l->extras; ++i)
         extra[i] = k_rvv_load(k, mlirValueGetType(sums), k_at(k, k_row(k, EXTRA + i, token), offset), vl);
-    k_rvv_store(k, k_epilogue(k, sums, n_extra, extra), k_at(k, k_row(k, Y, token), offset), vl);
+    k_rvv_store(k, k_epilogue(k, sums, l->extras, extra), k_at(k, qbc_linear_row(l, Y, token, l->y_shift), offset), vl);
 }
 
 /* The epilogue needs registers of its own: where sums fill groups of eight, halves go through it in turn. */
@@ -50,20 +49,42 @@ static void block(struct qbc_linear *l, MlirValue row, MlirValue token, int m)
     l->row = k_op2(k, "arith.remui", row, height);
     l->panel = k_at(k, k->operand[W], k_mul_i(k, panel, l->layout.panel_bytes));
     for (int j = 0; j < m; ++j)
-        x[j] = k_row(k, X, qbc_linear_token(l, token, j));
+        x[j] = qbc_linear_row(l, X, qbc_linear_token(l, token, j), l->x_shift);
     qbc_linear_sums(l, m, x, sums);
     for (int j = 0; j < m; ++j)
         finish(l, qbc_linear_token(l, token, j), row, sums[j]);
 }
 
+/* Which tokens go through a strip. */
+struct strip_walk {
+    bool all;        /* of l->from .. l->to - 1 */
+    MlirValue token; /* else this one */
+};
+
 /* Rows from .. to - 1, which are in one panel. */
-static void strips(struct qbc_linear *l, MlirValue from, MlirValue to)
+static void strips(struct qbc_linear *l, MlirValue from, MlirValue to, struct strip_walk walk)
 {
     struct qbc_kernel *k = l->k;
     MlirValue most = k_most_lanes(k, l->lanes);
     struct k_loop loop = k_for_by(k, from, to, most, 0, NULL);
     l->vl = k_op2(k, "arith.minsi", k_sub(k, to, loop.i), most);
-    qbc_linear_tokens(l, loop.i, block);
+    if (walk.all)
+        qbc_linear_tokens(l, loop.i, block);
+    else
+        block(l, loop.i, walk.token, 1);
+    k_end(k, &loop, NULL);
+}
+
+/* In each panel, its part of rows from .. to - 1. */
+static void panels(struct qbc_linear *l, MlirValue from, MlirValue to, struct strip_walk walk)
+{
+    struct qbc_kernel *k = l->k;
+    int64_t height = l->packing.rows;
+    MlirValue first = k_op2(k, "arith.divui", from, k_i64(k, height));
+    MlirValue last = k_op2(k, "arith.divui", k_add_i(k, to, height - 1), k_i64(k, height));
+    struct k_loop loop = k_for(k, first, last, 1, 0, NULL);
+    MlirValue begin = k_mul_i(k, loop.i, height), end = k_add_i(k, begin, height);
+    strips(l, k_op2(k, "arith.maxsi", begin, from), k_op2(k, "arith.minsi", end, to), walk);
     k_end(k, &loop, NULL);
 }
 
@@ -77,15 +98,16 @@ static bool is_plain(const struct qbc_linear *l)
 void qbc_linear_axpy(struct qbc_linear *l)
 {
     struct qbc_kernel *k = l->k;
-    int64_t n = qbc_int(k->launch, "n", 0), height = l->packing.rows;
+    int64_t n = qbc_int(k->launch, "n", 0);
     struct k_range share = k_share(k, k_i64(k, (n + QBC_PIECE - 1) / QBC_PIECE));
     MlirValue from = k_mul_i(k, share.from, QBC_PIECE), to = k_mul_i(k, share.to, QBC_PIECE);
     to = k_op2(k, "arith.minsi", to, k_i64(k, n));
     l->lanes = k->one && is_plain(l) ? ONE_LANES : MANY_LANES;
-    MlirValue first = k_op2(k, "arith.divui", from, k_i64(k, height));
-    MlirValue last = k_op2(k, "arith.divui", k_add_i(k, to, height - 1), k_i64(k, height));
-    struct k_loop panels = k_for(k, first, last, 1, 0, NULL);
-    MlirValue begin = k_mul_i(k, panels.i, height), end = k_add_i(k, begin, height);
-    strips(l, k_op2(k, "arith.maxsi", begin, from), k_op2(k, "arith.minsi", end, to));
-    k_end(k, &panels, NULL);
+    panels(l, from, to, (struct strip_walk){.all = true});
+}
+
+void qbc_linear_axpy_rows(struct qbc_linear *l, MlirValue token, MlirValue from, MlirValue to)
+{
+    l->lanes = is_plain(l) ? ONE_LANES : MANY_LANES;
+    panels(l, from, to, (struct strip_walk){.token = token});
 }
