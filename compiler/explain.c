@@ -259,6 +259,18 @@ static void put_ffn(struct qbc *q, struct qbc_page *page, MlirOperation func)
     put_kinds(q, page, "feed-forward", k);
 }
 
+static void put_experts(struct qbc *q, struct qbc_page *page, MlirOperation func)
+{
+    struct qbc_ops ops = qbc_collect(q, func, "qb.route");
+    struct kinds *k = qbc_alloc(q, sizeof *k);
+    for (size_t i = 0; i < ops.n; ++i)
+        add_kind(q, k, qbc_text(q, "%ld, of which a token goes to %ld, by %s%s",
+                                (long)qbc_dim(mlirOperationGetOperand(ops.op[i], 0), 1), (long)qbc_int(ops.op[i], "top", 0),
+                                qbc_string(q, ops.op[i], "score", "?"), qbc_has(ops.op[i], "groups") ? ", within groups" : ""),
+                 block_of(ops.op[i]));
+    put_kinds(q, page, "experts", k);
+}
+
 static void put_norms(struct qbc *q, struct qbc_page *page, MlirOperation func)
 {
     static const char *const names[][2] = {{"qb.rms_norm", "RMS"}, {"qb.layer_norm", "layer"}};
@@ -361,6 +373,7 @@ void qbc_explain_graph(struct qbc *q, MlirOperation module, struct qbc_page *pag
     put_norms(q, page, func);
     put_attention(q, page, func);
     put_ffn(q, page, func);
+    put_experts(q, page, func);
     put_state(q, page, func);
     if (context)
         line(q, page, "context", "%ld positions, as long as the model's tables", (long)context);

@@ -154,7 +154,8 @@ irdl.dialect @qb {
     irdl.operands(x: %x, w: %w, route: %route, bias: variadic %bias)
     irdl.results(y: %y)
   }
-  // x [T, top C], route -> [T, C]: what the chosen experts gave, by their weights. {top, block}
+  // x [T, top C], route -> [T, C]: what the chosen experts gave, by their weights. {top, block} With {first}:
+  // weights are columns first .. of `route`: a gate of a number for each token.
   irdl.operation @combine {
     %x = irdl.any
     %route = irdl.any

@@ -16,7 +16,7 @@
  * needs    check-graph
  * leaves   embed, positions, N.attn_norm, N.attn_q, N.attn_k, N.attn_v, N.attn_q_norm, N.attn_k_norm, N.attn_o,
  *          N.ffn_norm, N.ffn_gate, N.ffn_up, N.ffn_down, final_norm, output; biases have their linear's or norm's name
- *          with _bias
+ *          with _bias; N.ffn_router, N.ffn_{gate,up,down}_experts
  */
 #include "pattern.h"
 
@@ -261,6 +261,32 @@ static void name_act(struct qbc *q, MlirOperation op)
     name_users(q, op, "ffn_down");
 }
 
+/* The product with experts that v comes from, through clips and biases. */
+static MlirOperation experts_of(MlirValue v)
+{
+    static const char *const through[] = {"qb.clip", "qb.times", "qb.plus", "qb.act", NULL};
+    MlirOperation op = qbc_def_any(v);
+    while (!mlirOperationIsNull(op) && qbc_one_of(qbc_op_name(op), through))
+        op = qbc_def_any(mlirOperationGetOperand(op, 0));
+    return mlirOperationIsNull(op) || qbc_is(op, "qb.expert_linear") ? op : (MlirOperation){NULL};
+}
+
+/* A product with experts that others come before is the last one; of these, what an activation is taken of is the gate. */
+static void name_experts(struct qbc *q, MlirOperation op)
+{
+    MlirValue x = mlirOperationGetOperand(op, 0);
+    MlirOperation glu = qbc_def(x, "qb.glu"), router = qbc_def(mlirOperationGetOperand(op, 2), "qb.route");
+    if (!mlirOperationIsNull(router))
+        give_role(q, linear_of(mlirOperationGetOperand(router, 0)), "ffn_router");
+    if (qbc_dim(x, 1) == qbc_dim(mlirOperationGetOperand(op, 1), 1)) {
+        give_role(q, norm_of(x), "ffn_norm");
+        return; /* reads rows of tokens */
+    }
+    give_role(q, op, "ffn_down_experts");
+    for (intptr_t i = 0; i < 2 && !mlirOperationIsNull(glu); ++i)
+        give_role(q, experts_of(mlirOperationGetOperand(glu, i)), i ? "ffn_up_experts" : "ffn_gate_experts");
+}
+
 static MlirOperation output_linear(MlirOperation func)
 {
     return linear_of(qbc_strip(mlirOperationGetOperand(qbc_return_of(func), 0)));
@@ -301,7 +327,9 @@ static const char *operand_role(struct qbc *q, MlirOperation op, intptr_t i)
         return i == RATES ? "ssm_a" : "ssm_d";
     MlirOperation linear = qbc_is(op, "qb.bias") ? linear_of(mlirOperationGetResult(op, 0)) : op;
     const char *role = mlirOperationIsNull(linear) ? NULL : role_of(q, linear);
-    bool added = qbc_is(op, "qb.bias") || i == 2;
+    if (qbc_is(op, "qb.route"))
+        return "ffn_router_bias";
+    bool added = qbc_is(op, "qb.bias") || i >= 2;
     if (!role)
         role = qbc_is(op, "qb.embed_positions") ? "positions" : is_norm(op) ? "norm" : "linear";
     return added ? qbc_text(q, "%s_bias", role) : role;
@@ -339,6 +367,7 @@ void qbc_pass_name_blocks(struct qbc *q, MlirOperation module)
         follow(s, result(embeds.op[0]));
     name_ends(q, func);
     qbc_each(q, func, "qb.attention", name_attention);
+    qbc_each(q, func, "qb.expert_linear", name_experts);
     qbc_each(q, func, "qb.glu", name_glu);
     qbc_each(q, func, "qb.act", name_act);
     struct qbc_ops weights = qbc_collect(q, func, "qb.weight"), ops = qbc_collect(q, func, NULL);

@@ -247,14 +247,33 @@ static const char *learn(struct qbc *q, MlirOperation func, struct core *c, enum
     return problem;
 }
 
+/* The only dimension that is not 1 is that of the heads. */
+static bool is_for_heads(struct qbc_strided *v, int64_t heads)
+{
+    size_t axis = 0;
+    for (size_t d = 0; d < v->rank; ++d)
+        if (v->dims[d] != 1)
+            axis = d;
+    for (size_t d = 0; d < v->rank; ++d)
+        if (v->dims[d] != (d == axis ? heads : 1))
+            return false;
+    if (v->rank) {
+        v->dims[0] = heads;
+        v->strides[0] = v->strides[axis];
+    }
+    bool any = v->rank > 0;
+    v->rank = any;
+    return any;
+}
+
 /* A stored number for each head among what makes the probabilities. */
 static bool find_sinks(struct qbc *q, struct qbc_shapes *s, struct core *c)
 {
     MlirValue scores = mlirOperationGetResult(c->scores, 0);
     struct qbc_values leaves = qbc_leaves(q, mlirOperationGetOperand(c->output, 0), 1, &scores);
     for (size_t i = 0; i < leaves.n && c->joined; ++i)
-        if (qbc_is_constant(leaves.v[i]) && qbc_strided_of(q, s->at[0], leaves.v[i], &c->sinks) && c->sinks.rank &&
-            c->sinks.dims[c->sinks.rank - 1] == c->heads) {
+        if (qbc_is_constant(leaves.v[i]) && qbc_strided_of(q, s->at[0], leaves.v[i], &c->sinks) &&
+            is_for_heads(&c->sinks, c->heads)) {
             const float *numbers = qbc_strided_read(q, &c->sinks, (size_t)c->heads);
             c->law.sinks = numbers;
             if (numbers)
@@ -394,8 +413,7 @@ static void apply(struct qbc *q, struct core *c)
                                  !c->keys_transposed, kv_width);
     MlirValue vv = heads_to_rows(&b, mlirOperationGetOperand(c->output, 1), &c->dims[2], false,
                                  kv_width);
-    size_t last = c->joined ? c->sinks.rank - 1 : 0;
-    MlirValue operands[] = {qv, kv, vv, c->joined ? qbc_weight(&b, &c->sinks, 1, &last) : (MlirValue){NULL}};
+    MlirValue operands[] = {qv, kv, vv, c->joined ? qbc_weight(&b, &c->sinks, 1, (size_t[]){0}) : (MlirValue){NULL}};
     MlirOperation op = qbc_make(&b, "qb.attention", qbc_rows_type(q, width), NULL, 3 + c->joined, operands);
     MlirValue y = mlirOperationGetResult(op, 0);
     qbc_set_int(q, op, "heads", c->heads);

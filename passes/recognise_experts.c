@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TOKENS = 9, MOST_VALUES = 64, MOST_PARTS = 4 };
+enum { TOKENS = 9, CHOICES = 256, MOST_VALUES = 64, MOST_PARTS = 4 };
 
 struct router {
     MlirValue logits;
@@ -66,37 +66,67 @@ static MlirValue only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirV
 }
 
 /* A call's logits: random, wide enough that softmax and sigmoid differ. */
-static const struct qbc_array *bind_logits(struct qbc *q, struct qbc_evaluation *e, MlirValue logits)
+static const struct qbc_array *bind_logits(struct qbc *q, struct qbc_evaluation *e, MlirValue logits, uint32_t seed)
 {
     struct qbc_array *a = qbc_bind_zero(q, e, logits);
     if (a)
-        qbc_fill_random(a, 61);
+        qbc_fill_random(a, 61 + seed);
     for (size_t i = 0; a && i < a->n; ++i)
         a->f[i] *= 3;
     return a;
 }
 
-static bool chooses(const struct qbc_routing *law, const struct qbc_array *logits, const struct qbc_array *ids)
+/* Logits of many tokens, and which experts the graph chose. */
+struct choices {
+    float *logits; /* [CHOICES][experts] */
+    int64_t *ids;  /* [CHOICES][top] */
+    int64_t top;   /* 0: cannot be computed */
+};
+
+/* In one call, or in as many as there are tokens where a call takes one. */
+static struct choices take_choices(struct finder *f, MlirValue logits, MlirValue ids)
 {
-    int64_t tokens = (int64_t)logits->n / law->experts, want[QBC_MOST_CHOSEN];
+    struct choices c = {.top = 0};
+    int64_t each = f->shapes.step ? 1 : CHOICES, experts = qbc_dim(logits, 1);
+    c.logits = qbc_alloc(f->q, (size_t)(CHOICES * experts) * sizeof *c.logits);
+    for (int64_t t = 0; t < CHOICES; t += each) {
+        struct qbc_evaluation *e = qbc_probe(f->q, f->func, each, 0);
+        const struct qbc_array *l = bind_logits(f->q, e, logits, (uint32_t)t), *a = l ? qbc_evaluate(e, ids) : NULL;
+        bool good = a && a->known && a->i && a->n && a->n % (size_t)each == 0 && (t == 0 || (int64_t)a->n == each * c.top);
+        c.top = good ? (int64_t)a->n / each : 0;
+        if (good && t == 0)
+            c.ids = qbc_alloc(f->q, (size_t)(CHOICES * c.top) * sizeof *c.ids);
+        if (good) {
+            memcpy(c.logits + t * experts, l->f, l->n * sizeof *l->f);
+            memcpy(c.ids + t * c.top, a->i, a->n * sizeof *a->i);
+        }
+        qbc_evaluation_destroy(e);
+        if (!good)
+            break;
+    }
+    return c;
+}
+
+static bool chooses(const struct qbc_routing *law, const struct choices *c)
+{
+    int64_t want[QBC_MOST_CHOSEN];
     double weights[QBC_MOST_CHOSEN];
-    for (int64_t t = 0; t < tokens; ++t) {
-        qbc_route(law, logits->f + t * law->experts, want, weights);
-        for (int64_t j = 0; j < law->top; ++j)
-            if (ids->i[t * law->top + j] != want[j])
-                return false;
+    for (int64_t t = 0; t < CHOICES; ++t) {
+        qbc_route(law, c->logits + t * law->experts, want, weights);
+        if (memcmp(want, c->ids + t * law->top, (size_t)law->top * sizeof *want))
+            return false;
     }
     return true;
 }
 
 /* Groups that some of are kept: by the largest, or the two largest, of each. */
-static bool try_groups(struct qbc_routing *law, const struct qbc_array *logits, const struct qbc_array *ids)
+static bool try_groups(struct qbc_routing *law, const struct choices *c)
 {
     for (law->groups = 1; law->groups <= QBC_MOST_CHOSEN && law->groups < law->experts; ++law->groups)
         for (law->kept = 1; law->kept < law->groups || law->groups == 1; ++law->kept) {
             bool even = law->experts % law->groups == 0 && law->kept * (law->experts / law->groups) >= law->top;
             for (law->best = 1; even && law->best <= 2; ++law->best)
-                if (chooses(law, logits, ids))
+                if (chooses(law, c))
                     return true;
             if (law->groups == 1)
                 break;
@@ -120,21 +150,20 @@ static bool find_bias(struct finder *f, struct router *r, const struct qbc_value
     return false;
 }
 
-static bool find_law(struct finder *f, struct router *r, MlirValue ids, const struct qbc_array *logits,
-                     const struct qbc_array *numbers)
+static bool find_law(struct finder *f, struct router *r, MlirValue ids, const struct choices *c)
 {
     static const char *const scores[] = {"softmax", "sigmoid", "none"};
     struct qbc_values leaves = qbc_leaves(f->q, ids, 1, &r->logits);
     bool biased = find_bias(f, r, &leaves, 0);
     for (size_t i = 0; i < sizeof scores / sizeof *scores; ++i) {
         r->law.score = scores[i];
-        if (try_groups(&r->law, logits, numbers))
+        if (try_groups(&r->law, c))
             return true;
     }
     if (biased) { /* a vector that is none */
         r->law.bias = NULL;
         r->law.score = scores[0];
-        return try_groups(&r->law, logits, numbers);
+        return try_groups(&r->law, c);
     }
     return false;
 }
@@ -155,15 +184,12 @@ static struct router *router_of(struct finder *f, MlirOperation where, MlirValue
         qbc_miss(f->q, where, "matrices are gathered by something that is not made of one router's logits");
         return NULL;
     }
-    struct qbc_evaluation *e = qbc_probe(f->q, f->func, TOKENS, 0);
-    const struct qbc_array *logits = bind_logits(f->q, e, r.logits), *a = logits ? qbc_evaluate(e, ids) : NULL;
-    int64_t tokens = f->shapes.step ? 1 : TOKENS;
     r.law = (struct qbc_routing){.experts = qbc_dim(r.logits, 1), .scale = 1, .score = "softmax", .groups = 1};
-    bool good = a && a->known && a->i && a->n && a->n % (size_t)tokens == 0 && a->n / (size_t)tokens <= QBC_MOST_CHOSEN;
-    r.law.top = good ? (int64_t)a->n / tokens : 0;
-    struct router *known = good ? known_router(f, r.logits, r.law.top) : NULL;
-    good = good && r.law.top <= r.law.experts && (known ? chooses(&known->law, logits, a) : find_law(f, &r, ids, logits, a));
-    qbc_evaluation_destroy(e);
+    struct choices c = take_choices(f, r.logits, ids);
+    r.law.top = c.top;
+    struct router *known = c.top ? known_router(f, r.logits, c.top) : NULL;
+    bool good = c.top > 0 && c.top <= QBC_MOST_CHOSEN && c.top <= r.law.experts;
+    good = good && (known ? chooses(&known->law, &c) : find_law(f, &r, ids, &c));
     if (!good)
         qbc_miss(f->q, where, "the experts are not those of the largest softmax or sigmoid of a router's logits");
     if (good && !known) {
@@ -284,6 +310,7 @@ static bool find_product(struct finder *f, MlirOperation op, struct product *p)
     if (!first && !gathered(f, b, 3, &p->w, &p->ids))
         return false;
     p->x = first ? b : a;
+    p->n = p->w.dims[first ? 1 : 2];
     as_rows(&p->w, first ? 1 : 2, first ? 2 : 1);
     p->depth = p->w.dims[1];
     take_bias(f, p);
@@ -429,8 +456,7 @@ static void visit(struct finder *f, MlirOperation op)
     qbc_shapes_open(f->q, f->func, &f->shapes);
     bool good = find_product(f, op, &p);
     struct router *r = good ? router_of(f, op, p.ids) : NULL;
-    good = r && p.w.dims[0] % r->law.experts == 0 && qbc_shapes_dims(&f->shapes, p.y, &p.dims);
-    p.n = good ? p.w.dims[0] / r->law.experts : 0;
+    good = r && p.w.dims[0] == r->law.experts * p.n && qbc_shapes_dims(&f->shapes, p.y, &p.dims);
     p.shared = good && is_repeated(f, r, &p);
     if (good && !p.shared && !is_row_by_row(f, r, &p)) {
         qbc_miss(f->q, op, "what the chosen experts multiply is not a row for each token, nor one for each choice");
@@ -448,7 +474,7 @@ static bool sums(struct finder *f, struct router *r, MlirValue rows, MlirValue v
 {
     static const char *const scores[] = {"softmax", "sigmoid", "none"};
     struct qbc_evaluation *e = qbc_probe(f->q, f->func, TOKENS, 0);
-    const struct qbc_array *z = qbc_bind_random(f->q, e, rows, 62), *logits = bind_logits(f->q, e, r->logits);
+    const struct qbc_array *z = qbc_bind_random(f->q, e, rows, 62), *logits = bind_logits(f->q, e, r->logits, 0);
     const struct qbc_array *y = z && logits ? qbc_floats_of(e, v) : NULL;
     int64_t width = qbc_dim(rows, 1) / r->law.top, ids[QBC_MOST_CHOSEN];
     bool good = y && y->n * (size_t)r->law.top == z->n, found = false;

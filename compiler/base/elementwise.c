@@ -3,6 +3,7 @@
  *     Add, Sub, Mul, Div of rows           arith.addf, subf, mulf, divf
  *     ... of rows and a stored vector      the same with "qb.repeat"(vector)
  *     ... of rows and a number             qb.times, qb.plus
+ *     Mul of rows and a number of each     "qb.combine" {top = 1, first = 0}
  *     Clip, Max, Min of rows and numbers   qb.clip
  *     Tanh, Exp, Softplus, ... of rows     qb.act
  */
@@ -11,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum kind { NUMBER, VECTOR, ROWS };
+enum kind { NUMBER, VECTOR, ROWS, COLUMN };
 
 static const struct {
     const char *onnx, *act;
@@ -102,6 +103,8 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, stru
             o->kind = VECTOR;
         else if (qbc_shapes_width(s, v, NULL) == f->width)
             o->kind = ROWS, ++rows;
+        else if (qbc_shapes_width(s, v, NULL) == 1)
+            o->kind = COLUMN;
         else
             return false;
     }
@@ -169,6 +172,18 @@ static MlirValue power(struct qbc_build *b, MlirValue x, float by)
     return by == 2 ? square : qbc_op(b, "arith.mulf", mlirValueGetType(x), 2, square, x);
 }
 
+/* Rows, each times a number of its own; null: another operation. */
+static MlirValue weighted(struct qbc_build *b, const struct found *f, const MlirValue *x)
+{
+    bool second = f->operand[1].kind == COLUMN;
+    if (!qbc_is(f->op, "onnx.Mul") || f->operand[!second].kind != ROWS)
+        return (MlirValue){NULL};
+    MlirValue y = qbc_op(b, "qb.combine", mlirValueGetType(x[!second]), 2, x[!second], x[second]);
+    qbc_set_int(b->q, qbc_def_any(y), "top", 1);
+    qbc_set_int(b->q, qbc_def_any(y), "first", 0);
+    return y;
+}
+
 static MlirValue of_two(struct qbc_build *b, const struct found *f, const MlirValue *x)
 {
     const struct operand *o = f->operand;
@@ -176,6 +191,8 @@ static MlirValue of_two(struct qbc_build *b, const struct found *f, const MlirVa
         return o[0].kind == ROWS && o[1].kind == NUMBER ? power(b, x[0], o[1].number) : (MlirValue){NULL};
     if (!arith_of(f->op) || f->n != 2)
         return (MlirValue){NULL};
+    if (o[0].kind == COLUMN || o[1].kind == COLUMN)
+        return weighted(b, f, x);
     if (o[0].kind == NUMBER || o[1].kind == NUMBER)
         return scaled(b, f, x[o[0].kind == NUMBER], o[0].kind == NUMBER, o[o[1].kind == NUMBER].number);
     return qbc_op(b, arith_of(f->op), mlirValueGetType(x[0]), 2, x[0], x[1]);
@@ -191,7 +208,7 @@ static MlirValue rewritten(struct qbc_build *b, const struct found *f, const Mli
         return of_two(b, f, x);
     MlirValue rows = {NULL};
     for (size_t i = 0; i < f->n; ++i) {
-        if (f->operand[i].kind == VECTOR || (f->operand[i].kind == ROWS && !mlirValueIsNull(rows)))
+        if (f->operand[i].kind == VECTOR || f->operand[i].kind == COLUMN || (f->operand[i].kind == ROWS && !mlirValueIsNull(rows)))
             return (MlirValue){NULL};
         rows = f->operand[i].kind == ROWS ? x[i] : rows;
     }
@@ -206,7 +223,8 @@ static void apply(struct qbc *q, const struct found *f)
     MlirValue x[3] = {{NULL}, {NULL}, {NULL}};
     for (size_t i = 0; i < f->n; ++i) {
         MlirValue rows = qbc_strip(mlirOperationGetOperand(f->op, (intptr_t)i));
-        if (f->operand[i].kind == ROWS && (!qbc_is_level1(rows) || qbc_dim(rows, 1) != f->width))
+        int64_t width = f->operand[i].kind == ROWS ? f->width : f->operand[i].kind == COLUMN ? 1 : 0;
+        if (width && (!qbc_is_level1(rows) || qbc_dim(rows, 1) != width))
             return;
         if (f->operand[i].kind == VECTOR)
             rows = qbc_op(&b, "qb.repeat", type, 1, qbc_weight(&b, &f->operand[i].vector, 1, (size_t[]){0}));
@@ -240,8 +258,8 @@ static bool is_candidate(struct qbc *q, MlirOperation op, enum qbc_arithmetic wh
 /* Of rows and a number, nothing else. */
 static bool is_multiple(const struct found *f)
 {
-    return f->n == 2 && f->operand[0].kind != VECTOR && f->operand[1].kind != VECTOR &&
-           f->operand[0].kind != f->operand[1].kind;
+    enum kind a = f->operand[0].kind, b = f->operand[1].kind;
+    return f->n == 2 && ((a == ROWS && b == NUMBER) || (a == NUMBER && b == ROWS));
 }
 
 void qbc_elementwise(struct qbc *q, MlirOperation module, enum qbc_arithmetic which)

@@ -13,7 +13,7 @@ static size_t places(struct outline *o, MlirOperation op, MlirValue *operands)
 
 static MlirOperation outline(struct outline *o, MlirOperation op, const char *kernel)
 {
-    static const char *const copied[] = {"top", "experts", "score", "normalise", "scale", "groups", "kept", "best"};
+    static const char *const copied[] = {"top", "first", "experts", "score", "normalise", "scale", "groups", "kept", "best"};
     MlirValue operands[QBC_MOST_OPERANDS];
     size_t n = places(o, op, operands);
     MlirOperation l = qbc_launch(o, kernel, qbc_place_rows(o, operands[1]), n, operands);
