@@ -263,8 +263,9 @@ irdl.dialect @qb {
     irdl.operands(a: %a, b: %b)
     irdl.results(y: %y)
   }
-  // x [T, C] -> [T, C]: each run of `run` columns, a power of two, times the Hadamard matrix of that order over its
-  // root: element (i, j) is (-1)^(bits that i and j share) / sqrt(run). Its own inverse. {run}
+  // x [T, C] -> [T, C]: each run of `run` columns times a Hadamard matrix of that order over its root: for a power of two
+  // element (i, j) is (-1)^(bits that i and j share) / sqrt(run), its own inverse; others are m 2^k (compiler/base/hadamard.h),
+  // and their inverse is with {transposed}. {run}
   irdl.operation @hadamard {
     %x = irdl.any
     %y = irdl.any

@@ -46,6 +46,12 @@ int64_t qbc_hadamard_order(int64_t n)
     return qbc_hadamard_factor(n) ? n : n & -n;
 }
 
+int64_t qbc_hadamard_online_order(int64_t n)
+{
+    int64_t factor = qbc_hadamard_factor(n);
+    return factor && factor <= QBC_HADAMARD_ONLINE ? n : n & -n;
+}
+
 /* chi of all residues */
 static void residues(int64_t q, int8_t *chi)
 {

@@ -13,6 +13,9 @@
 int64_t qbc_hadamard_factor(int64_t n);
 /* n where there is one; else the largest power of two that divides n: vectors are turned in runs of so many. */
 int64_t qbc_hadamard_order(int64_t n);
+/* The same, of those that a kernel multiplies rows by while it runs: m is at most this. */
+enum { QBC_HADAMARD_ONLINE = 28 };
+int64_t qbc_hadamard_online_order(int64_t n);
 /* The matrix M of order m, a result of qbc_hadamard_factor: +1 and -1, [m][m]. */
 void qbc_hadamard_fill(int64_t m, int8_t *out);
 /* `runs` vectors of n = m 2^k elements after each other, each element being `lanes` numbers: turned, each lane by itself.

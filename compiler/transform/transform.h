@@ -15,6 +15,7 @@ struct qbc_transform {
     /* of a diagonal: see diagonal.c */
     float least, most, step;
     int by;
+    const char *where; /* of a rotation: insert_rotations.c */
 };
 
 /* All of options.transform, in their order. False after an error. */
@@ -25,6 +26,9 @@ const struct qbc_transform *qbc_transform_at(size_t i); /* NULL: past the end */
 
 /* --- ranges.c: what static activations are rounded between, where options.act asks for such. False after an error. */
 bool qbc_static_ranges(struct qbc *q, MlirOperation graph);
+
+/* --- rotate.c */
+void qbc_transform_rotate(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
 
 /* --- diagonal.c */
 void qbc_transform_diagonal(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);

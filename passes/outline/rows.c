@@ -51,6 +51,7 @@ void qbc_outline_hadamard(struct outline *o, MlirOperation op)
     MlirOperation l = qbc_launch(o, "hadamard", qbc_place_rows(o, x), 2, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(qbc_only_result(op), 1));
     qbc_copy_attribute(op, l, "run");
+    qbc_copy_attribute(op, l, "transposed");
 }
 
 /* Rows without a distance: the vector itself. */

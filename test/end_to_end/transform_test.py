@@ -10,7 +10,7 @@ import numpy as np
 import tools
 
 EXACT = ["pow2"]
-ALL = ["smooth", "awq,map", *EXACT]
+ALL = ["smooth", "awq,map", "hadamard,map", *EXACT]
 
 
 def check(work, want, tokens, name, text):

@@ -2,8 +2,9 @@
  *
  *   angles   sin and cos of position times frequency, up to 2^29: the absolute error that kernel.h promises
  *   rope     both pairings, whole and partial, several heads; what is not rotated is copied bit for bit
- *   hadamard runs of a vector's part, of one, of several
+ *   hadamard runs of a vector's part, of one, of several, of more than registers hold; orders that are no powers of two
  */
+#include "hadamard.h"
 #include "kernel_graph.h"
 #include "kernel_machines.h"
 
@@ -120,7 +121,9 @@ static void check_dense(struct lab *lab)
 static const struct turn {
     const char *name;
     int columns, run;
-} turns[] = {{"two", 12, 4}, {"one", 48, 16}, {"many", 128, 64}, {"long", 1024, 1024}, {"none", 5, 1}};
+    bool transposed;
+} turns[] = {{"two", 12, 4}, {"one", 48, 16}, {"many", 128, 64}, {"long", 1024, 1024}, {"none", 5, 1},
+    {"longer", 4096, 4096}, {"twelve", 96, 48, false}, {"back", 96, 48, true}, {"twenty", 40, 20, true}, {"even", 28, 28, false}};
 enum { N_TURNS = sizeof turns / sizeof *turns };
 
 static void add_turn(struct lab *lab, const struct turn *turn, uint64_t *seed)
@@ -128,8 +131,19 @@ static void add_turn(struct lab *lab, const struct turn *turn, uint64_t *seed)
     float *x = lab_input(lab, qbc_text(lab->q, "turn_%s", turn->name), VOCABULARY, turn->columns);
     for (int i = 0; i < VOCABULARY * turn->columns; ++i)
         x[i] = check_normal(seed);
-    lab_say(lab, "%%%s = \"qb.hadamard\"(%%turn_%s) {run = %d : i64} : (tensor<?x%dxf32>) -> tensor<?x%dxf32> loc(\"%s\")\n",
-            turn->name, turn->name, turn->run, turn->columns, turn->columns, turn->name);
+    lab_say(lab, "%%%s = \"qb.hadamard\"(%%turn_%s) {run = %d : i64%s} : (tensor<?x%dxf32>) -> tensor<?x%dxf32> loc(\"%s\")\n",
+            turn->name, turn->name, turn->run, turn->transposed ? ", transposed = true" : "", turn->columns, turn->columns, turn->name);
+}
+
+/* Of v Q: the sign that element k of v has in element i. */
+static bool is_minus(const struct turn *turn, int k, int i)
+{
+    int64_t m = qbc_hadamard_factor(turn->run), power = turn->run / m;
+    int8_t h[QBC_HADAMARD_ONLINE * QBC_HADAMARD_ONLINE];
+    qbc_hadamard_fill(m, h);
+    int64_t from = k / power, to = i / power;
+    int sign = turn->transposed ? h[to * m + from] : h[from * m + to];
+    return (sign < 0) != __builtin_popcount((unsigned)(i % power & k % power)) % 2;
 }
 
 /* A rounding for each bit of the run's length and one for the factor. */
@@ -140,11 +154,11 @@ static void check_turn(struct lab *lab, const struct turn *turn, size_t run, int
     for (int i = 0; i < turn->columns; ++i) {
         double sum = 0, size = 0;
         for (int j = i / turn->run * turn->run, k = 0; k < turn->run; ++j, ++k) {
-            bool minus = __builtin_popcount((unsigned)(i % turn->run & k)) % 2;
+            bool minus = is_minus(turn, k, i % turn->run);
             sum += minus ? -(double)x[j] : (double)x[j];
             size += fabs((double)x[j]);
         }
-        double root = sqrt(turn->run), bound = (log2(turn->run) + 2) * 0x1p-24 * size / root;
+        double root = sqrt(turn->run), bound = (log2(turn->run) + 2 + qbc_hadamard_factor(turn->run)) * 0x1p-24 * size / root;
         CHECK(fabs((double)y[i] - sum / root) <= bound, "%s: hadamard %s: column %d is %g, not %g", lab->q->target->name, turn->name,
               i, (double)y[i], sum / root);
     }
