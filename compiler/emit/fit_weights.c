@@ -214,6 +214,7 @@ static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f
     const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
     if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", "")))) {
         f->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
+        f->sweep.h = !strcmp(q->options.fit, "gptq-cd") ? h : NULL;
         return true;
     }
     qbc_error(q, weight, "there is no memory to fit this weight");

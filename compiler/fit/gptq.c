@@ -22,7 +22,7 @@ static const double MOST = 1; /* damping */
 
 bool qbc_fit_sweeps(const char *fit)
 {
-    return fit && (!strcmp(fit, "gptq") || !strcmp(fit, "gptq-plain"));
+    return fit && !strncmp(fit, "gptq", strlen("gptq"));
 }
 
 double qbc_damping(const char *role)
@@ -271,5 +271,15 @@ int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int
 int64_t qbc_gptq(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, int64_t n, float *w, double *loss)
 {
     struct qbc_swept swept = qbc_swept_of(b);
-    return qbc_gptq_swept(s, &swept, row, n, w, loss);
+    size_t bytes = (size_t)(n * s->cols) * sizeof *w;
+    float *original = s->h ? malloc(bytes) : NULL;
+    if (s->h && !original)
+        return 0;
+    if (original)
+        memcpy(original, w, bytes);
+    int64_t bad = qbc_gptq_swept(s, &swept, row, n, w, loss);
+    if (original && bad < 0 && !qbc_refine(s, b, row, n, original))
+        bad = 0;
+    free(original);
+    return bad;
 }

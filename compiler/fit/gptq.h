@@ -9,6 +9,7 @@ struct qbc_sweep {
     int64_t cols;
     float *u;       /* [cols][cols] upper, U^T U = (H + damping)^-1 */
     float *weight;  /* [cols] of squared errors when the parameters of a group are fitted: H's diagonal */
+    const float *h; /* [cols][cols] borrowed: codes are refined when all are chosen; NULL: they are not */
     bool plain;     /* parameters of groups from their range, not searched */
     double damping; /* share of H's mean diagonal that was added; 0: H is of no use, `u` is NULL */
 };
@@ -47,6 +48,9 @@ struct qbc_swept qbc_swept_of(struct qbc_blocks *b);
 /* H in the order of the sweep, [cols][cols], from H; the same where there is no order. */
 void qbc_swept_hessian(const struct qbc_swept *b, int64_t cols, const float *h, float *out);
 int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int64_t row, int64_t n, float *w, double *loss);
+
+/* Codes of rows that were chosen for w f32 [n][cols], changed while that lowers the rows' losses by s->h. False: no memory. */
+bool qbc_refine(const struct qbc_sweep *s, const struct qbc_blocks *b, int64_t row, int64_t n, const float *w);
 
 /* As qbc_format_fit_weighted for rows [row, row + n) of b, with w f32 [n][cols], which is used up. *loss (NULL: not wanted)
  * becomes sum (w - q)^2 / (2 U_jj^2) over what was rounded: half of (w - q) H (w - q)^T, near enough. */

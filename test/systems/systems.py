@@ -5,7 +5,7 @@ whether what the system promises holds here. Exit status 0: it holds; 77: it was
 last line); 1: something is broken.
 
 "Lower" is meant as: perplexity over that of the float model and mean KL divergence both lower, by more than two standard errors of the
-paired differences of windows. On a few windows (8; QBC_TEST_ALL=1: all 200 of ../shared, and all of the calibration text) perplexity of so small a model is noisy, so both are printed.
+paired differences of windows. On a few windows (8, or QBC_TEST_WINDOWS=N; QBC_TEST_ALL=1: all 200 of ../shared, and the tests that calibrate) perplexity of so small a model is noisy, so both are printed.
 """
 import contextlib
 import json
@@ -30,8 +30,11 @@ NOT_HERE = 77
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
 
 
-def need():
-    """Ends the test as skipped where a file or tool is missing."""
+def need(slow=True):
+    """Ends the test as skipped where a file or tool is missing; and one that calibrates, unless all is asked for."""
+    if slow and not ALL:
+        print("skipped: makes the compiler calibrate; QBC_TEST_ALL=1 measures it")
+        sys.exit(NOT_HERE)
     for path in (MODEL / "optimum-past/model.onnx", MODEL / "model.safetensors", CALIBRATION, WINDOWS, oracle.BUILD / "bin/qbc", oracle.BUILD / "bin/qbrun"):
         if not path.exists():
             print(f"skipped: no {path}")
@@ -41,12 +44,45 @@ def need():
 def windows():
     """int [n, 256], evenly from all of them."""
     all_of_them = np.load(WINDOWS).astype(np.int64)
-    return all_of_them if ALL else all_of_them[:: len(all_of_them) // FEW][:FEW]
+    n = int(os.environ.get("QBC_TEST_WINDOWS", len(all_of_them) if ALL else FEW))
+    return all_of_them[:: len(all_of_them) // n][:n]
 
 
 def weights():
     """{our name: f32 array} of the float model."""
     return {name: w.astype(np.float32) for name, w in reference.from_safetensors(MODEL / "model.safetensors").arrays.items()}
+
+
+def decoded(artifact):
+    """{our name: what the artifact's codes stand for, f64}"""
+    return reference.from_artifact(oracle.BUILD / "test/qbm_dump", artifact).arrays
+
+
+def moments(tokens, names):
+    """{name: H = 2/T sum x^T x of what the product reads}, by the slow reference on the float model."""
+    model = reference.Model(reference.Config(MODEL / "config.json"), reference.from_safetensors(MODEL / "model.safetensors"))
+    sums, count, linear = {}, 0, model.linear
+
+    def watch(x, *weights):
+        for name in weights:
+            if name in names:
+                sums[name] = sums.get(name, 0) + 2 * x.T @ x
+        return linear(x, *weights)
+
+    model.linear = watch
+    for window in tokens:
+        model.logits(window)
+        count += len(window)
+    return {name: h / count for name, h in sums.items()}
+
+
+def out_mse(w, rounded, h):
+    """Squared error of the product's results, a token."""
+    e = w - rounded
+    return float(np.einsum("ni,ij,nj->", e, h, e, optimize=True)) / 2
+
+
+MATRICES = [f"{i}.{name}" for i in range(4) for name in reference.LINEARS]
 
 
 def with_changes(data, changes):
@@ -130,7 +166,7 @@ class Lab:
             self.onnx = self.work / "model.onnx"
             self.onnx.write_bytes(self.model)
         self.text = CALIBRATION
-        if not ALL:
+        if len(windows()) < 100:
             self.text = self.work / "calibration.txt"
             self.text.write_bytes(CALIBRATION.read_bytes()[:FEW_BYTES])
         self.tokens = windows()

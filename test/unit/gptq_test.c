@@ -150,6 +150,14 @@ static void test_format(const char *name, const float *h, uint64_t *state)
     double ours = loss_of(w, &fast, h), theirs = loss_of(w, &nearest, h);
     CHECK(ours < 0.8 * theirs, "%s: loss %g, to nearest %g", name, ours, theirs);
     CHECK(fabs(2 * loss - ours) < 0.2 * ours, "%s: the sweep says %g, it is %g", name, 2 * loss, ours);
+    memcpy(used, w, sizeof w);
+    sweep.h = h;
+    CHECK(qbc_gptq(&sweep, &fast, 0, ROWS, used, NULL) < 0, "%s: refined", name);
+    double refined = loss_of(w, &fast, h);
+    bool fine = f.bits > 6; /* little is left to do */
+    CHECK(refined < (fine ? 1.001 : 0.995) * ours, "%s: refined to %g from %g", name, refined, ours);
+    CHECK(qbc_refine(&sweep, &nearest, 0, ROWS, w) && loss_of(w, &nearest, h) < 0.8 * theirs, "%s: from nearest codes to %g", name,
+          loss_of(w, &nearest, h));
     qbc_sweep_destroy(&sweep);
     qbc_blocks_destroy(&fast);
     qbc_blocks_destroy(&slow);
