@@ -17,13 +17,22 @@ void qbc_destroy_variants(struct qbc *q, struct qbc_variant *variants);
 /* --- within.c: choose formats so that the artifact comes out within the budget, and write it */
 bool qbc_emit_within(struct qbc *q, MlirOperation graph, struct qbc_choice *choice);
 
+/* --- precision.c: -precision's formats to the weights of the graph. False after an error. */
+bool qbc_read_precision(struct qbc *q, MlirOperation graph);
+
+enum qbc_phase { QBC_PHASE_LEARN, QBC_PHASE_EMIT, QBC_PHASE_JUDGE, QBC_PHASES };
+
 /* What was learned from running the float model, and what is promised of the artifact. */
 struct qbc_learned {
     struct qbc_calibration calibration;
     struct qbc_choice choice;
     struct qbc_bounds bounds;
     struct qbc_quality quality; /* of the artifact as far as it was judged */
+    double seconds[QBC_PHASES];
 };
+
+/* --- report.c: -report. False after an error. */
+bool qbc_write_report(struct qbc *q, struct qbc_learned *learned);
 
 /* --- twin.c: what the graph (level "graph", formats chosen) would be as an artifact for this machine, judged */
 bool qbc_judge_twin(struct qbc *q, MlirOperation graph, struct qbc_learned *learned);

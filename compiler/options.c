@@ -137,6 +137,16 @@ static void check_activation(struct qbc *q)
                      q->options.act);
 }
 
+static void check_report(struct qbc *q)
+{
+    const struct qbc_options *o = &q->options;
+    const char *dot = o->report ? strrchr(o->report, '.') : NULL;
+    if (o->report && (!dot || (strcmp(dot, ".html") && strcmp(dot, ".json"))))
+        qbc_error_in(q, "-report", "'%s' ends neither in .html nor in .json", o->report);
+    if (o->report && (strcmp(o->emit, "qbm") || !strcmp(o->output, "-")))
+        qbc_error_in(q, "-report", "is about an artifact in a file: -emit=qbm -o FILE.qbm");
+}
+
 bool qbc_options_check(struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
@@ -152,6 +162,7 @@ bool qbc_options_check(struct qbc *q)
     check_choice(q);
     check_activation(q);
     qbc_transform_check(q);
+    check_report(q);
     if (o->depfile && !strcmp(o->output, "-"))
         qbc_error_in(q, "-depfile", "a rule needs the name of a file; say where to write with -o FILE");
     if ((o->kv_sink || o->kv_recent) && !o->kv)

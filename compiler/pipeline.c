@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Text of the module grows in malloc'ed memory. */
 struct text {
@@ -197,10 +198,10 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
     struct qbc_activation act;
     bool is_static = qbc_activation_parse(o->act, &act) && act.group == QBC_ACT_TENSOR;
     bool runs = (o->calib || used || is_static) && qbc_level_number(o->emit) > qbc_level_number("graph");
-    if (!runs && (!transform || qbc_level_number(o->emit) < qbc_level_number("graph")))
+    if (!runs && ((!transform && !o->precision) || qbc_level_number(o->emit) < qbc_level_number("graph")))
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {
-        qbc_error_in(q, runs ? "-calib" : "-transform", "%s is IR of level '%s'; this starts at level 'graph' or before",
+        qbc_error_in(q, runs ? "-calib" : transform ? "-transform" : "-precision", "%s is IR of level '%s'; this starts at level 'graph' or before",
                      o->input, *level);
         return false;
     }
@@ -208,6 +209,8 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
         return false;
     *level = "graph";
     if ((transform && !qbc_transform_run(q, module)) || (runs && !qbc_static_ranges(q, module)))
+        return false;
+    if (o->precision && !qbc_read_precision(q, module))
         return false;
     bool needed = runs && (used || !(transform || is_static) || !q->calibrated);
     return !needed || run_float(q, module, l);
@@ -253,13 +256,41 @@ static bool is_run_model(struct qbc *q, MlirOperation op, const char *level)
     return from_file && !strcmp(level, "onnx") && strcmp(emit, "onnx") && strcmp(emit, "explain") && qbc_is_run_model(q, op);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool compile_text_model(struct qbc *q, MlirOperation op, const char *level)
+{
+    struct qbc_learned learned = {.bounds = {NULL}};
+    MlirOperation graph = {NULL};
+    double start = now();
+    bool good = targets_fit(q, level) && learn(q, op, &level, &learned), judged = learned.calibration.judges;
+    learned.seconds[QBC_PHASE_LEARN] = now() - start;
+    if (good && judged)
+        graph = mlirOperationClone(op); /* emission leads it away from level "graph" */
+    good = good && emit_any(q, op, level, &learned);
+    learned.seconds[QBC_PHASE_EMIT] = now() - start - learned.seconds[QBC_PHASE_LEARN];
+    if (good && judged)
+        good = tell_quality(q, is_within(q, &learned) ? op : graph, &learned);
+    learned.seconds[QBC_PHASE_JUDGE] = now() - start - learned.seconds[QBC_PHASE_LEARN] - learned.seconds[QBC_PHASE_EMIT];
+    good = good && (!q->options.report || qbc_write_report(q, &learned));
+    if (!mlirOperationIsNull(graph))
+        mlirOperationDestroy(graph);
+    qbc_calibration_destroy(&learned.calibration);
+    return good;
+}
+
 bool qbc_pipeline_run(struct qbc *q)
 {
     const char *level;
     MlirModule module = read_input(q, &level);
     if (mlirModuleIsNull(module))
         return false;
-    MlirOperation op = mlirModuleGetOperation(module), graph = {NULL};
+    MlirOperation op = mlirModuleGetOperation(module);
     if (is_run_model(q, op, level)) {
         bool good = qbc_compile_run_model(q, op);
         mlirModuleDestroy(module);
@@ -270,16 +301,7 @@ bool qbc_pipeline_run(struct qbc *q)
         mlirModuleDestroy(module);
         return good && !q->errors;
     }
-    struct qbc_learned learned = {.bounds = {NULL}};
-    bool good = targets_fit(q, level) && learn(q, op, &level, &learned);
-    if (good && learned.calibration.judges)
-        graph = mlirOperationClone(op); /* emission leads it away from level "graph" */
-    good = good && emit_any(q, op, level, &learned);
-    if (good && learned.calibration.judges)
-        good = tell_quality(q, is_within(q, &learned) ? op : graph, &learned);
-    if (!mlirOperationIsNull(graph))
-        mlirOperationDestroy(graph);
-    qbc_calibration_destroy(&learned.calibration);
+    bool good = compile_text_model(q, op, level);
     mlirModuleDestroy(module);
     qbc_hessians_destroy(q);
     return good && !q->errors;

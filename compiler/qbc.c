@@ -31,6 +31,7 @@ static const char usage[] =
     "  -max-ppl=N|N% -max-kld=N   the same in as few bytes as keep perplexity (or its rise), or the KL\n"
     "                             divergence from the float model; with a budget, check them\n"
     "  -eval=TEXT|TOKENS.npy      tell the quality of the result on this text\n"
+    "  -precision=FILE.json       formats by name, as -report writes them; they are not chosen again\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"
     "  -allocator=NAME            the rule: mckp unless given; --list-allocators\n"
     "  -kv=FORMAT|k:FORMAT,v:FORMAT\n"
@@ -50,6 +51,7 @@ static const char usage[] =
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
     "                             exe, static-lib, shared, header: what to make of it (qbm)\n"
+    "  -report=FILE.html|json     also write what was learned, chosen and measured\n"
     "  --explain                  compile nothing; say what was recognised in the model, and what was not\n"
     "  -prefix=NAME               of all names in a library or object (model)\n"
     "  -depfile=FILE              also write, for make and ninja, which files the output was made of\n"
@@ -304,7 +306,8 @@ int main(int argc, char **argv)
         {"-act=", &o->act, NULL}, 
         {"-kv-sink=", NULL, &o->kv_sink},     {"-kv-recent=", NULL, &o->kv_recent},
         {"-eval=", &o->eval, NULL},           {"-max-ppl=", &o->max_ppl, NULL},
-        {"-max-kld=", &o->max_kld, NULL},     {"-ctx=", NULL, &o->context},
+        {"-max-kld=", &o->max_kld, NULL},     {"-precision=", &o->precision, NULL},
+        {"-report=", &o->report, NULL},       {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},

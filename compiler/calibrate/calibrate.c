@@ -86,7 +86,7 @@ static bool learn(struct qbc *q, struct run *r, struct qbc_stage *s, bool last)
         if (w >= held_out)
             qbc_moments_add(m, s, (int64_t)length, (int64_t)((n - held_out) * length), r->c);
     }
-    bool good = !q->stopped && (!n || qbc_moments_keep(q, s, m));
+    bool good = !q->stopped && (!n || qbc_moments_keep(q, r->c, s, m));
     qbc_moments_destroy(m, s->n_taps);
     return good;
 }
@@ -174,6 +174,14 @@ static const char *describe(struct qbc *q, const struct qbc_windows *w)
                     w->n * w->length, w->found, w->length);
 }
 
+static size_t count_taps(const struct qbc_calibration *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->stages.n; ++i)
+        n += c->stages.stage[i].n_taps;
+    return n;
+}
+
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out)
 {
     struct qbc_calibration *c = out;
@@ -188,6 +196,7 @@ bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *o
         if (qbc_stages_create(q, graph, (int64_t)longest, &c->stages)) {
             c->n_measure = c->n_measure < c->windows.n ? c->n_measure : c->windows.n;
             c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
+            c->peaks = qbc_alloc(q, (count_taps(c) + 1) * sizeof *c->peaks);
             q->calibrated = c->only_judges ? NULL : describe(q, &c->windows);
             q->judged = c->judges ? describe(q, &c->eval) : NULL;
             if (run(q, c))

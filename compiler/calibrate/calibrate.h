@@ -5,6 +5,15 @@
 #include "stage.h"
 #include "tokens.h"
 
+/* What a product reads: how far its largest number is from the usual. */
+struct qbc_peak {
+    const char **weights; /* [n_weights] names of what multiplies it */
+    size_t n_weights;
+    int64_t cols;
+    double most, median; /* of |x| */
+    double entropy;      /* of 64 bins of x between its extremes, nats */
+};
+
 /* The float model, what it was shown, and the values at each cut. */
 struct qbc_calibration {
     struct qbc_stages stages;
@@ -22,6 +31,8 @@ struct qbc_calibration {
     bool judges, only_judges;  /* is there a text to judge by, is that all? */
     struct qbc_windows eval;   /* to judge by; the float model's values before the last stage: */
     float *eval_before;        /* f32 [eval.n * eval.length][in_cols]; NULL where there is one stage */
+    struct qbc_peak *peaks;    /* [n_peaks] in the arena, in the order of the model */
+    size_t n_peaks;
 };
 
 /* Run the texts through the model and keep H of every product's input (hessians.h). n_measure, `judges`,

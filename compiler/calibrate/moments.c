@@ -3,13 +3,19 @@
 #include "hessians.h"
 #include "linear_algebra.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SAMPLE = 4096, OF_WINDOW = 128, BINS = 64 };
 
 struct qbc_moments {
     double *sum;  /* [cols][cols], its upper triangle */
     float *part;  /* of one window */
     int64_t cols;
+    float most;         /* |x| */
+    float sample[SAMPLE]; /* of x, evenly from each window as long as there is room */
+    size_t sampled;
 };
 
 struct adding {
@@ -19,6 +25,14 @@ struct adding {
     float alpha;
     const struct qbc_calibration *calibration;
 };
+
+static void look_at(struct qbc_moments *m, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; ++i)
+        m->most = fabsf(x[i]) > m->most ? fabsf(x[i]) : m->most;
+    for (int64_t i = 0; i < OF_WINDOW && m->sampled < SAMPLE; ++i)
+        m->sample[m->sampled++] = x[(i * n / OF_WINDOW + i * 7) % n];
+}
 
 /* Of one window. Rows of a tap are padded: where that matters they are moved together first. */
 static void add_window(const struct adding *a, size_t i)
@@ -31,6 +45,7 @@ static void add_window(const struct adding *a, size_t i)
         memmove(x + r * n, x + r * stride, (size_t)n * sizeof *x);
     if (a->calibration->watch)
         a->calibration->watch(a->calibration->user, tap, x, a->rows);
+    look_at(m, x, a->rows * n);
     memset(m->part, 0, (size_t)(n * n) * sizeof *m->part);
     qbc_add_gram(a->rows, n, a->alpha, x, m->part);
     for (int64_t r = 0; r < n; ++r)
@@ -58,7 +73,7 @@ struct qbc_moments *qbc_moments_create(struct qbc *q, const struct qbc_stage *s)
     struct qbc_moments *m = qbc_alloc(q, (s->n_taps + 1) * sizeof *m);
     for (size_t i = 0; i < s->n_taps; ++i) {
         size_t n = (size_t)s->taps[i].cols;
-        m[i] = (struct qbc_moments){calloc(n * n, sizeof(double)), malloc(n * n * sizeof(float)), (int64_t)n};
+        m[i] = (struct qbc_moments){.sum = calloc(n * n, sizeof(double)), .part = malloc(n * n * sizeof(float)), .cols = (int64_t)n};
         if (!m[i].sum || !m[i].part) {
             qbc_error_in(q, "calibration", "there is no memory for the second moments of %zu channels", n);
             qbc_moments_destroy(m, i + 1);
@@ -68,7 +83,39 @@ struct qbc_moments *qbc_moments_create(struct qbc *q, const struct qbc_stage *s)
     return m;
 }
 
-bool qbc_moments_keep(struct qbc *q, const struct qbc_stage *s, const struct qbc_moments *m)
+static int by_size(const void *a, const void *b)
+{
+    const float *x = a, *y = b;
+    return fabsf(*x) < fabsf(*y) ? -1 : fabsf(*x) > fabsf(*y);
+}
+
+static double entropy_of(const struct qbc_moments *m)
+{
+    size_t count[BINS] = {0};
+    double sum = 0;
+    float low = 0, high = 0;
+    for (size_t i = 0; i < m->sampled; ++i) {
+        low = m->sample[i] < low ? m->sample[i] : low;
+        high = m->sample[i] > high ? m->sample[i] : high;
+    }
+    for (size_t i = 0; i < m->sampled && high > low; ++i)
+        ++count[(int)((float)(BINS - 1) * (m->sample[i] - low) / (high - low))];
+    for (int i = 0; i < BINS; ++i)
+        if (count[i])
+            sum -= (double)count[i] / (double)m->sampled * log((double)count[i] / (double)m->sampled);
+    return sum;
+}
+
+static struct qbc_peak peak_of(struct qbc *q, const struct qbc_tap *tap, const struct qbc_moments *m)
+{
+    float *sorted = qbc_alloc(q, (m->sampled + 1) * sizeof *sorted);
+    memcpy(sorted, m->sample, m->sampled * sizeof *sorted);
+    qsort(sorted, m->sampled, sizeof *sorted, by_size);
+    return (struct qbc_peak){tap->weights, tap->n_weights, tap->cols, (double)m->most,
+                             fabs((double)sorted[m->sampled / 2]), entropy_of(m)};
+}
+
+bool qbc_moments_keep(struct qbc *q, struct qbc_calibration *c, const struct qbc_stage *s, const struct qbc_moments *m)
 {
     for (size_t i = 0; i < s->n_taps; ++i) {
         int64_t n = m[i].cols;
@@ -81,6 +128,7 @@ bool qbc_moments_keep(struct qbc *q, const struct qbc_stage *s, const struct qbc
         for (size_t w = 0; w < s->taps[i].n_weights; ++w)
             qbc_hessian_name(q, s->taps[i].weights[w], h, n);
         qbc_hessian_release(h, n);
+        c->peaks[c->n_peaks++] = peak_of(q, &s->taps[i], &m[i]);
     }
     return true;
 }
