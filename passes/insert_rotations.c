@@ -11,7 +11,7 @@
  *   r4   what no product writes but one reads (behind a gate), while it runs:
  *          after    %t = "qb.hadamard"(%x) {run = 768}   %y = "qb.linear"(%t, %w') ; w' = w with columns turned
  *
- * Q is a Hadamard matrix (base/hadamard.h) behind random signs; {qb.r1_matrix = "name"}: a stored f32 [C, C] for r1.
+ * Q is a Hadamard matrix (base/hadamard.h) behind random signs; {qb.r1_matrix = "name", qb.r1_order = n}: a stored f32 [C / n, n, n] for r1.
  *
  * needs    derive-cache
  * keeps    attention and gates whose neighbours are no products with matrices of their own
@@ -187,8 +187,8 @@ static MlirValue turned(const struct rotation *r, struct qbc_build *b, MlirValue
     return y;
 }
 
-/* The matrix is the embedding too, and turned as such: E' = E S Q. So x g E^T = x Q^T g Q E'^T (signs cancel). With a stored
- * matrix instead of Q the two become two. */
+/* The matrix is the embedding too, and turned as such: E' = E S Q. So x g E^T = x Q^T g Q E'^T (signs cancel). A stored
+ * matrix is not multiplied by while the model runs: then the output matrix becomes one of its own. */
 static void read_embedding(struct rotation *r, MlirOperation linear, const float *gain)
 {
     struct qbc_build b = qbc_before(r->q, linear);
@@ -196,7 +196,6 @@ static void read_embedding(struct rotation *r, MlirOperation linear, const float
     if (r->matrix) {
         MlirOperation own = mlirOperationClone(weight_at(linear, 1));
         mlirBlockInsertOwnedOperationBefore(b.block, linear, own);
-        mlirOperationRemoveAttributeByName(own, qbc_str("changes"));
         qbc_set_string(r->q, own, "name", "output");
         qbc_set_string(r->q, own, "role", "output");
         qbc_change_scale(r->q, own, QBC_ALONG_COLS, gain, r->size);
@@ -262,7 +261,7 @@ static void r1(struct qbc *q, MlirOperation module)
         return;
     }
     r.size = qbc_dim(mlirOperationGetResult(embeds.op[0], 0), 1);
-    r.order = r.matrix ? r.size : qbc_hadamard_online_order(r.size);
+    r.order = r.matrix ? qbc_int(module, "qb.r1_order", r.size) : qbc_hadamard_online_order(r.size);
     r.signs = make_signs(q, r.size);
     rotate_stream(&r);
 }
@@ -339,4 +338,5 @@ void qbc_pass_insert_rotations(struct qbc *q, MlirOperation module)
         qbc_each(q, module, "qb.act", r4);
     }
     mlirOperationRemoveAttributeByName(module, qbc_str("qb.r1_matrix"));
+    mlirOperationRemoveAttributeByName(module, qbc_str("qb.r1_order"));
 }

@@ -28,7 +28,7 @@ struct qbc {
     size_t n_extensions;
     const struct qbc_pass *passes; /* the pipeline with that of extensions, once it was asked for */
     struct qbc_store *store;
-    const char *calibrated, *chosen; /* for the artifact's record: with what text, by what rule; NULL: not */
+    const char *calibrated, *chosen, *learned; /* for the artifact's record: with what text, by what rule, a transform's result; NULL: not */
     const char *judged;              /* by what text its quality is told; NULL: not */
     struct qbc_hessians *hessians; /* NULL: nobody calibrated (compiler/fit/hessians.h) */
     struct qbc_changes *changes;   /* NULL: no weight is changed (changes.h) */

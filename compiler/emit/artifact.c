@@ -198,6 +198,7 @@ static size_t record_of(struct qbc *q, struct qbc_ops weights, struct qbc_artifa
                                               {"import", imports_of(q, weights)},
                                               {"calibration", q->calibrated},
                                               {"transform", q->options.transform},
+                                              {"learned", q->learned},
                                               {"activations", strcmp(q->options.act, "i8g32") ? q->options.act : NULL}};
     size_t n = 0;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; ++i)

@@ -18,6 +18,8 @@ static const struct qbc_transform transforms[] = {
      qbc_transform_diagonal, .least = 0, .most = 1.001f, .step = 0.1f, .by = POWERS},
     {"hadamard", "r1, r2 and r4: everything that goes between products is turned (QuaRot)", qbc_transform_rotate,
      .where = "r1,r2,r4"},
+    {"psot", "the same with r1 learned, so that peaks are low (INFOQUANT's, one for all layers)", qbc_transform_psot,
+     .where = "r1,r2,r4"},
     {"r1", "the residual stream turned by a Hadamard matrix", qbc_transform_rotate, .where = "r1"},
     {"r2", "the values of each head", qbc_transform_rotate, .where = "r2"},
     {"r4", "what is behind a gate, while the model runs", qbc_transform_rotate, .where = "r4"},

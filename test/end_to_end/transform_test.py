@@ -10,7 +10,7 @@ import numpy as np
 import tools
 
 EXACT = ["pow2"]
-ALL = ["smooth", "awq,map", "hadamard,map", *EXACT]
+ALL = ["smooth,hadamard", "awq,map", "psot,map", *EXACT]
 
 
 def check(work, want, tokens, name, text):
