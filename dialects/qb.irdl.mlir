@@ -86,7 +86,7 @@ irdl.dialect @qb {
     irdl.results(s: %s)
   }
   // The state with the rows x [T, C] put at pos. With {format}: as codes of that format, a row for each head's
-  // channels (passes/kernels/cache.h).
+  // channels (passes/kernels/cache.h), with {sink, recent}: positions that are kept as f16 too, with {norm} other scales.
   irdl.operation @append {
     %s = irdl.any
     %x = irdl.any

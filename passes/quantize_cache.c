@@ -26,6 +26,7 @@
 
 struct side {
     const struct qbc_format *format; /* NULL: after an error */
+    float norm; /* of scales, 0: they go by the largest magnitude */
     bool rotated, said;
 };
 
@@ -35,7 +36,7 @@ struct plan {
 
 static const char formats_there_are[] = "f32, f16, and whole numbers or tables of 2 to 8 bits, of all channels of a head (i8, i4, "
                                         "i4z, i4m, nf4, lm3) or with a scale for each 16, 32, ... channels (i4g32, i4g64m); "
-                                        "with an r behind: rotated (i4g64r)";
+                                        "with an r behind: rotated (i4g64r); turbo2, turbo3, turbo4";
 
 /* "i4" has a scale for all of a head: the longest group there is. */
 static const struct qbc_format *read_format(struct qbc *q, const char *option, const char *name)
@@ -53,21 +54,37 @@ static const struct qbc_format *read_format(struct qbc *q, const char *option, c
     return lacks ? NULL : f;
 }
 
+/* TurboQuant (arXiv 2504.19874): the norm of a head, and its direction, rotated so that each channel is as of a normal
+ * distribution, by the table of least error for that. */
+static bool read_turbo(struct qbc *q, const char *text, size_t length, struct side *side)
+{
+    static const char *const formats[] = {"lm2g1024", "lm3g1024", "lm4g1024"};
+    static const float largest[] = {1.5104f, 2.1519f, 2.7326f}; /* levels, for variance 1 */
+    if (length != 6 || strncmp(text, "turbo", 5) || text[5] < '2' || text[5] > '4')
+        return false;
+    side->format = qbc_find_format(q, formats[text[5] - '2']);
+    side->norm = largest[text[5] - '2'];
+    side->rotated = true;
+    return true;
+}
+
 static void read_side(struct qbc *q, const char *option, const char *text, size_t length, struct side *side)
 {
     if (side->said) {
         qbc_error_in(q, option, "says twice what keys or values are; write k:FORMAT,v:FORMAT, or one FORMAT for both");
         return;
     }
+    side->said = true;
+    if (read_turbo(q, text, length, side))
+        return;
     side->rotated = length > 1 && text[length - 1] == 'r';
     side->format = read_format(q, option, qbc_copy(q, text, length - side->rotated));
-    side->said = true;
 }
 
 static struct plan read_plan(struct qbc *q)
 {
     const char *option = qbc_text(q, "-kv=%s", q->options.kv);
-    struct side f32 = {qbc_find_format(q, "f32"), false, false};
+    struct side f32 = {.format = qbc_find_format(q, "f32")};
     struct plan p = {f32, f32};
     for (const char *text = q->options.kv; text && !q->errors;) {
         const char *comma = strchr(text, ',');
@@ -99,6 +116,8 @@ static void set_format(struct qbc *q, MlirOperation append, const struct side *s
 {
     if (side->format->codebook != QBC_CODE_FLOAT || side->format->bits != 32)
         qbc_set_string(q, append, "format", side->format->name);
+    if (side->norm > 0)
+        qbc_set_float(q, append, "norm", side->norm);
     bool codes = side->format->codebook != QBC_CODE_FLOAT;
     if (codes && q->options.kv_sink)
         qbc_set_int(q, append, "sink", q->options.kv_sink);

@@ -1,7 +1,7 @@
 /* append_keys and append_values: put this step's rows into the state (cache.h).
  *
  *   operands   state, x
- *   attributes kv_heads, head_dim, context, format of what is kept (f32); sink, recent, ring: blocks of positions that are
+ *   attributes kv_heads, head_dim, context, format of what is kept (f32); norm (0: cache.h); sink, recent, ring: blocks of positions that are
  *              kept as f16 beside codes (0)
  */
 #include "cache.h"

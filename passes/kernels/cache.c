@@ -96,7 +96,9 @@ struct qbc_cache_kept qbc_cache_kept(MlirOperation launch)
 struct qbc_cache qbc_cache_of(struct qbc *q, MlirOperation launch, bool keys, const char *format)
 {
     const struct qbc_format *f = qbc_find_format(q, qbc_string(q, launch, format, "f32"));
-    return qbc_cache(f, keys, qbc_int(launch, "context", 0), qbc_int(launch, "head_dim", 0), qbc_cache_kept(launch));
+    struct qbc_cache c = qbc_cache(f, keys, qbc_int(launch, "context", 0), qbc_int(launch, "head_dim", 0), qbc_cache_kept(launch));
+    c.norm = (float)qbc_float(launch, "norm", 0);
+    return c;
 }
 
 int64_t qbc_state_bytes(struct qbc *q, MlirOperation append, bool keys)

@@ -41,6 +41,7 @@ struct qbc_cache {
     bool keys;
     int64_t head_dim, padded; /* padded: to 16 */
     int64_t group, groups;    /* channels that share a scale */
+    float norm;               /* 0; else a scale is the root of the group's mean square times that (TurboQuant) */
     int64_t unit, unit_bytes; /* channels that are stored together: 1 of float keys */
     int64_t offsets, codes;   /* where they begin in a block or position */
     int64_t step;             /* bytes of a block of keys, of a position of values */
@@ -55,7 +56,7 @@ struct qbc_cache {
 
 struct qbc_cache qbc_cache(const struct qbc_format *f, bool keys, int64_t context, int64_t head_dim,
                            struct qbc_cache_kept kept);
-/* Of a launch with {context, head_dim [, sink, recent, ring]}, and the format's name in attribute `format`. */
+/* Of a launch with {context, head_dim [, sink, recent, ring, norm]}, and the format's name in attribute `format`. */
 struct qbc_cache qbc_cache_of(struct qbc *q, MlirOperation launch, bool keys, const char *format);
 struct qbc_cache_kept qbc_cache_kept(MlirOperation launch);
 /* The f16 of the first positions, of the latest; the cache itself where that is of floats. */

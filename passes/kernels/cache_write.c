@@ -74,11 +74,26 @@ static void reach(const struct qbc_format *f, float *below, float *above)
     }
 }
 
+static MlirValue norm_scale(struct group *g)
+{
+    struct qbc_kernel *k = g->k;
+    MlirValue sum = floats(g, 0);
+    for (int64_t i = 0; i < g->vectors; ++i) {
+        MlirValue there = k_cmp(k, QBC_LT, k_iota(k, WIDTH, k->i32), k_int_of(k, k_vec(k, WIDTH, k->i32), g->n - i * WIDTH));
+        MlirValue x = k_select(k, there, g->x[i], floats(g, 0));
+        sum = k_fadd(k, sum, k_fmul(k, x, x));
+    }
+    MlirValue mean = k_fdiv(k, k_reduce(k, "add", sum), k_f32(k, (float)g->n));
+    return k_fmul(k, k_op1(k, "math.sqrt", mean), k_f32(k, g->c->norm));
+}
+
 /* The weight of largest magnitude, with its sign, at the largest level: fit.c, plain_symmetric. */
 static MlirValue symmetric_scale(struct group *g, MlirValue amax)
 {
     struct qbc_kernel *k = g->k;
     float below, above;
+    if (g->c->norm > 0)
+        return norm_scale(g);
     reach(g->c->format, &below, &above);
     if (below == above)
         return k_fdiv(k, amax, k_f32(k, below));

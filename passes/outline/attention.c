@@ -1,6 +1,8 @@
 /* attention.c: attention and the states that it reads. How a state lies in memory is told in passes/kernels/cache.h. */
 #include "outline.h"
 
+#include <string.h>
+
 static MlirOperation attention_reading(MlirValue appended, int *operand)
 {
     for (MlirOpOperand use = mlirValueGetFirstUse(appended); !mlirOpOperandIsNull(use);
@@ -26,6 +28,8 @@ static void copy_cache(struct outline *o, MlirOperation append, MlirOperation l,
     int64_t recent = (qbc_int(append, "recent", 0) + QBC_POSITIONS - 1) / QBC_POSITIONS;
     if (qbc_has(append, "format"))
         qbc_set_string(o->q, l, format, qbc_string(o->q, append, "format", ""));
+    if (qbc_has(append, "norm") && !strcmp(format, "format")) /* for who writes it */
+        qbc_copy_attribute(append, l, "norm");
     if (sink)
         qbc_set_int(o->q, l, "sink", sink);
     if (recent) {

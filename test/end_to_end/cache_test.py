@@ -18,7 +18,7 @@ import oracle
 import reference
 
 TOKENS = 96
-SPECS = ("f16", "i8", "i4", "k:i4g64r,v:i4g64", "i3g32m", "k:i5g16zr,v:i2g16mr", "v:i6", "i3r 4 20", "v:i2g32m 0 32")  # sink, recent
+SPECS = ("f16", "i8", "i4", "k:i4g64r,v:i4g64", "i3g32m", "k:i5g16zr,v:i2g16mr", "v:i6", "k:turbo3,v:turbo2", "i3r 4 20", "v:i2g32m 0 32")  # sink, recent
 WAYS = {"whole": [], "one": ["--chunk", "1"], "chunk": ["--chunk", "7"]}
 SHARE = 0.5  # of the rounding's own effect: how far a few flipped codes may lead
 WRONG = {
@@ -28,6 +28,7 @@ WRONG = {
     "i4g8": "no multiple of 16 channels",
     "k:i4,k:i8": "says twice",
     "x:i4": "k: and v: are what there is",
+    "turbo7": "no format 'turbo7'",
     "": "no format ''",
     "f32 -kv-sink=0": "no number from 1 up",
 }

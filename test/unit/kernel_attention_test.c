@@ -21,6 +21,7 @@ static const struct shape {
     bool slopes, sinks;
     const char *keys, *values; /* formats of the state; NULL: f32 */
     int sink, recent;          /* positions that are kept as f16 as well */
+    double norm;               /* of scales; 0: by the largest magnitude */
 } shapes[] = {
     {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
     {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
@@ -31,6 +32,7 @@ static const struct shape {
     {"u", 4, 2, 80, 0, 1, 0, 0, 0, 0, "i5g32z", "f16"},    {"v", 3, 1, 24, 0, 1, 0, 0, 0, 1, "f16", "i6g16m", 4, 0},
     {"w", 4, 1, 48, 17, 1, 0, 0, 0, 0, "nf4g1024", "i2g16m", 17, 16}, {"x", 1, 1, 16, 0, 1, 0, 0, 0, 0, "e2m1g16", "i7g16", 0, 20},
     {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32", 4, 32}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
+    {"0", 2, 1, 72, 0, 2, 0, 0, 0, 0, "lm3g1024", "lm2g1024", 0, 16, 2.1519},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -98,7 +100,7 @@ static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
         sinks[i] = 2 * check_normal(seed);
     say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
                   qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values},
-                  qbc_text(lab->q, ", sink = %d : i64, recent = %d : i64", s->sink, s->recent));
+                  qbc_text(lab->q, ", sink = %d : i64, recent = %d : i64, norm = %.9e : f32", s->sink, s->recent, s->norm));
 }
 
 static void add_exp(struct lab *lab)
@@ -124,6 +126,21 @@ struct kept {
     float *keys, *values, *near_keys, *near_values; /* near: of the first and the latest positions */
 };
 
+/* Scales by the norm of a group, and the nearest codes. */
+static void fit_by_norm(struct qbc_blocks *b, const float *w, double norm)
+{
+    for (int64_t row = 0; row < b->rows; ++row) {
+        struct qbc_grid grid;
+        double sum = 0;
+        for (int64_t col = 0; col < b->cols; ++col)
+            sum += (double)w[row * b->cols + col] * (double)w[row * b->cols + col];
+        b->scales[row] = qbc_float_to_half((float)(sqrt(sum / (double)b->cols) * norm));
+        qbc_unit_grid(b, row, 0, &grid);
+        for (int64_t col = 0; col < b->cols; ++col)
+            b->codes[row * b->format->group + col] = (uint8_t)qbc_grid_round(&grid, w[row * b->cols + col]);
+    }
+}
+
 static float *kept_rows(struct lab *lab, const struct shape *s, const char *table, const char *name)
 {
     const struct qbc_format *f = qbc_find_format(lab->q, name ? name : "f32");
@@ -131,8 +148,10 @@ static float *kept_rows(struct lab *lab, const struct shape *s, const char *tabl
     struct qbc_blocks b;
     float *kept = calloc((size_t)rows, (size_t)s->head_dim * sizeof *kept);
     bool good = qbc_blocks_create(&b, f, rows, s->head_dim);
-    CHECK(good && qbc_format_fit(QBC_FIT_RTN, &b, 0, rows, lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name))) < 0,
-          "%s cannot keep the rows", f->name);
+    const float *w = lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name));
+    CHECK(good && qbc_format_fit(QBC_FIT_RTN, &b, 0, rows, w) < 0, "%s cannot keep the rows", f->name);
+    if (s->norm > 0 && f->codebook == QBC_CODE_TABLE)
+        fit_by_norm(&b, w, s->norm);
     qbc_format_decode(&b, kept);
     qbc_blocks_destroy(&b);
     return kept;
