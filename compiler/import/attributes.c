@@ -86,8 +86,7 @@ MlirAttribute onnx_attribute_of(struct import *m, const Onnx__NodeProto *node,
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS:
         onnx_fault_at(m, node,
-                      "attribute '%s' is a subgraph; control flow (If, Loop, Scan) is not "
-                      "supported: export with fixed control flow",
+                      "attribute '%s' is a subgraph; only control flow (If, Loop, Scan) has such",
                       a->name);
         break;
     default:

@@ -130,13 +130,14 @@ static MlirValue build_tensor(struct import *m, const struct qbc_source *s, Mlir
 }
 
 /* Only weights that something reads; a fault in the others is none of ours. */
-static void build_weights(struct import *m)
+void onnx_build_weights(struct import *m)
 {
     MlirLocation file = mlirLocationFileLineColGet(m->q->mlir, qbc_str(m->path), 0, 0);
     struct names *used = onnx_names_create(m->q);
     for (size_t i = 0; i < m->graph->n_node; ++i)
         for (size_t k = 0; k < m->graph->node[i]->n_input; ++k)
             onnx_names_put(used, m->graph->node[i]->input[k], m);
+    onnx_note_uses(m, used, m->graph);
     for (size_t i = 0; i < m->n_out; ++i)
         onnx_names_put(used, m->out[i].name, m);
     for (size_t i = 0; i < m->graph->n_initializer; ++i) {
@@ -181,13 +182,37 @@ static bool gather_inputs(struct import *m, const Onnx__NodeProto *node, MlirLoc
 
 static bool gather_attributes(struct import *m, const Onnx__NodeProto *node, struct qbc_attr *attrs)
 {
+    MlirAttribute *graphs = qbc_alloc(m->q, (node->n_attribute + 1) * sizeof *graphs);
+    size_t n = 0, n_graphs = 0;
     for (size_t i = 0; i < node->n_attribute; ++i) {
-        attrs[i].name = node->attribute[i]->name;
-        attrs[i].value = onnx_attribute_of(m, node, node->attribute[i]);
-        if (mlirAttributeIsNull(attrs[i].value))
+        if (onnx_is_graph(node, node->attribute[i])) {
+            graphs[n_graphs++] = qbc_attr_string(m->q, node->attribute[i]->name);
+            continue;
+        }
+        attrs[n].name = node->attribute[i]->name;
+        attrs[n].value = onnx_attribute_of(m, node, node->attribute[i]);
+        if (mlirAttributeIsNull(attrs[n++].value))
             return false;
     }
+    if (n_graphs)
+        attrs[n] = (struct qbc_attr){"graphs", mlirArrayAttrGet(m->q->mlir, (intptr_t)n_graphs, graphs)};
     return true;
+}
+
+static size_t count_graphs(const Onnx__NodeProto *node)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < node->n_attribute; ++i)
+        n += onnx_is_graph(node, node->attribute[i]);
+    return n;
+}
+
+static void build_graphs(struct import *m, const Onnx__NodeProto *node, MlirOperation op)
+{
+    size_t region = 0;
+    for (size_t i = 0; i < node->n_attribute; ++i)
+        if (onnx_is_graph(node, node->attribute[i]) && !onnx_build_graph(m, node->attribute[i], op, region++))
+            return; /* why has been told */
 }
 
 static void build_node(struct import *m, const Onnx__NodeProto *node)
@@ -197,20 +222,42 @@ static void build_node(struct import *m, const Onnx__NodeProto *node)
     MlirLocation loc = onnx_node_location(m, node);
     MlirValue *inputs = qbc_alloc(m->q, (node->n_input + 1) * sizeof *inputs);
     MlirType *types = qbc_alloc(m->q, (node->n_output + 1) * sizeof *types);
-    struct qbc_attr *attrs = qbc_alloc(m->q, (node->n_attribute + 1) * sizeof *attrs);
+    struct qbc_attr *attrs = qbc_alloc(m->q, (node->n_attribute + 2) * sizeof *attrs);
     if (!gather_inputs(m, node, loc, inputs) || !gather_attributes(m, node, attrs))
         return;
     for (size_t k = 0; k < node->n_output; ++k)
         types[k] = result_type(m, node, k, op, inputs);
     struct qbc_build b = place(m, loc);
     const char *name = qbc_text(m->q, "onnx.%s%s%s", domain, *domain ? "." : "", node->op_type);
-    MlirOperation made =
-        qbc_make_regions(&b, name, node->n_output, types, attrs, node->n_input, inputs, 0, NULL);
+    size_t n_graphs = count_graphs(node);
+    struct qbc_region *regions = qbc_alloc(m->q, (n_graphs + 1) * sizeof *regions);
+    for (size_t i = 0; i < n_graphs; ++i)
+        regions[i].no_block = true;
+    MlirOperation made = qbc_make_regions(&b, name, node->n_output, types, attrs, node->n_input, inputs, n_graphs, regions);
+    build_graphs(m, node, made);
     for (size_t k = 0; k < node->n_output; ++k) {
         struct value *value = onnx_names_get(m->values, node->output[k]);
         if (*node->output[k])
             value->mlir = mlirOperationGetResult(made, (intptr_t)k);
     }
+}
+
+bool onnx_build_nodes(struct import *m)
+{
+    size_t before = m->q->errors;
+    for (size_t i = 0; i < m->n_order; ++i) {
+        const Onnx__NodeProto *node = m->graph->node[m->order[i]];
+        if (!strcmp(node->op_type, "Constant"))
+            build_constant(m, node);
+        else
+            build_node(m, node);
+    }
+    return m->q->errors == before;
+}
+
+MlirType onnx_interface_type(struct import *m, const struct interface *x)
+{
+    return tensor_type(m, x->element, x->ranked, x->rank, x->dims);
 }
 
 /* --- the function */
@@ -251,7 +298,7 @@ static MlirOperation build_function(struct import *m, MlirModule module)
     MlirLocation loc = mlirLocationFileLineColGet(m->q->mlir, qbc_str(m->path), 0, 0);
     MlirType *types = qbc_alloc(m->q, (m->n_in + 1) * sizeof *types);
     for (size_t i = 0; i < m->n_in; ++i)
-        types[i] = tensor_type(m, m->in[i].element, m->in[i].ranked, m->in[i].rank, m->in[i].dims);
+        types[i] = onnx_interface_type(m, &m->in[i]);
     MlirType type = mlirFunctionTypeGet(m->q->mlir, (intptr_t)m->n_in, types, 0, NULL);
     struct qbc_build b = qbc_at_end(m->q, mlirModuleGetBody(module), loc);
     struct qbc_attr attrs[] = {{"sym_name", qbc_attr_string(m->q, "main")},
@@ -327,14 +374,8 @@ MlirModule onnx_build_module(struct import *m)
     MlirModule module = mlirModuleCreateEmpty(loc);
     MlirOperation func = build_function(m, module);
     label(m, module);
-    build_weights(m);
-    for (size_t i = 0; i < m->n_order; ++i) {
-        const Onnx__NodeProto *node = m->graph->node[m->order[i]];
-        if (!strcmp(node->op_type, "Constant"))
-            build_constant(m, node);
-        else
-            build_node(m, node);
-    }
+    onnx_build_weights(m);
+    onnx_build_nodes(m);
     build_return(m, func);
     return module;
 }

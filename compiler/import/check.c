@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OLDEST_OPSET = 11, NEWEST_OPSET = 27, MOST_ATTRIBUTES = 256 };
+enum { OLDEST_OPSET = 11, NEWEST_OPSET = 28, MOST_ATTRIBUTES = 256 };
 
 /* --- the model as a whole */
 
@@ -18,7 +18,8 @@ static void check_opset(struct import *m)
         if (!set->domain || !*set->domain || !strcmp(set->domain, "ai.onnx"))
             m->opset = set->version;
     }
-    if (m->opset >= OLDEST_OPSET && m->opset <= NEWEST_OPSET)
+    bool as_it_is = m->q->options.entry && !strcmp(m->q->options.entry, "run");
+    if ((m->opset >= OLDEST_OPSET || as_it_is) && m->opset <= NEWEST_OPSET)
         return;
     if (m->opset == 0)
         onnx_fault(m, "the model does not say which opset of ONNX it uses");
@@ -46,7 +47,7 @@ void onnx_check_model(struct import *m)
 static void define(struct import *m, const char *name, enum value_kind kind, size_t index,
                    const Onnx__NodeProto *node)
 {
-    const struct value *old = onnx_names_get(m->values, name);
+    const struct value *old = onnx_names_get_here(m->values, name);
     if (old) {
         static const char *const kinds[] = {"an input", "a weight", "another node"};
         if (node)
@@ -62,7 +63,7 @@ static void define(struct import *m, const char *name, enum value_kind kind, siz
 
 static bool is_weight(struct import *m, const char *name)
 {
-    const struct value *value = onnx_names_get(m->values, name);
+    const struct value *value = onnx_names_get_here(m->values, name);
     return value && value->kind == VALUE_WEIGHT;
 }
 
@@ -150,10 +151,6 @@ static void unknown_op(struct import *m, const Onnx__NodeProto *node, size_t ind
                       "is a function of the model%s, which is not supported; inline it "
                       "(onnx.inliner) and compile again",
                       many);
-    else if (!*domain && (!strcmp(node->op_type, "If") || !strcmp(node->op_type, "Loop") ||
-                          !strcmp(node->op_type, "Scan")))
-        onnx_fault_at(m, node, "control flow is not supported%s; export with fixed control flow",
-                      many);
     else if ((near = onnx_op_suggest(m->q, domain, node->op_type)))
         onnx_fault_at(m, node, "is not a known operation%s; did you mean %s?", many, near);
     else
@@ -239,7 +236,7 @@ static bool step(struct import *m, struct sorting *s, size_t i)
     const Onnx__NodeProto *node = m->graph->node[i];
     while (s->next[i] < node->n_input) {
         const char *name = node->input[s->next[i]++];
-        const struct value *value = onnx_names_get(m->values, name);
+        const struct value *value = onnx_names_get_here(m->values, name);
         if (!value || value->kind != VALUE_NODE || s->state[value->index] == DONE)
             continue;
         if (s->state[value->index] == OPEN) {
@@ -285,7 +282,7 @@ static void check_outputs(struct import *m)
         else if (onnx_read_interface(m, g->output[i], &m->out[m->n_out]))
             ++m->n_out;
     }
-    if (!g->n_output)
+    if (!g->n_output && !m->inside)
         onnx_fault(m, "the model has no outputs");
 }
 

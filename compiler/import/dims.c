@@ -20,7 +20,9 @@ static const char *unnamed(struct import *m, const char *tensor, size_t i)
 bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, struct interface *out)
 {
     const Onnx__TypeProto *type = info->type;
-    *out = (struct interface){.name = info->name, .past = -1, .role = "other"};
+    *out = (struct interface){.name = info->name, .past = -1, .role = "other", .element = QBC_F32};
+    if (m->inside && !type)
+        return true; /* its type follows from what goes in */
     if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) {
         onnx_fault(m, "'%s' is not declared as a tensor", info->name);
         return false;

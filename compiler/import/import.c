@@ -65,8 +65,11 @@ static void no_null(struct qbc *q, char **text)
 
 static void complete_names(struct qbc *q, Onnx__GraphProto *g)
 {
-    for (size_t i = 0; g && i < g->n_node; ++i)
+    for (size_t i = 0; g && i < g->n_node; ++i) {
         no_null(q, &g->node[i]->op_type);
+        for (size_t k = 0; k < g->node[i]->n_attribute; ++k)
+            complete_names(q, g->node[i]->attribute[k]->g);
+    }
 }
 
 static const char *folder_of(struct qbc *q, const char *path)

@@ -10,6 +10,7 @@ struct entry {
 
 struct names {
     struct qbc *q;
+    const struct names *outer; /* where names are looked for that are not here; NULL: nowhere */
     struct entry *entries;
     size_t n, capacity;
 };
@@ -20,6 +21,13 @@ struct names *onnx_names_create(struct qbc *q)
     names->q = q;
     names->capacity = 64;
     names->entries = qbc_alloc(q, names->capacity * sizeof *names->entries);
+    return names;
+}
+
+struct names *onnx_names_create_inside(struct qbc *q, const struct names *outer)
+{
+    struct names *names = onnx_names_create(q);
+    names->outer = outer;
     return names;
 }
 
@@ -34,9 +42,17 @@ static struct entry *place(const struct names *names, const char *key)
     return &names->entries[i];
 }
 
-void *onnx_names_get(const struct names *names, const char *key)
+void *onnx_names_get_here(const struct names *names, const char *key)
 {
     return place(names, key)->value;
+}
+
+void *onnx_names_get(const struct names *names, const char *key)
+{
+    for (; names; names = names->outer)
+        if (place(names, key)->value)
+            return place(names, key)->value;
+    return NULL;
 }
 
 void onnx_names_put(struct names *names, const char *key, void *value)

@@ -93,11 +93,14 @@ struct import {
     size_t n_order;
     size_t reported; /* errors so far, to end a flood */
     MlirBlock body;
+    bool inside; /* it is a subgraph */
 };
 
 /* --- names.c: a dictionary from text to anything; keys are borrowed */
 struct names *onnx_names_create(struct qbc *q);
+struct names *onnx_names_create_inside(struct qbc *q, const struct names *outer); /* of a subgraph */
 void *onnx_names_get(const struct names *names, const char *key); /* NULL: not there */
+void *onnx_names_get_here(const struct names *names, const char *key); /* not in what is around it */
 void onnx_names_put(struct names *names, const char *key, void *value);
 
 /* --- report.c: faults, with the place */
@@ -133,6 +136,14 @@ MlirModule onnx_build_module(struct import *m);
 MlirType onnx_declared_type(struct import *m, const char *name); /* null when nothing is declared */
 /* The function's type and attributes, from m->in and m->out and what was built. */
 void onnx_type_function(struct import *m, MlirOperation func);
+void onnx_build_weights(struct import *m); /* what is read, into m->body */
+bool onnx_build_nodes(struct import *m);   /* false: a fault */
+MlirType onnx_interface_type(struct import *m, const struct interface *x);
+/* --- subgraph.c: attributes that are graphs become regions with the attributes' names in `graphs`, in order */
+bool onnx_is_graph(const Onnx__NodeProto *node, const Onnx__AttributeProto *a); /* one that the operation may have */
+bool onnx_build_graph(struct import *m, const Onnx__AttributeProto *a, MlirOperation op, size_t region);
+/* Marks in `used` what nodes of subgraphs read. */
+void onnx_note_uses(struct import *m, struct names *used, const Onnx__GraphProto *g);
 /* --- settle.c: sizes of the cache that follow from its use */
 void onnx_settle(struct import *m, MlirModule module);
 /* --- attributes.c */

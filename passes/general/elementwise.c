@@ -89,7 +89,7 @@ void g_lower_dropout(struct g_op *o)
     }
     o->out[0] = g_map_tensors(o, "x", o->in[0]->element, 1, o->in);
     if (o->n_out > 1)
-        o->out[1] = g_map_tensors(o, "1 < 2 ? x == x | x != x : x == x", QBC_BOOL, 1, o->in);
+        o->out[1] = g_map_tensors(o, "(x == x) | (x != x)", QBC_BOOL, 1, o->in);
 }
 
 /* Numbers go through the result's, so that narrowing rounds once. */

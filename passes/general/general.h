@@ -208,6 +208,11 @@ struct g_tensor *g_unsaturated(struct g_op *o, struct g_tensor *t);
 /* An attribute that is a tensor; NULL: absent. */
 struct g_tensor *g_attr_tensor(struct g_op *o, const char *name);
 
+/* Ends the run where the condition holds. */
+void g_fail_if(struct general *g, MlirValue condition, int64_t code);
+/* From the front, inside of n, or the run ends. */
+MlirValue g_checked_index(struct general *g, struct g_num index, struct g_size n);
+
 /* --- loops.c */
 struct g_nest {
     size_t rank;

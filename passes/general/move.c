@@ -146,6 +146,29 @@ static void slice_axis(struct general *g, struct sliced *s, size_t axis, struct 
     s->step[axis] = step;
 }
 
+/* The number of operand `i` that belongs to an axis, where the program says which axes there are. */
+static struct g_size for_axis(struct g_op *o, size_t i, size_t axes, int64_t from, int64_t n, size_t axis, struct g_size otherwise)
+{
+    struct general *g = o->g;
+    for (int64_t k = 0; k < n && g_has(o, i); ++k) {
+        struct g_num a = g_index(g, g_i64(g, g_element(g, o->in[axes], k)));
+        struct g_num front = g_compare(g, G_EQ, a, g_int(g, QBC_I64, (int64_t)axis));
+        struct g_num back = g_compare(g, G_EQ, a, g_int(g, QBC_I64, (int64_t)axis - (int64_t)o->in[0]->rank));
+        MlirValue hit = g_do(g, G_OR, front, back).v, value = g_i64(g, g_element(g, o->in[i], from + k));
+        otherwise = g_size_of(k_select(&g->k, hit, value, g_i64(g, otherwise)));
+    }
+    return otherwise;
+}
+
+static void slice_chosen(struct g_op *o, struct sliced *s, size_t axis, int64_t n, int64_t declared, struct g_size *size)
+{
+    struct general *g = o->g;
+    struct g_size start = for_axis(o, 1, 3, 0, n, axis, g_size(0)), end = for_axis(o, 2, 3, 0, n, axis, s->x->size[axis]);
+    slice_axis(g, s, axis, start, end, for_axis(o, 4, 3, 0, n, axis, g_size(1)), size);
+    if (declared != QBC_ANY)
+        *size = g_size(declared);
+}
+
 static struct g_size list_element(struct g_op *o, size_t operand, const int64_t *list, size_t i)
 {
     return list ? g_size(list[i]) : g_element(o->g, o->in[operand], (int64_t)i);
@@ -163,10 +186,11 @@ void g_lower_slice(struct g_op *o)
     bool is_declared = g_declared(o, 0, &rank, declared) && rank == x->rank;
     if (o->n_in < 2)
         g_attr_ints(o, "ends", &ends);
-    if (n > QBC_MAX_RANK || (g_has(o, 3) && g_list(o, 3, NULL, axes, QBC_MAX_RANK) != n)) {
-        g_refuse(o, "its axes are not known before it runs");
+    if (n > QBC_MAX_RANK) {
+        g_refuse(o, "how many axes it has is not known before it runs");
         return;
     }
+    bool chosen = g_has(o, 3) && g_list(o, 3, NULL, axes, QBC_MAX_RANK) != n;
     size_t n_given = o->n_in < 2 ? g_attr_ints(o, "axes", &given) : 0;
     *s = (struct sliced){.x = x};
     for (size_t i = 0; i < x->rank; ++i) {
@@ -174,7 +198,9 @@ void g_lower_slice(struct g_op *o)
         s->start[i] = g_size(0);
         s->step[i] = g_size(1);
     }
-    for (size_t i = 0; i < n; ++i) {
+    for (size_t i = 0; chosen && i < x->rank; ++i)
+        slice_chosen(o, s, i, (int64_t)n, is_declared ? declared[i] : QBC_ANY, &size[i]);
+    for (size_t i = 0; !chosen && i < n; ++i) {
         int64_t axis = g_has(o, 3) ? axes[i] : n_given ? given[i] : (int64_t)i;
         if (!g_axis(o, &axis, x->rank))
             return;
@@ -363,16 +389,16 @@ void g_lower_pad(struct g_op *o)
     const int64_t *given = NULL;
     struct g_size size[QBC_MAX_RANK];
     size_t n = x->rank, rank;
+    int64_t chosen = 0;
     for (size_t i = 0; i < n; ++i)
         axes[i] = (int64_t)i;
     if (g_has(o, 3) && (n = g_list(o, 3, NULL, axes, QBC_MAX_RANK)) == SIZE_MAX) {
-        int64_t count = g_known_count(o->in[3]);
-        if (count != (int64_t)x->rank) {
-            g_refuse(o, "its axes are not known before it runs");
+        chosen = g_known_count(o->in[3]);
+        if (chosen < 0) {
+            g_refuse(o, "how many axes it has is not known before it runs");
             return;
         }
-        g_refuse(o, "its axes are not known before it runs");
-        return;
+        n = 0;
     }
     *p = (struct padded){.x = x, .value = g_has(o, 2) ? g_solid(g, o->in[2]) : NULL, .mode = *g_attr_text(o, "mode", "constant")};
     if (o->n_in < 2) {
@@ -382,8 +408,10 @@ void g_lower_pad(struct g_op *o)
     }
     bool is_declared = g_declared(o, 0, &rank, declared) && rank == x->rank;
     for (size_t i = 0; i < x->rank; ++i) {
-        p->before[i] = g_size(0);
-        size[i] = x->size[i];
+        p->before[i] = chosen ? for_axis(o, 1, 3, 0, chosen, i, g_size(0)) : g_size(0);
+        size[i] = chosen ? g_plus(g, g_plus(g, x->size[i], p->before[i]), for_axis(o, 1, 3, chosen, chosen, i, g_size(0))) : x->size[i];
+        if (chosen && is_declared && declared[i] != QBC_ANY)
+            size[i] = g_size(declared[i]);
     }
     for (size_t i = 0; i < n; ++i) {
         if (!g_axis(o, &axes[i], x->rank))

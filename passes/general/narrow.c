@@ -131,7 +131,7 @@ MlirValue g_encode(struct general *g, enum qbc_element element, struct g_num val
         whole = k_select(k, k_cmp(k, QBC_EQ, code, i64(g, 0)), code, whole);
         whole = k_select(k, k_cmp(k, QBC_EQ, code, i64(g, l->nan)), code, whole);
     }
-    MlirValue nan = l->nan < 0 ? i64(g, l->largest)
+    MlirValue nan = l->nan < 0 ? i64(g, INT64_C(1) << (qbc_element_bits(element) - 1)) /* minus zero */
                     : l->one_zero ? i64(g, l->nan) : k_op2(k, "arith.ori", i64(g, l->nan), sign);
     return qbc_op(&k->b, "arith.trunci", k->i32, 1, k_select(k, is_nan, nan, whole));
 }

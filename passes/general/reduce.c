@@ -27,7 +27,7 @@ struct reduction {
     bool keep;
     enum qbc_element sum;
     struct g_num begin;
-    struct g_num shift; /* ReduceLogSumExp: the largest, taken off first */
+    const struct g_size *folded; /* how far each axis is folded, where the program says which are; NULL: by `axis` */
 };
 
 static const struct kind *kind_of(const char *name)
@@ -48,6 +48,13 @@ static void full_index(const struct reduction *r, const MlirValue *kept, const M
     }
 }
 
+/* An axis is either kept or folded; the other index is 0. */
+static void both_indices(struct general *g, const struct reduction *r, const MlirValue *kept, const MlirValue *folded, MlirValue *out)
+{
+    for (size_t i = 0; i < r->x->rank; ++i)
+        out[i] = k_add(&g->k, kept[i], folded[i]);
+}
+
 struct walk {
     const struct reduction *r;
     const MlirValue *kept;
@@ -60,7 +67,10 @@ static void fold_one(struct general *g, void *user, const MlirValue *index, stru
     struct walk *w = user;
     MlirValue full[QBC_MAX_RANK];
     struct g_op o = w->r->o;
-    full_index(w->r, w->kept, index, full);
+    if (w->r->folded)
+        both_indices(g, w->r, w->kept, index, full);
+    else
+        full_index(w->r, w->kept, index, full);
     struct g_num x = g_convert(g, g_at(g, w->r->x, full), carried->element);
     if (w->shift.v.ptr)
         x = g_do(g, G_SUB, x, w->shift);
@@ -75,7 +85,7 @@ static struct g_num fold(struct general *g, const struct reduction *r, const Mli
     size_t n = 0;
     for (size_t i = 0; i < r->x->rank; ++i)
         if (r->axis[i])
-            size[n++] = r->x->size[i];
+            size[n++] = r->folded ? r->folded[i] : r->x->size[i];
     g_fold(g, n, size, 1, &begin, fold_one, &w);
     return begin;
 }
@@ -95,7 +105,7 @@ static struct g_num reduced_at(struct general *g, const struct g_tensor *t, cons
     struct g_num y = fold(g, r, index, r->kind->next, begin, shift);
     struct g_size n = g_size(1);
     for (size_t i = 0; i < r->x->rank; ++i)
-        n = r->axis[i] ? g_times(g, n, r->x->size[i]) : n;
+        n = r->axis[i] ? g_times(g, n, r->folded ? r->folded[i] : r->x->size[i]) : n;
     struct g_num count = g_convert(g, g_index(g, g_i64(g, n)), r->sum);
     y = g_expression(&o, r->kind->last, 2, (struct g_num[]){y, count});
     return g_convert(g, shifted ? g_do(g, G_ADD, y, shift) : y, t->element);
@@ -141,6 +151,49 @@ struct g_tensor *g_reduce(struct g_op *o, const char *name, struct g_tensor *x, 
     return g_solid(o->g, reduce_as(o, name, x, axis, keep));
 }
 
+/* --- axes that are numbers of the program: each axis is folded or kept, which a choice of sizes says */
+
+MlirValue g_has_axis(struct general *g, struct g_tensor *axes, int64_t n, size_t axis, size_t rank)
+{
+    MlirValue hit = k_int_of(&g->k, g->k.i1, 0);
+    for (int64_t i = 0; i < n; ++i) {
+        struct g_num a = g_index(g, g_i64(g, g_element(g, axes, i)));
+        struct g_num front = g_compare(g, G_EQ, a, g_int(g, QBC_I64, (int64_t)axis));
+        struct g_num back = g_compare(g, G_EQ, a, g_int(g, QBC_I64, (int64_t)axis - (int64_t)rank));
+        hit = k_op2(&g->k, "arith.ori", hit, g_do(g, G_OR, front, back).v);
+    }
+    return hit;
+}
+
+static void reduce_chosen(struct g_op *o, int64_t n_axes, bool keep)
+{
+    struct general *g = o->g;
+    struct g_size *folded = qbc_alloc(g->q, QBC_MAX_RANK * sizeof *folded);
+    struct g_tensor *x = g_solid(g, o->in[0]);
+    bool all[QBC_MAX_RANK];
+    int64_t declared[QBC_MAX_RANK];
+    size_t rank;
+    memset(all, true, sizeof all);
+    struct g_tensor *y = reduce_as(o, o->row->name, x, all, true);
+    ((struct reduction *)y->user)->folded = folded;
+    for (size_t i = 0; i < x->rank; ++i) {
+        MlirValue folds = g_has_axis(g, o->in[1], n_axes, i, x->rank), one = k_i64(&g->k, 1), own = g_i64(g, x->size[i]);
+        y->size[i] = g_size_of(k_select(&g->k, folds, one, own));
+        folded[i] = g_size_of(k_select(&g->k, folds, own, one));
+    }
+    g_solid(g, y);
+    bool fixed = g_declared(o, 0, &rank, declared);
+    for (size_t i = 0; fixed && i < rank; ++i)
+        fixed = declared[i] != QBC_ANY;
+    struct g_size known[QBC_MAX_RANK];
+    for (size_t i = 0; fixed && i < rank; ++i)
+        known[i] = g_size(declared[i]);
+    if (!fixed && !keep)
+        g_refuse(o, "its axes are not known before it runs, nor does the model declare its result's shape");
+    else
+        o->out[0] = fixed ? g_reshaped(g, y, rank, known) : y;
+}
+
 void g_lower_reduce(struct g_op *o)
 {
     struct g_tensor *x = o->in[0];
@@ -148,8 +201,13 @@ void g_lower_reduce(struct g_op *o)
     bool axis[QBC_MAX_RANK] = {false};
     size_t n = g_list(o, 1, "axes", axes, QBC_MAX_RANK);
     if (n == SIZE_MAX && g_has(o, 1)) {
-        g_refuse(o, "its axes are not known before it runs");
-        return;
+        int64_t count = g_known_count(o->in[1]);
+        if (count < 0)
+            g_refuse(o, "how many axes it has is not known before it runs");
+        else if (count)
+            reduce_chosen(o, count, g_attr_int(o, "keepdims", 1) != 0);
+        if (count)
+            return;
     }
     bool none = n == SIZE_MAX || n == 0;
     if (none && g_attr_int(o, "noop_with_empty_axes", 0)) {
@@ -299,18 +357,35 @@ void g_lower_hardmax(struct g_op *o)
 
 /* --- running sums and products */
 
+/* As [what is before the axis, the axis, what is behind it], where the program says which axis. */
+static void around_axis(struct general *g, struct g_tensor *axis, struct g_tensor **x, struct g_tensor **y)
+{
+    struct g_size three[] = {g_size(1), g_size(1), g_size(1)};
+    size_t rank = (*x)->rank;
+    struct g_num at = g_index(g, g_i64(g, g_element(g, axis, 0))), zero = g_int(g, QBC_I64, 0);
+    at = g_select(g, g_compare(g, G_LT, at, zero), g_do(g, G_ADD, at, g_int(g, QBC_I64, (int64_t)rank)), at);
+    for (size_t i = 0; i < rank; ++i) {
+        struct g_num here = g_int(g, QBC_I64, (int64_t)i);
+        static const enum g_compare where[] = {G_LT, G_EQ, G_GT};
+        for (int k = 0; k < 3; ++k) {
+            MlirValue in = g_compare(g, where[k], here, at).v;
+            three[k] = g_times(g, three[k], g_size_of(k_select(&g->k, in, g_i64(g, (*x)->size[i]), k_i64(&g->k, 1))));
+        }
+    }
+    *x = g_reshaped(g, *x, 3, three);
+    *y = g_reshaped(g, *y, 3, three);
+}
+
 void g_lower_cumulate(struct g_op *o)
 {
     struct general *g = o->g;
     struct g_tensor *x = g_solid(g, o->in[0]), *y = g_new_like(g, x->element, x);
     int64_t axis, reverse = g_attr_int(o, "reverse", 0), exclusive = g_attr_int(o, "exclusive", 0);
     bool product = !strcmp(o->row->name, "CumProd");
+    struct g_tensor *whole = y;
     if (!g_known_int(o->in[1], 0, &axis)) {
-        if (x->rank != 1) {
-            g_refuse(o, "its axis is not known before it runs");
-            return;
-        }
-        axis = 0;
+        around_axis(g, o->in[1], &x, &y);
+        axis = 1;
     }
     if (!g_axis(o, &axis, x->rank))
         return;
@@ -331,5 +406,5 @@ void g_lower_cumulate(struct g_op *o)
     g_put(g, y, nest.index, exclusive ? before : after);
     k_end(&g->k, &loop, &after.v);
     g_end(g, &nest);
-    o->out[0] = y;
+    o->out[0] = whole;
 }

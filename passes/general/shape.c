@@ -135,6 +135,23 @@ static size_t axes_of(struct g_op *o, size_t rank, bool *axis, size_t *n)
     return rank;
 }
 
+/* The axes are the program's, but the model says what comes out. False: it does not. */
+static void as_declared(struct g_op *o)
+{
+    int64_t declared[QBC_MAX_RANK];
+    struct g_size size[QBC_MAX_RANK];
+    size_t rank;
+    bool fixed = g_declared(o, 0, &rank, declared);
+    for (size_t i = 0; fixed && i < rank; ++i) {
+        fixed = declared[i] != QBC_ANY;
+        size[i] = g_size(declared[i]);
+    }
+    if (fixed)
+        as(o, rank, size);
+    else
+        g_refuse(o, "its axes are not known before it runs, nor does the model declare its result's shape");
+}
+
 void g_lower_squeeze(struct g_op *o)
 {
     struct g_tensor *x = o->in[0];
@@ -142,7 +159,7 @@ void g_lower_squeeze(struct g_op *o)
     struct g_size size[QBC_MAX_RANK];
     size_t rank = 0, n;
     if (!all && axes_of(o, x->rank, axis, &n) == SIZE_MAX) {
-        g_refuse(o, "its axes are not known before it runs");
+        as_declared(o);
         return;
     }
     for (size_t i = 0; i < x->rank; ++i)
@@ -158,7 +175,7 @@ void g_lower_unsqueeze(struct g_op *o)
     struct g_size size[QBC_MAX_RANK];
     size_t n, rank = axes_of(o, x->rank, axis, &n), k = 0;
     if (rank == SIZE_MAX || rank > QBC_MAX_RANK) {
-        g_refuse(o, "its axes are not known before it runs, or too many");
+        as_declared(o);
         return;
     }
     for (size_t i = 0; i < rank; ++i)
