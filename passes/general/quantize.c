@@ -10,27 +10,27 @@ struct coding {
     bool saturate;
 };
 
-/* The scale's index: none, the axis', or its block's. */
-static void scale_index(struct general *g, const struct coding *c, const MlirValue *index, MlirValue *out)
+/* The scale (or zero point) of an element: the only one, its axis', or its block's. */
+static struct g_num scale_at(struct general *g, const struct coding *c, const struct g_tensor *scale, const MlirValue *index)
 {
-    size_t rank = c->scale->rank;
+    size_t rank = scale->rank;
+    MlirValue out[QBC_MAX_RANK];
     for (size_t i = 0; i < rank; ++i)
-        out[i] = rank == 1 ? (g_is(c->scale->size[0], 1) ? k_i64(&g->k, 0) : index[c->axis]) : index[i];
+        out[i] = rank == 1 ? (g_is(scale->size[0], 1) ? k_i64(&g->k, 0) : index[c->axis]) : index[i];
     if (c->block && rank > 1)
         out[c->axis] = k_op2(&g->k, "arith.divui", index[c->axis], k_i64(&g->k, c->block));
+    return g_at(g, scale, out);
 }
 
 static struct g_num dequantized_at(struct general *g, const struct g_tensor *t, const MlirValue *index)
 {
     const struct coding *c = t->user;
-    MlirValue own[QBC_MAX_RANK];
-    scale_index(g, c, index, own);
     struct g_num x = g_at(g, c->x, index);
     if (!g_is_float(x.element))
         x = g_convert(g, x, QBC_I32);
     if (c->zero)
-        x = g_do(g, G_SUB, x, g_convert(g, g_at(g, c->zero, own), x.element));
-    return g_do(g, G_MUL, g_convert(g, x, QBC_F32), g_convert(g, g_at(g, c->scale, own), QBC_F32));
+        x = g_do(g, G_SUB, x, g_convert(g, scale_at(g, c, c->zero, index), x.element));
+    return g_do(g, G_MUL, g_convert(g, x, QBC_F32), g_convert(g, scale_at(g, c, c->scale, index), QBC_F32));
 }
 
 static struct coding *coding_of(struct g_op *o)
@@ -82,11 +82,9 @@ static struct g_num to_code(struct general *g, enum qbc_element e, struct g_num 
 static struct g_num quantized_at(struct general *g, const struct g_tensor *t, const MlirValue *index)
 {
     const struct coding *c = t->user;
-    MlirValue own[QBC_MAX_RANK];
-    scale_index(g, c, index, own);
-    struct g_num x = g_convert(g, g_at(g, c->x, index), QBC_F32), scale = g_convert(g, g_at(g, c->scale, own), QBC_F32), zero;
+    struct g_num x = g_convert(g, g_at(g, c->x, index), QBC_F32), scale = g_convert(g, scale_at(g, c, c->scale, index), QBC_F32), zero;
     if (c->zero)
-        zero = g_convert(g, g_at(g, c->zero, own), QBC_F32);
+        zero = g_convert(g, scale_at(g, c, c->zero, index), QBC_F32);
     return to_code(g, t->element, x, scale, c->zero ? &zero : NULL);
 }
 

@@ -165,11 +165,29 @@ MlirValue g_has_axis(struct general *g, struct g_tensor *axes, int64_t n, size_t
     return hit;
 }
 
+/* The sizes of the axes that are kept, without those that are folded. */
+static void kept_sizes(struct general *g, const struct g_tensor *x, const MlirValue *folds, size_t rank, struct g_size *out)
+{
+    struct qbc_kernel *k = &g->k;
+    MlirValue one = k_i64(k, 1), zero = k_i64(k, 0);
+    for (size_t j = 0; j < rank; ++j) {
+        MlirValue size = one, before = zero;
+        for (size_t i = 0; i < x->rank; ++i) {
+            MlirValue here = k_cmp(k, QBC_EQ, before, k_i64(k, (int64_t)j)), no = k_int_of(k, k->i1, 0);
+            MlirValue hit = k_select(k, folds[i], no, here);
+            size = k_select(k, hit, g_i64(g, x->size[i]), size);
+            before = k_add(k, before, k_select(k, folds[i], zero, one));
+        }
+        out[j] = g_size_of(size);
+    }
+}
+
 static void reduce_chosen(struct g_op *o, int64_t n_axes, bool keep)
 {
     struct general *g = o->g;
     struct g_size *folded = qbc_alloc(g->q, QBC_MAX_RANK * sizeof *folded);
     struct g_tensor *x = g_solid(g, o->in[0]);
+    MlirValue which[QBC_MAX_RANK];
     bool all[QBC_MAX_RANK];
     int64_t declared[QBC_MAX_RANK];
     size_t rank;
@@ -178,6 +196,7 @@ static void reduce_chosen(struct g_op *o, int64_t n_axes, bool keep)
     ((struct reduction *)y->user)->folded = folded;
     for (size_t i = 0; i < x->rank; ++i) {
         MlirValue folds = g_has_axis(g, o->in[1], n_axes, i, x->rank), one = k_i64(&g->k, 1), own = g_i64(g, x->size[i]);
+        which[i] = folds;
         y->size[i] = g_size_of(k_select(&g->k, folds, one, own));
         folded[i] = g_size_of(k_select(&g->k, folds, own, one));
     }
@@ -185,13 +204,15 @@ static void reduce_chosen(struct g_op *o, int64_t n_axes, bool keep)
     bool fixed = g_declared(o, 0, &rank, declared);
     for (size_t i = 0; fixed && i < rank; ++i)
         fixed = declared[i] != QBC_ANY;
-    struct g_size known[QBC_MAX_RANK];
+    struct g_size known[QBC_MAX_RANK] = {{0}};
     for (size_t i = 0; fixed && i < rank; ++i)
         known[i] = g_size(declared[i]);
-    if (!fixed && !keep)
-        g_refuse(o, "its axes are not known before it runs, nor does the model declare its result's shape");
-    else
-        o->out[0] = fixed ? g_reshaped(g, y, rank, known) : y;
+    if (!fixed && !keep) {
+        rank = x->rank - (size_t)n_axes;
+        kept_sizes(g, x, which, rank, known);
+        fixed = true;
+    }
+    o->out[0] = fixed ? g_reshaped(g, y, rank, known) : y;
 }
 
 void g_lower_reduce(struct g_op *o)
