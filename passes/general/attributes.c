@@ -98,3 +98,12 @@ enum qbc_element g_declared_element(struct g_op *o, size_t i, enum qbc_element f
     MlirType type = mlirValueGetType(mlirOperationGetResult(o->op, (intptr_t)i));
     return mlirTypeIsAShaped(type) && qbc_element_of(mlirShapedTypeGetElementType(type), &element) ? element : fallback;
 }
+
+const char *g_attr_list_text(struct g_op *o, const char *name, size_t i, const char *fallback)
+{
+    MlirAttribute list = mlirOperationGetAttributeByName(o->op, qbc_str(name));
+    if (mlirAttributeIsNull(list) || !mlirAttributeIsAArray(list) || (intptr_t)i >= mlirArrayAttrGetNumElements(list))
+        return fallback;
+    MlirStringRef text = mlirStringAttrGetValue(mlirArrayAttrGetElement(list, (intptr_t)i));
+    return qbc_copy(o->g->q, text.data, text.length);
+}

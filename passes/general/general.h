@@ -240,6 +240,7 @@ MlirValue g_field(struct general *g, int64_t offset, MlirType type); /* of struc
 int64_t g_attr_int(struct g_op *o, const char *name, int64_t fallback);
 double g_attr_float(struct g_op *o, const char *name, double fallback);
 const char *g_attr_text(struct g_op *o, const char *name, const char *fallback);
+const char *g_attr_list_text(struct g_op *o, const char *name, size_t i, const char *fallback); /* of a list of texts */
 size_t g_attr_ints(struct g_op *o, const char *name, const int64_t **out); /* 0: absent or empty */
 bool g_has_attr(struct g_op *o, const char *name);
 /* A list that is operand i, or an attribute; SIZE_MAX: neither, or not known. */
