@@ -47,6 +47,32 @@ static void copy_to(struct general *g, struct g_tensor *from, MlirValue data)
     g_write_to(g, from, data);
 }
 
+/* What a body's results look like is known when it was written, but their room is needed before the loop. So it is written
+ * twice: once into a block that is thrown away. */
+struct trial {
+    struct qbc_build outer;
+    MlirBlock block;
+    int64_t arena_bytes;
+};
+
+static struct trial begin_trial(struct general *g)
+{
+    struct trial t = {g->k.b, {NULL}, g->arena_bytes};
+    MlirOperation before = qbc_make_regions(&g->k.b, "scf.execute_region", 0, NULL, NULL, 0, NULL, 1, &(struct qbc_region){.no_block = true});
+    t.block = mlirBlockCreate(0, NULL, NULL);
+    mlirRegionAppendOwnedBlock(mlirOperationGetRegion(before, 0), t.block);
+    g->k.b = qbc_at_end(g->q, t.block, t.outer.loc);
+    return t;
+}
+
+static void end_trial(struct general *g, struct trial *t)
+{
+    MlirOperation op = mlirBlockGetParentOperation(t->block);
+    g->k.b = t->outer;
+    mlirOperationDestroy(op);
+    g->arena_bytes = t->arena_bytes;
+}
+
 /* --- If */
 
 static bool same_sizes(const struct g_tensor *a, const struct g_tensor *b)
@@ -99,6 +125,21 @@ static void branch(struct g_op *o, MlirOperation op, size_t region, const char *
     g->k.b = outer;
 }
 
+/* By writing a branch that is thrown away. */
+static bool rank_of_branch(struct g_op *o, size_t i, size_t *rank)
+{
+    struct general *g = o->g;
+    MlirBlock body = body_of(o, "then_branch");
+    if (mlirBlockIsNull(body))
+        return false;
+    struct trial trial = begin_trial(g);
+    g_lower_block(g, body);
+    struct g_tensor *t = g->q->errors ? NULL : result_of(g, body, i);
+    end_trial(g, &trial);
+    *rank = t ? t->rank : 0;
+    return t;
+}
+
 /* How many values an If gives has to be known before its branches are; so ranks are taken from the declared types. */
 void g_lower_if(struct g_op *o)
 {
@@ -116,10 +157,8 @@ void g_lower_if(struct g_op *o)
         return;
     }
     for (size_t i = 0; i < o->n_out; ++i) {
-        if (!g_declared(o, i, &rank[i], dims)) {
-            MlirValue v = mlirOperationGetOperand(yield_of(body_of(o, "then_branch")), (intptr_t)i);
-            rank[i] = qbc_rank(v);
-        }
+        if (!g_declared(o, i, &rank[i], dims) && !rank_of_branch(o, i, &rank[i]))
+            return;
         types[n++] = g->k.ptr;
         for (size_t d = 0; d < rank[i]; ++d)
             types[n++] = g->k.i64;
@@ -197,32 +236,6 @@ static void put_turn(struct general *g, struct g_tensor *all, struct g_tensor *o
 {
     struct g_size bytes = g_times(g, g_count(g, one), g_size((int64_t)qbc_element_bytes(one->element)));
     copy_to(g, one, k_at(&g->k, all->data, k_mul(&g->k, turn, g_i64(g, bytes))));
-}
-
-/* What a body's results look like is known when it was written, but their room is needed before the loop. So it is written
- * twice: once into a block that is thrown away. */
-struct trial {
-    struct qbc_build outer;
-    MlirBlock block;
-    int64_t arena_bytes;
-};
-
-static struct trial begin_trial(struct general *g)
-{
-    struct trial t = {g->k.b, {NULL}, g->arena_bytes};
-    MlirOperation before = qbc_make_regions(&g->k.b, "scf.execute_region", 0, NULL, NULL, 0, NULL, 1, &(struct qbc_region){.no_block = true});
-    t.block = mlirBlockCreate(0, NULL, NULL);
-    mlirRegionAppendOwnedBlock(mlirOperationGetRegion(before, 0), t.block);
-    g->k.b = qbc_at_end(g->q, t.block, t.outer.loc);
-    return t;
-}
-
-static void end_trial(struct general *g, struct trial *t)
-{
-    MlirOperation op = mlirBlockGetParentOperation(t->block);
-    g->k.b = t->outer;
-    mlirOperationDestroy(op);
-    g->arena_bytes = t->arena_bytes;
 }
 
 /* --- Loop: (M, condition, carried...) -> (carried..., collected...) */

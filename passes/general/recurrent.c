@@ -283,8 +283,8 @@ static bool describe(struct g_op *o, struct cell *c, enum kind kind, bool batch_
     c->time = c->x->size[0], c->batch = c->x->size[1], c->input = c->x->size[2];
     c->hidden = c->r->size[2];
     struct g_size rows[] = {c->batch, g_times(g, c->hidden, g_size(c->gates))};
-    for (struct g_tensor **t = (struct g_tensor *[]){c->input_sum = g_new(g, QBC_F32, 2, rows), c->state_sum = g_new(g, QBC_F32, 2, rows), NULL}; *t; ++t)
-        g_allocate(g, *t);
+    g_allocate(g, c->input_sum = g_new(g, QBC_F32, 2, rows));
+    g_allocate(g, c->state_sum = g_new(g, QBC_F32, 2, rows));
     c->h = state(g, c), c->next_h = state(g, c);
     if (kind == LSTM)
         c->c = state(g, c), c->next_c = state(g, c);

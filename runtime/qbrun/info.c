@@ -1,4 +1,5 @@
 /* info.c: what a model says about itself, for people or as JSON. */
+#include "npy.h"
 #include "tool.h"
 #include <stdio.h>
 
@@ -121,6 +122,21 @@ static void print_tensors(const struct qbrt_model *m, size_t n)
     puts("\n  ],");
 }
 
+static void print_ports(const struct qbrt_model *m, const char *key, size_t n, struct qbrt_port (*get)(const struct qbrt_model *, size_t))
+{
+    printf("  \"%s\": [", key);
+    for (size_t i = 0; i < n; i++) {
+        const struct qbrt_port p = get(m, i);
+        printf("%s\n    {\"name\": ", i ? "," : "");
+        print_string(p.name);
+        printf(", \"element\": %u, \"dims\": [", p.element);
+        for (size_t d = 0; d < p.rank; d++)
+            printf("%s%lld", d ? ", " : "", (long long)p.dims[d]);
+        printf("]}");
+    }
+    puts("\n  ],");
+}
+
 static void print_record(const struct qbrt_model *m, size_t n)
 {
     printf("  \"record\": {");
@@ -147,6 +163,10 @@ static void print_json(const struct tool *tool)
     printf("  \"has_tokenizer\": %s,\n", tool->has_tokenizer ? "true" : "false");
     print_variants(tool->model, f->n_variants);
     print_tensors(tool->model, f->n_tensors);
+    if (f->n_results) {
+        print_ports(tool->model, "inputs", f->n_inputs, qbrt_input);
+        print_ports(tool->model, "results", f->n_results, qbrt_result);
+    }
     print_record(tool->model, f->n_record);
     puts("}");
 }
@@ -181,9 +201,35 @@ static void print_code(const struct tool *tool)
     }
 }
 
+static void print_port(const char *what, struct qbrt_port p)
+{
+    printf("%-16s %s: %s [", what, p.name, npy_type_of(p.element) ? npy_type_of(p.element) : "?");
+    for (size_t d = 0; d < p.rank; d++)
+        printf(p.dims[d] < 0 ? "%s?" : "%s%lld", d ? ", " : "", (long long)p.dims[d]);
+    puts("]");
+}
+
+/* Of a model that is no language model. */
+static void print_run(const struct tool *tool)
+{
+    const struct qbrt_facts *f = tool->facts;
+    printf("model            %s\nmade by          %s\n", tool->options.model, f->producer);
+    printf("file             %llu bytes: code %llu\n", (unsigned long long)f->file_bytes, (unsigned long long)f->code_bytes);
+    printf("a run takes      %llu bytes\n", (unsigned long long)f->arena_bytes);
+    for (size_t i = 0; i < f->n_inputs; i++)
+        print_port("input", qbrt_input(tool->model, i));
+    for (size_t i = 0; i < f->n_results; i++)
+        print_port("result", qbrt_result(tool->model, i));
+}
+
 static void print_text(const struct tool *tool)
 {
     const struct qbrt_facts *f = tool->facts;
+    if (f->n_results) {
+        print_run(tool);
+        print_code(tool);
+        return;
+    }
     printf("model            %s\n", tool->options.model);
     printf("made by          %s\n", f->producer);
     printf("parameters       %llu\n", (unsigned long long)f->parameters);

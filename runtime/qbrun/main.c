@@ -8,6 +8,7 @@
 static bool (*const tasks[])(struct tool *tool) = {
     [TASK_TEXT] = task_text, [TASK_PPL] = task_ppl,       [TASK_BENCH] = task_bench,
     [TASK_INFO] = task_info, [TASK_LOGITS] = task_logits, [TASK_TOKENS] = task_tokens,
+    [TASK_RUN] = task_run,
 };
 
 /* A full disk behind standard output is an error too. */

@@ -1,6 +1,7 @@
 /* npy.c: see npy.h. A file is the magic, two bytes of version, the length of the header (2 bytes in
  * version 1, else 4), the header, a Python dictionary of three known keys, and the data. */
 #include "npy.h"
+#include "npy_inside.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static size_t element_bytes(const struct npy_header *h)
     return 0;
 }
 
-static const char *read_header(FILE *f, struct npy_header *h)
+const char *npy_read_header(FILE *f, struct npy_header *h)
 {
     unsigned char start[MAGIC_BYTES + 6];
     if (fread(start, 1, 10, f) != 10 || !npy_is(start, 10))
@@ -179,7 +180,7 @@ static const char *read_array(FILE *f, struct npy_tokens *out)
 {
     enum { MOST = INT32_MAX };
     struct npy_header h;
-    const char *wrong = read_header(f, &h);
+    const char *wrong = npy_read_header(f, &h);
     if (!wrong)
         wrong = check_header(&h);
     if (wrong)

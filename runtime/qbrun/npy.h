@@ -16,7 +16,7 @@ struct npy_tokens {
 };
 
 /* What a header says; public for its test. */
-enum { NPY_MOST_RANK = 4 };
+enum { NPY_MOST_RANK = 8 };
 struct npy_header {
     char type[4]; /* "<i8", "<i4", "<u2", ... */
     bool is_fortran;
@@ -28,6 +28,11 @@ bool npy_parse_header(const char *text, size_t length, struct npy_header *out);
 /* Read a file of int64, int32 or uint16. NULL when all is well, else what is wrong, with the words
  * of errno when the system refused. */
 const char *npy_read_tokens(const char *path, struct npy_tokens *out);
+
+/* An array of any type, C order. NULL when all is well, else what is wrong. *data is malloc'ed. */
+const char *npy_read_array(const char *path, struct npy_header *header, void **data);
+/* The type that ONNX's element has in a .npy: floats that NumPy has not are their bits. NULL: none. */
+const char *npy_type_of(uint32_t element);
 
 /* Is this the beginning of a .npy file? */
 bool npy_is(const void *bytes, size_t n);

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { HEADING, FLAG, TASK, COUNT, REAL, SEED, TEXT, HELP, VERSION };
+enum kind { HEADING, FLAG, TASK, COUNT, REAL, SEED, TEXT, INPUT, HELP, VERSION };
 
 struct row {
     const char *letter, *name; /* "-p", "--prompt"; either may be NULL */
@@ -35,10 +35,12 @@ static const struct row rows[] = {
      TASK, TASK_LOGITS, 0, 0, 0},
     {NULL, "--tokens", "FILE.npy", "continue the token ids by -n ids: int64 [N] to -o; end tokens\n"
      "are ids like others", TASK, TASK_TOKENS, 0, 0, 0},
+    {NULL, "--input", "NAME=FILE.npy", "an input of a model that is no language model, once for each;\n"
+     "its results are written to the folder -o", INPUT, TASK_RUN, 0, 0, 0},
     {.help = "How"},
     {"-n", NULL, "N", "new tokens, at most (256)", COUNT, 0, AT(n), 0, 1 << 30},
     {"-t", "--threads", "N", "threads (one a core)", COUNT, 0, AT(threads), 1, 1024},
-    {"-o", "--output", "FILE", "where --logits and --tokens write", TEXT, 0, AT(output), 0, 0},
+    {"-o", "--output", "FILE", "where --logits and --tokens write, and with --input the results", TEXT, 0, AT(output), 0, 0},
     {NULL, "--chunk", "N", "feed N tokens a call (as many as the model takes)", COUNT, 0,
      AT(chunk), 1, 1 << 30},
     {NULL, "--window", "N", "tokens in a window of --ppl (256, or the rows of the .npy)", COUNT, 0,
@@ -193,12 +195,26 @@ static bool set_task(const struct row *r, const char *value, struct options *o)
     return o->info_as_json || complain("'--info' prints text or, with '=json', JSON");
 }
 
+/* --input says by itself what to do. */
+static bool add_input(const char *value, struct options *o)
+{
+    if (o->task != TASK_NONE && o->task != TASK_RUN)
+        return complain("'--input' is a second thing to do; one at a time");
+    if (o->n_inputs == MOST_INPUTS || !strchr(value, '='))
+        return complain("'--input' takes NAME=FILE.npy, at most %d times, not '%s'", MOST_INPUTS, value);
+    o->task = TASK_RUN;
+    o->inputs[o->n_inputs++] = value;
+    return true;
+}
+
 static bool set(const struct row *r, const char *name, const char *value, struct options *o)
 {
     void *field = (char *)o + r->offset;
     switch (r->kind) {
     case TASK:
         return set_task(r, value, o);
+    case INPUT:
+        return add_input(value, o);
     case COUNT:
         return set_count(r, name, value, field);
     case REAL:
@@ -262,6 +278,8 @@ static bool check(const struct options *o)
         return complain("no model; 'qbrun -h' shows how to call");
     if (o->task == TASK_NONE)
         return complain("nothing to do with '%s'; try -p \"some text\", or 'qbrun -h'", o->model);
+    if (o->task == TASK_RUN)
+        return o->output || complain("'--input' needs '-o FOLDER' to write the results to");
     bool writes = o->task == TASK_LOGITS || o->task == TASK_TOKENS;
     if (writes && !o->output)
         return complain("'%s' needs '-o FILE' to write to",

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum task { TASK_NONE, TASK_TEXT, TASK_PPL, TASK_BENCH, TASK_INFO, TASK_LOGITS, TASK_TOKENS };
+enum task { TASK_NONE, TASK_TEXT, TASK_PPL, TASK_BENCH, TASK_INFO, TASK_LOGITS, TASK_TOKENS, TASK_RUN };
+
+enum { MOST_INPUTS = 64 };
 
 struct options {
     enum task task;
@@ -14,6 +16,8 @@ struct options {
     uint64_t own_offset, own_bytes; /* of the program's own model; own_bytes 0: it has none */
     const char *input;  /* the prompt itself, or the task's file */
     const char *output; /* -o */
+    const char *inputs[MOST_INPUTS]; /* [n_inputs] "NAME=FILE.npy" of --input */
+    size_t n_inputs;
     bool prompt_is_file;
     bool info_as_json;
     bool no_echo, no_special, verbose;

@@ -84,6 +84,11 @@ static bool open_session(struct tool *tool)
 static bool check_task(const struct tool *tool)
 {
     const struct options *o = &tool->options;
+    bool runs = tool->facts->n_results > 0;
+    if (runs && o->task != TASK_RUN && o->task != TASK_INFO)
+        return complain("'%s' is no language model: --input NAME=FILE.npy -o FOLDER runs it, --info says what goes in", o->model);
+    if (!runs && o->task == TASK_RUN)
+        return complain("'%s' is a language model: -p TEXT, --logits and --tokens run it", o->model);
     if (!tool->facts->whole || o->task == TASK_INFO || (o->task == TASK_LOGITS && !o->chunk))
         return true;
     return complain("'%s' is an encoder, which reads whole texts: --logits gives its results, without --chunk", o->model);
@@ -100,7 +105,7 @@ bool tool_open(struct tool *tool)
                             tool->options.model);
         tool->has_tokenizer = true;
     }
-    return tool->options.task == TASK_INFO || open_session(tool);
+    return tool->options.task == TASK_INFO || tool->options.task == TASK_RUN || open_session(tool);
 }
 
 void tool_close(struct tool *tool)

@@ -56,5 +56,6 @@ bool task_bench(struct tool *tool);
 bool task_info(struct tool *tool);
 bool task_logits(struct tool *tool);
 bool task_tokens(struct tool *tool);
+bool task_run(struct tool *tool);
 
 #endif
