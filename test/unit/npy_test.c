@@ -31,7 +31,7 @@ static void test_headers(void)
         "{'descr': '<i8'}",
         "{'descr': '<i8', 'fortran_order': False}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (1 2)}",
-        "{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4,5)}",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (1,2,3,4,5,6,7,8,9)}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999999999999,)}",
         "{'descr': '<i8', 'fortran_order': False, 'shape': (-1,)}",
         "{'descr': '<i8', 'fortran_order': 0, 'shape': (1,)}",

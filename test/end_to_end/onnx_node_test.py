@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""The operator tests of the ONNX project: compiled, run and compared by qbc-check; exactly those of test/onnx_node.xfail may
+fail. Every third test, unless QBC_TEST_ALL is set; QBC_TEST_ALL=control,f16 takes all of these classes."""
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+import tools
+
+CLASSES = {"float", "quant", "f16", "control"}
+SHARE = 3
+
+
+def rows(path):
+    return [line.split("\t") for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def chosen(listing):
+    wanted = os.environ.get("QBC_TEST_ALL")
+    classes = CLASSES if wanted in (None, "", "1") else set(wanted.split(","))
+    names = [row[0] for row in rows(listing) if classes == {"all"} or row[1] in classes]
+    return names if wanted else names[::SHARE]
+
+
+def unpack(archive, names, folder):
+    wanted = set(names)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, members=[m for m in tar if m.isfile() and m.name.split("/")[0] in wanted])
+
+
+def expected_failures():
+    lines = (tools.ROOT / "test/onnx_node.xfail").read_text().splitlines()
+    return {line.split("#")[0].strip() for line in lines} - {""}
+
+
+def main():
+    data = tools.SHARED / "data/onnx-node"
+    if not data.is_dir():
+        print("skipped: no", data)
+        return tools.SKIPPED
+    names = chosen(data / "onnx-node.list")
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(data / "onnx-node.tar.gz", names, folder)
+        words = [str(tools.BUILD / "bin/qbc-check"), "-j2", "-q", *(str(pathlib.Path(folder) / name) for name in names)]
+        output = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    failures = dict(line[5:].split(": ", 1) for line in output.splitlines() if line.startswith("FAIL "))
+    expected = expected_failures() & set(names)
+    for name in sorted(set(failures) - expected):
+        print(f"FAIL {name}: {failures[name]}")
+    for name in sorted(expected - set(failures)):
+        print(f"passes, but stands in test/onnx_node.xfail: {name}")
+    crashes = [name for name, why in failures.items() if why.startswith(("ended by", "took more"))]
+    for name in crashes:
+        print(f"no clear error: {name}: {failures[name]}")
+    print(f"{len(names) - len(failures)} of {len(names)} pass")
+    return 1 if set(failures) != expected or crashes or len(names) < 20 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
