@@ -4,6 +4,7 @@
 #include "activation.h"
 #include "hessians.h"
 #include "import.h"
+#include "kept.h"
 #include "library.h"
 #include "target.h"
 #include "transform.h"
@@ -208,6 +209,8 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
     if (!qbc_bounds_read(q, &l->bounds) || !qbc_run_passes(q, module, *level, "graph"))
         return false;
     *level = "graph";
+    if (!qbc_kept_open(q))
+        return false;
     if ((transform && !qbc_transform_run(q, module)) || (runs && !qbc_static_ranges(q, module)))
         return false;
     if (o->precision && !qbc_read_precision(q, module))

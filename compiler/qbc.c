@@ -52,6 +52,7 @@ static const char usage[] =
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
     "                             exe, static-lib, shared, header: what to make of it (qbm)\n"
     "  -report=FILE.html|json     also write what was learned, chosen and measured\n"
+    "  -resume=DIR                keep there what is worked out; after an interruption, go on from it\n"
     "  --explain                  compile nothing; say what was recognised in the model, and what was not\n"
     "  -prefix=NAME               of all names in a library or object (model)\n"
     "  -depfile=FILE              also write, for make and ninja, which files the output was made of\n"
@@ -307,7 +308,8 @@ int main(int argc, char **argv)
         {"-kv-sink=", NULL, &o->kv_sink},     {"-kv-recent=", NULL, &o->kv_recent},
         {"-eval=", &o->eval, NULL},           {"-max-ppl=", &o->max_ppl, NULL},
         {"-max-kld=", &o->max_kld, NULL},     {"-precision=", &o->precision, NULL},
-        {"-report=", &o->report, NULL},       {"-ctx=", NULL, &o->context},
+        {"-report=", &o->report, NULL},       {"-resume=", &o->resume, NULL},
+        {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},

@@ -123,6 +123,7 @@ struct qbc_options {
     const char *eval;      /* a text, or token ids in a .npy, other than calib's (a part of calib's that was not learned from) */
     const char *max_ppl;   /* perplexity: a number, or a percentage above the float model's: "5%" */
     const char *precision; /* JSON with formats by name: what -report wrote, or made by hand (docs/choosing-bits.md) */
+    const char *resume;    /* a folder: what was worked out is kept there, and found again after an interruption (no) */
     const char *report;    /* also write what was learned and chosen: NAME.html for people, NAME.json (no) */
     const char *max_kld;   /* mean KL divergence from the float model, in nats: "0.02" */
 };

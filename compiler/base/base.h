@@ -40,6 +40,7 @@ struct qbc {
     size_t warnings;
     bool stopped; /* options.stop said so; counts as an error */
     bool quick; /* code for tests: little time for LLVM */
+    bool keeps;   /* options.resume names a folder that fits (compiler/emit/kept.h) */
     bool missed;  /* the output is worse than a bound allows */
 };
 

@@ -7,6 +7,7 @@
 #include "eval.h"
 #include "moments.h"
 #include "own_text.h"
+#include "resume.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -133,13 +134,46 @@ static bool run_stage(struct qbc *q, struct run *r, size_t i)
     return good;
 }
 
+/* --- -resume */
+
+static size_t values_behind(const struct qbc_calibration *c, size_t stage, size_t which)
+{
+    const struct qbc_stage *s = &c->stages.stage[stage];
+    const struct qbc_windows *w = which ? &c->eval : &c->windows;
+    bool last = stage + 1 == c->stages.n;
+    size_t cols = (size_t)(!last ? s->out_cols : which ? s->in_cols : 0); /* what is judged waits before the last stage */
+    return w->n * w->length * cols;
+}
+
+static void keep(struct qbc *q, const struct run *r, size_t i)
+{
+    const struct qbc_values behind[] = {{r->learn.in, values_behind(r->c, i, 0)}, {r->eval.in, values_behind(r->c, i, 1)}};
+    qbc_keep_stage(q, r->c, i, behind, 2);
+}
+
+static bool go_on(struct qbc *q, struct run *r, size_t *first)
+{
+    struct qbc_values behind[2] = {{NULL}};
+    bool good = qbc_find_stages(q, r->c, first, behind, 2, values_behind);
+    r->learn.in = behind[0].data;
+    r->eval.in = behind[1].data;
+    r->done = *first * (r->c->windows.n + r->c->eval.n);
+    return good;
+}
+
 static bool run(struct qbc *q, struct qbc_calibration *c)
 {
     struct run r = {.c = c, .learn.windows = &c->windows, .eval.windows = &c->eval};
     bool good = true;
     r.total = c->stages.n * (c->windows.n + c->eval.n) - c->eval.n;
-    for (size_t i = 0; i < c->stages.n && good; ++i)
+    size_t first = 0;
+    if (!c->watch)
+        good = go_on(q, &r, &first);
+    for (size_t i = first; i < c->stages.n && good; ++i) {
         good = run_stage(q, &r, i);
+        if (good && !c->watch)
+            keep(q, &r, i);
+    }
     free(r.learn.in);
     c->eval_before = r.eval.in;
     qbc_progress(q, "calibrating", r.total, r.total);

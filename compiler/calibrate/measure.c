@@ -7,6 +7,7 @@
  */
 #include "measure.h"
 #include "fit_item.h"
+#include "resume.h"
 #include "score.h"
 
 #include <math.h>
@@ -237,6 +238,8 @@ static void convert(struct measuring *m)
 bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items)
 {
     struct measuring m = {.q = q, .c = c, .items = items};
+    if (qbc_find_losses(q, items))
+        return true;
     size_t anchors, most = 0;
     qbc_measure_windows(items, c->windows.length, &anchors);
     m.variants = qbc_alloc(q, (items->n * anchors + 1) * sizeof *m.variants);
@@ -254,6 +257,8 @@ bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *ite
         good = do_stage(&m, &c->stages.stage[i], anchors);
     if (good)
         convert(&m);
+    if (good)
+        qbc_keep_losses(q, items);
     for (size_t i = 0; i < m.n_variants; ++i)
         free(m.variants[i].rows);
     free(m.dense);

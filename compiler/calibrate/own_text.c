@@ -6,9 +6,11 @@
 #include "../emit/tokenizer.h"
 #include "artifact.h"
 #include "checksum.h"
+#include "kept.h"
 #include "stage.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const double FLOATS_UP_TO = 64e6, MOST_READ = 2e12, SEED = 1; /* weights; weights read for all tokens */
 enum { FEWEST = 2048 };
@@ -83,6 +85,13 @@ bool qbc_own_text(struct qbc *q, MlirOperation graph, const struct qbrt_parallel
     *out = (struct qbc_windows){.name = "the model's own text", .length = length, .n = most / length ? most / length : 1};
     out->found = out->n * length;
     out->ids = qbc_alloc(q, (out->found + 1) * sizeof *out->ids);
+    size_t bytes, wanted = out->found * sizeof *out->ids;
+    const void *kept = qbc_kept_find(q, "own text", &bytes);
+    if (kept && bytes == wanted) {
+        memcpy(out->ids, kept, bytes);
+        out->hash = qbrt_checksum(out->ids, wanted);
+        return true;
+    }
     if (!read_facts(q, &facts) ||
         !qbc_stages_create_whole(q, graph, (int64_t)length, weights <= FLOATS_UP_TO ? "f32" : "i8g32", &stages))
         return false;
@@ -91,6 +100,8 @@ bool qbc_own_text(struct qbc *q, MlirOperation graph, const struct qbrt_parallel
     w.scratch = qbc_alloc(q, w.vocab * sizeof *w.scratch);
     bool good = qbc_stage_load(q, &stages, stages.stage) && write_all(&w, out);
     qbc_stages_destroy(&stages);
-    out->hash = qbrt_checksum(out->ids, out->found * sizeof *out->ids);
+    out->hash = qbrt_checksum(out->ids, wanted);
+    if (good)
+        qbc_kept_put(q, "own text", out->ids, wanted);
     return good;
 }

@@ -4,6 +4,8 @@
  */
 #include "artifact.h"
 #include "fit_composite.h"
+#include "fit_weights.h"
+#include "kept.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -44,10 +46,73 @@ static size_t ways_of(struct sink *s, struct qbc_packing *packings)
     return n;
 }
 
+/* --- -resume: a tensor's bytes in all of its packings, one after the other; only where fitting takes time */
+
+enum { MOST_WAYS = 16 };
+
+struct keeping {
+    struct sink *sink;
+    struct qbc_keeper *keeper;
+    size_t at[MOST_WAYS]; /* where a packing begins */
+};
+
+static void sizes_of(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t ways, size_t *sizes)
+{
+    MlirValue w = mlirOperationGetResult(weight, 0);
+    size_t rank = qbc_rank(w);
+    int64_t rows = rank == 2 ? qbc_dim(w, 0) : 1, cols = qbc_dim(w, rank - 1);
+    for (size_t i = 0; i < ways && i < MOST_WAYS; ++i)
+        sizes[i] = (size_t)qbc_layout(qbc_weight_format(q, weight), packings[i], rows, cols).bytes;
+}
+
+/* NULL: it is not kept. */
+static const char *kept_name(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t ways)
+{
+    const struct qbc_format *format = qbc_weight_format(q, weight);
+    if (!qbc_keeps(q) || strcmp(q->options.fit, "gptq") || !format || format->codebook == QBC_CODE_FLOAT || ways > MOST_WAYS)
+        return NULL;
+    const char *name = qbc_text(q, "%s as %s", qbc_string(q, weight, "name", ""), format->name);
+    for (size_t i = 0; i < ways; ++i)
+        name = qbc_text(q, "%s, %d x %d %d", name, packings[i].rows, packings[i].depth, packings[i].is_signed);
+    return name;
+}
+
+static bool put_kept(struct qbc *q, struct sink *sink, MlirOperation weight, const struct qbc_packing *packings, size_t ways,
+                     const uint8_t *kept, size_t bytes)
+{
+    size_t sizes[MOST_WAYS], total = 0;
+    sizes_of(q, weight, packings, ways, sizes);
+    for (size_t i = 0; i < ways && total + sizes[i] <= bytes; total += sizes[i++])
+        put(sink, i, 0, kept + total, sizes[i]);
+    if (total != bytes)
+        qbc_error_in(q, "-resume", "what '%s' holds is damaged; remove it", q->options.resume);
+    return total == bytes;
+}
+
+static void put_and_keep(void *user, size_t which, int64_t offset, const void *bytes, size_t n)
+{
+    struct keeping *k = user;
+    qbc_kept_write(k->keeper, k->at[which] + (size_t)offset, bytes, n);
+    put(k->sink, which, offset, bytes, n);
+}
+
 static bool stream_one(struct qbc *q, struct sink *sink, MlirOperation weight, struct qbc_packing *packings)
 {
-    size_t ways = ways_of(sink, packings);
-    return qbc_fit_and_pack(q, weight, packings, ways, put, sink);
+    size_t ways = ways_of(sink, packings), bytes;
+    const char *name = kept_name(q, weight, packings, ways);
+    const uint8_t *kept = name ? qbc_kept_find(q, name, &bytes) : NULL;
+    if (kept)
+        return put_kept(q, sink, weight, packings, ways, kept, bytes);
+    struct keeping k = {sink, name ? qbc_kept_begin(q, name) : NULL, {0}};
+    size_t sizes[MOST_WAYS];
+    sizes_of(q, weight, packings, ways, sizes);
+    for (size_t i = 1; i < ways && i < MOST_WAYS; ++i)
+        k.at[i] = k.at[i - 1] + sizes[i - 1];
+    if (k.keeper)
+        qbc_kept_write(k.keeper, k.at[ways - 1] + sizes[ways - 1] - 1, "", 1); /* what is never put is zero */
+    bool good = qbc_fit_and_pack(q, weight, packings, ways, put_and_keep, &k);
+    qbc_kept_end(q, k.keeper, good);
+    return good;
 }
 
 /* All pieces of the composite that tensor `first` is a piece of. groups[i]: of which tensor i is one. */
