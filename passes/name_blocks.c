@@ -138,11 +138,12 @@ static bool is_norm(MlirOperation op)
     return qbc_is(op, "qb.rms_norm") || qbc_is(op, "qb.layer_norm");
 }
 
-/* What v is a multiple of. */
+/* What v is a multiple of, maybe within bounds. */
 static MlirValue without_times(MlirValue v)
 {
-    for (MlirOperation times = qbc_def(v, "qb.times"); !mlirOperationIsNull(times); times = qbc_def(v, "qb.times"))
-        v = mlirOperationGetOperand(times, 0);
+    static const char *const numbers[] = {"qb.times", "qb.clip", NULL};
+    for (MlirOperation op = qbc_def_any(v); !mlirOperationIsNull(op) && qbc_one_of(qbc_op_name(op), numbers); op = qbc_def_any(v))
+        v = mlirOperationGetOperand(op, 0);
     return v;
 }
 

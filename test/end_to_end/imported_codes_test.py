@@ -77,6 +77,26 @@ def dequantize(random, kind, axis, block, zeros, exact):
     return lines, ((codes - spread(zero)).astype(np.float32) * spread(scales)).T
 
 
+FORMS = {  # what tools write around codes [K, N] with scales and zero points of weights, where activations are rounded too
+    "MatMulInteger": ["node DynamicQuantizeLinear x -> a,s,z", "node MatMulInteger a,codes,z,zeros -> i", "node Cast i -> f to=1", "node Mul s,scales -> both",
+                      "node Mul f,both -> y"],
+    "DynamicQuantizeMatMul": ["node DynamicQuantizeMatMul@com.microsoft x,codes,scales,zeros -> y"],
+    "MatMulIntegerToFloat": ["node DynamicQuantizeLinear x -> a,s,z", "node MatMulIntegerToFloat@com.microsoft a,codes,s,scales,z,zeros -> y"],
+    "QDQ": ["node QuantizeLinear x,fixed,middle -> a", "node DequantizeLinear a,fixed,middle -> xa", "node DequantizeLinear codes,scales,zeros -> w axis=1",
+            "node MatMul xa,w -> y0", "node QuantizeLinear y0,fixed,middle -> b", "node DequantizeLinear b,fixed,middle -> y"],
+    "QLinearMatMul": ["node QuantizeLinear x,fixed,middle -> a", "node QLinearMatMul a,fixed,middle,codes,scales,zeros,fixed,middle -> b",
+                      "node DequantizeLinear b,fixed,middle -> y"],
+}
+
+
+def rounded(random, form, by_column):
+    """int8 with a scale for each column, or one"""
+    codes, scales = random.integers(-127, 128, (K, N)), random_scales(random, (N,) if by_column else (), True)
+    lines = [weight("codes", "i8", codes), weight("scales", "f32", scales), weight("zeros", "i8", np.zeros(scales.shape, np.int64)),
+             "weight fixed f32 - raw 0.5", "weight middle ui8 - raw 128", *FORMS[form]]
+    return lines, codes.T.astype(np.float32) * (scales[:, None] if by_column else scales)
+
+
 def gather(random, kind, bits, block, zeros):
     """GatherBlockQuantized: codes in bytes, or elements of 4 bits"""
     groups = -(-K // block)
@@ -159,6 +179,8 @@ def main():
     check("int8, one scale", table, dequantize(random, "i8", -1, 0, False, True), "i8g32")
     check("uint8, a scale a row", table, dequantize(random, "ui8", 0, 0, True, True), "f32")
     check("int4, blocks across", table, dequantize(random, "i4", 1, 16, False, True), "f32")
+    for form in FORMS:
+        check(form, table, rounded(random, form, form != "QLinearMatMul"), "i8g32")
     for kind, bits, zeros in (("ui8", 4, False), ("ui8", 4, True), ("ui8", 8, False), ("i4", 4, False), ("ui4", 4, True)):
         check(f"gather {kind} {bits} {zeros}", gather(random, kind, bits, 32, zeros), nbits(random, 4, 32, None, True), "i4g32")
     return 0
