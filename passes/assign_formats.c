@@ -11,7 +11,7 @@
  *          a float format is only noted: the weight stays dense
  *          Codes that the model holds (coded.h) are taken over where the format can keep them: {fit = "import"},
  *          or "import_rounded" when scales become f16 that were none. Where no option names a format they get the
- *          one that keeps them, floats f32.
+ *          one that keeps them, floats f32; or {fit = "exact"}, where these are -s, 0 and s alone, the format that holds just that.
  * keeps    vectors and other weights (they are f32), and weights that came as blocks
  */
 #include "coded.h"
@@ -91,6 +91,17 @@ static const struct qbc_format *choose(const char *name, const struct qbc_format
     return format;
 }
 
+/* Floats that are ternary or binary numbers in disguise get a format that keeps them. */
+static const struct qbc_format *few_levels(struct qbc *q, MlirOperation weight, const struct qbc_format *otherwise)
+{
+    struct qbc_view view;
+    bool there = qbc_store_find(q, qbc_string(q, weight, "source", "")) && qbc_rank(mlirOperationGetResult(weight, 0)) == 2;
+    const struct qbc_format *format = there && qbc_view_of(q, weight, &view) ? qbc_exact_format(q, &view) : NULL;
+    if (format)
+        qbc_set_string(q, weight, "fit", "exact");
+    return format ? format : otherwise;
+}
+
 /* The format of a weight that the model holds as codes; `asked` NULL: whatever keeps them. */
 static const struct qbc_format *import(struct qbc *q, MlirOperation weight, const struct qbc_format *asked)
 {
@@ -98,7 +109,7 @@ static const struct qbc_format *import(struct qbc *q, MlirOperation weight, cons
     enum qbc_kept kept = QBC_KEPT_NOT;
     const struct qbc_format *f32 = qbc_find_format(q, "f32");
     if (!qbc_has(weight, "blocks"))
-        return asked ? asked : f32;
+        return asked ? asked : few_levels(q, weight, f32);
     if (!qbc_view_of(q, weight, &view))
         return NULL;
     const struct qbc_format *format = asked ? asked : qbc_coded_format(q, &view, &kept);

@@ -44,7 +44,11 @@ const struct qbc_format *qbc_coded_format(struct qbc *q, const struct qbc_view *
 /* Rows [row, row + n) of the view as rows [0, n) of b, whose format can hold them. */
 void qbc_coded_take(const struct qbc_view *view, int64_t row, int64_t n, struct qbc_blocks *b);
 
-/* Scale, zero and code of element `at`. */
+/* --- exact_format.c: a format that holds all floats of a view as they are, where these are -s, 0 and s; NULL: none. Such a weight
+ * has {fit = "exact"}: the search of -fit=range finds their scales. */
+const struct qbc_format *qbc_exact_format(struct qbc *q, const struct qbc_view *view);
+
+/* --- coded.c: scale, zero and code of element `at`. */
 float qbc_coded_scale(const struct qbc_coded *coded, int64_t at);
 double qbc_coded_zero(const struct qbc_coded *coded, int64_t at);
 int64_t qbc_coded_code(const struct qbc_coded *coded, int64_t at);

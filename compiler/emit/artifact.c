@@ -174,12 +174,16 @@ static bool set_tokenizer(struct qbc *q, struct qbc_artifact *a)
 /* How many tensors have the model's own codes (assign-formats); NULL: none. */
 static const char *imports_of(struct qbc *q, struct qbc_ops weights)
 {
-    size_t exact = 0, rounded = 0;
+    size_t exact = 0, rounded = 0, repacked = 0;
     for (size_t i = 0; i < weights.n; ++i) {
         const char *fit = qbc_string(q, weights.op[i], "fit", "");
         exact += !strcmp(fit, "import");
         rounded += !strcmp(fit, "import_rounded");
+        repacked += !strcmp(fit, "exact");
     }
+    if (repacked)
+        return qbc_text(q, "%zu tensors of floats repacked without loss%s", repacked,
+                        exact + rounded ? qbc_text(q, "; codes of %zu others, scales of %zu of them rounded to f16", exact + rounded, rounded) : "");
     if (!exact && !rounded)
         return NULL;
     if (!rounded)

@@ -210,7 +210,7 @@ static int64_t choose_slab(const struct fitting *f)
 static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f)
 {
     const char *name = qbc_string(q, weight, "name", "");
-    bool wanted = qbc_fit_sweeps(q->options.fit) && f->format->codebook != QBC_CODE_FLOAT;
+    bool wanted = qbc_fit_sweeps(q->options.fit) && strcmp(qbc_string(q, weight, "fit", ""), "exact") && f->format->codebook != QBC_CODE_FLOAT;
     const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
     if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", "")))) {
         f->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
@@ -245,7 +245,8 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
     f.format = qbc_weight_format(q, weight);
     if (!f.format || !qbc_view_of(q, weight, &f.view))
         return false;
-    f.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    bool exact = !strcmp(qbc_string(q, weight, "fit", ""), "exact");
+    f.how = exact || (q->options.fit && strcmp(q->options.fit, "rtn")) ? QBC_FIT_RANGE : QBC_FIT_RTN;
     f.import = f.view.source->coded && !strncmp(qbc_string(q, weight, "fit", ""), "import", 6);
     if (!prepare_sweep(q, weight, &f))
         return false;

@@ -97,6 +97,13 @@ def rounded(random, form, by_column):
     return lines, codes.T.astype(np.float32) * (scales[:, None] if by_column else scales)
 
 
+def ternary(random, group, scale):
+    """Floats that are -s, 0 and s alone, BitNet's way: nothing says so but they themselves"""
+    scales = np.abs(random_scales(random, (N, -(-K // group)), scale == "half"))
+    floats = random.integers(-1, 2, (N, K)).astype(np.float32) * np.repeat(scales, group, 1)[:, :K]
+    return [weight("w", "f32", floats.T), "node MatMul x,w -> y"], floats
+
+
 def gather(random, kind, bits, block, zeros):
     """GatherBlockQuantized: codes in bytes, or elements of 4 bits"""
     groups = -(-K // block)
@@ -158,6 +165,16 @@ def check(name, embedding, linear, expect, exact=True):
     print(f"{name}: {formats['output']}")
 
 
+def check_floats(name, embedding, linear, expect):
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        tensors, formats, record = decoded(folder, model(folder, embedding[0], linear[0]))
+        same_bits(name, tensors["output"], linear[1])
+        assert formats["output"] == expect and formats["embed"] == "f32", formats
+        assert "1 tensors of floats repacked without loss" in record, record
+    print(f"{name}: {formats['output']}")
+
+
 def main():
     if not all(tool.exists() for tool in (QBC, QBRUN, DUMP)):
         print("skipped: qbc, qbrun and qbm_dump are not built")
@@ -179,6 +196,9 @@ def main():
     check("int8, one scale", table, dequantize(random, "i8", -1, 0, False, True), "i8g32")
     check("uint8, a scale a row", table, dequantize(random, "ui8", 0, 0, True, True), "f32")
     check("int4, blocks across", table, dequantize(random, "i4", 1, 16, False, True), "f32")
+    check_floats("ternary, a scale a row", table, ternary(random, K, "half"), "t2g128")
+    check_floats("ternary, groups of 128, any scale", table, ternary(random, 128, "any"), "t2g128.f32")
+    check_floats("ternary, groups of 32", table, ternary(random, 32, "half"), "t2g32")
     for form in FORMS:
         check(form, table, rounded(random, form, form != "QLinearMatMul"), "i8g32")
     for kind, bits, zeros in (("ui8", 4, False), ("ui8", 4, True), ("ui8", 8, False), ("i4", 4, False), ("ui4", 4, True)):
