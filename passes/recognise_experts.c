@@ -15,19 +15,9 @@
  */
 #include "pattern.h"
 
-#include <math.h>
 #include <string.h>
 
-enum { TOKENS = 9, CHOICES = 256, MOST_VALUES = 64, MOST_PARTS = 4 };
-
-struct router {
-    MlirValue logits;
-    struct qbc_routing law;
-    struct qbc_strided bias; /* of the law */
-    size_t bias_axis;
-    MlirValue route; /* once it is made */
-    bool settled;    /* weights are known too */
-};
+enum { TOKENS = 9, MOST_VALUES = 64, MOST_PARTS = 4 };
 
 /* A product with gathered matrices. */
 struct product {
@@ -41,164 +31,6 @@ struct product {
     struct qbc_dims dims;
 };
 
-struct finder {
-    struct qbc *q;
-    MlirOperation func;
-    struct qbc_shapes shapes;
-    struct router *router;
-    size_t n_routers;
-};
-
-/* --- routers: what chooses */
-
-/* The only level-1 value that v is made of; null: none, or several. */
-static MlirValue only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut)
-{
-    struct qbc_values leaves = qbc_leaves(q, v, n_cut, cut);
-    MlirValue found = {NULL};
-    for (size_t i = 0; i < leaves.n; ++i)
-        if (qbc_is_level1(leaves.v[i])) {
-            if (!mlirValueIsNull(found))
-                return (MlirValue){NULL};
-            found = leaves.v[i];
-        }
-    return found;
-}
-
-/* A call's logits: random, wide enough that softmax and sigmoid differ. */
-static const struct qbc_array *bind_logits(struct qbc *q, struct qbc_evaluation *e, MlirValue logits, uint32_t seed)
-{
-    struct qbc_array *a = qbc_bind_zero(q, e, logits);
-    if (a)
-        qbc_fill_random(a, 61 + seed);
-    for (size_t i = 0; a && i < a->n; ++i)
-        a->f[i] *= 3;
-    return a;
-}
-
-/* Logits of many tokens, and which experts the graph chose. */
-struct choices {
-    float *logits; /* [CHOICES][experts] */
-    int64_t *ids;  /* [CHOICES][top] */
-    int64_t top;   /* 0: cannot be computed */
-};
-
-/* In one call, or in as many as there are tokens where a call takes one. */
-static struct choices take_choices(struct finder *f, MlirValue logits, MlirValue ids)
-{
-    struct choices c = {.top = 0};
-    int64_t each = f->shapes.step ? 1 : CHOICES, experts = qbc_dim(logits, 1);
-    c.logits = qbc_alloc(f->q, (size_t)(CHOICES * experts) * sizeof *c.logits);
-    for (int64_t t = 0; t < CHOICES; t += each) {
-        struct qbc_evaluation *e = qbc_probe(f->q, f->func, each, 0);
-        const struct qbc_array *l = bind_logits(f->q, e, logits, (uint32_t)t), *a = l ? qbc_evaluate(e, ids) : NULL;
-        bool good = a && a->known && a->i && a->n && a->n % (size_t)each == 0 && (t == 0 || (int64_t)a->n == each * c.top);
-        c.top = good ? (int64_t)a->n / each : 0;
-        if (good && t == 0)
-            c.ids = qbc_alloc(f->q, (size_t)(CHOICES * c.top) * sizeof *c.ids);
-        if (good) {
-            memcpy(c.logits + t * experts, l->f, l->n * sizeof *l->f);
-            memcpy(c.ids + t * c.top, a->i, a->n * sizeof *a->i);
-        }
-        qbc_evaluation_destroy(e);
-        if (!good)
-            break;
-    }
-    return c;
-}
-
-static bool chooses(const struct qbc_routing *law, const struct choices *c)
-{
-    int64_t want[QBC_MOST_CHOSEN];
-    double weights[QBC_MOST_CHOSEN];
-    for (int64_t t = 0; t < CHOICES; ++t) {
-        qbc_route(law, c->logits + t * law->experts, want, weights);
-        if (memcmp(want, c->ids + t * law->top, (size_t)law->top * sizeof *want))
-            return false;
-    }
-    return true;
-}
-
-/* Groups that some of are kept: by the largest, or the two largest, of each. */
-static bool try_groups(struct qbc_routing *law, const struct choices *c)
-{
-    for (law->groups = 1; law->groups <= QBC_MOST_CHOSEN && law->groups < law->experts; ++law->groups)
-        for (law->kept = 1; law->kept < law->groups || law->groups == 1; ++law->kept) {
-            bool even = law->experts % law->groups == 0 && law->kept * (law->experts / law->groups) >= law->top;
-            for (law->best = 1; even && law->best <= 2; ++law->best)
-                if (chooses(law, c))
-                    return true;
-            if (law->groups == 1)
-                break;
-        }
-    return false;
-}
-
-/* A stored number for each expert, among what the choice is made of. */
-static bool find_bias(struct finder *f, struct router *r, const struct qbc_values *leaves, size_t from)
-{
-    for (size_t i = from; i < leaves->n; ++i) {
-        if (!qbc_is_constant(leaves->v[i]) || !qbc_strided_of(f->q, f->shapes.at[0], leaves->v[i], &r->bias) || !r->bias.rank)
-            continue;
-        r->bias_axis = r->bias.rank - 1;
-        if (r->bias.dims[r->bias_axis] != r->law.experts)
-            continue;
-        r->law.bias = qbc_strided_read(f->q, &r->bias, (size_t)r->law.experts);
-        if (r->law.bias)
-            return true;
-    }
-    return false;
-}
-
-static bool find_law(struct finder *f, struct router *r, MlirValue ids, const struct choices *c)
-{
-    static const char *const scores[] = {"softmax", "sigmoid", "none"};
-    struct qbc_values leaves = qbc_leaves(f->q, ids, 1, &r->logits);
-    bool biased = find_bias(f, r, &leaves, 0);
-    for (size_t i = 0; i < sizeof scores / sizeof *scores; ++i) {
-        r->law.score = scores[i];
-        if (try_groups(&r->law, c))
-            return true;
-    }
-    if (biased) { /* a vector that is none */
-        r->law.bias = NULL;
-        r->law.score = scores[0];
-        return try_groups(&r->law, c);
-    }
-    return false;
-}
-
-static struct router *known_router(struct finder *f, MlirValue logits, int64_t top)
-{
-    for (size_t i = 0; i < f->n_routers; ++i)
-        if (qbc_same(f->router[i].logits, logits) && f->router[i].law.top == top)
-            return &f->router[i];
-    return NULL;
-}
-
-/* The router whose choice these numbers are, token by token; NULL: of none. */
-static struct router *router_of(struct finder *f, MlirOperation where, MlirValue ids)
-{
-    struct router r = {.logits = only_rows(f->q, ids, 0, NULL)};
-    if (mlirValueIsNull(r.logits) || qbc_dim(r.logits, 1) > QBC_MOST_EXPERTS) {
-        qbc_miss(f->q, where, "matrices are gathered by something that is not made of one router's logits");
-        return NULL;
-    }
-    r.law = (struct qbc_routing){.experts = qbc_dim(r.logits, 1), .scale = 1, .score = "softmax", .groups = 1};
-    struct choices c = take_choices(f, r.logits, ids);
-    r.law.top = c.top;
-    struct router *known = c.top ? known_router(f, r.logits, c.top) : NULL;
-    bool good = c.top > 0 && c.top <= QBC_MOST_CHOSEN && c.top <= r.law.experts;
-    good = good && (known ? chooses(&known->law, &c) : find_law(f, &r, ids, &c));
-    if (!good)
-        qbc_miss(f->q, where, "the experts are not those of the largest softmax or sigmoid of a router's logits");
-    if (good && !known) {
-        f->router[f->n_routers] = r;
-        known = &f->router[f->n_routers++];
-    }
-    return good ? known : NULL;
-}
-
 /* --- products with gathered matrices */
 
 /* Gather of whole entries along the first axis. */
@@ -209,7 +41,7 @@ static bool is_gather(MlirOperation op)
 }
 
 /* v as entries of a stored tensor of `rank` dims; turned: the last two are exchanged afterwards. */
-static bool gathered(struct finder *f, MlirValue v, size_t rank, struct qbc_strided *w, MlirValue *ids)
+static bool gathered(struct qbc_router_finder *f, MlirValue v, size_t rank, struct qbc_strided *w, MlirValue *ids)
 {
     const int64_t *perm;
     MlirOperation turn = qbc_def(v, "onnx.Transpose");
@@ -247,10 +79,10 @@ static void as_rows(struct qbc_strided *w, size_t rows, size_t columns)
 }
 
 /* One row for all that a token chose: x is made of rows [T, K], each of them `top` times. */
-static bool is_repeated(struct finder *f, const struct router *r, struct product *p)
+static bool is_repeated(struct qbc_router_finder *f, const struct qbc_router *r, struct product *p)
 {
     struct qbc_evaluation *e = qbc_probe(f->q, f->func, TOKENS, 0);
-    p->rows = only_rows(f->q, p->x, 0, NULL);
+    p->rows = qbc_only_rows(f->q, p->x, 0, NULL);
     bool good = !mlirValueIsNull(p->rows) && qbc_dim(p->rows, 1) == p->depth && qbc_bind_iota(f->q, e, p->rows);
     const struct qbc_array *a = good ? qbc_floats_of(e, p->x) : NULL;
     for (size_t i = 0; a && good && i < a->n; ++i) {
@@ -263,7 +95,7 @@ static bool is_repeated(struct finder *f, const struct router *r, struct product
 
 /* Each choice has a row of its own, and what was done to it was done to each number alike: of rows whose choices are a
  * number each, larger ones later, it makes such rows again. */
-static bool is_row_by_row(struct finder *f, const struct router *r, struct product *p)
+static bool is_row_by_row(struct qbc_router_finder *f, const struct qbc_router *r, struct product *p)
 {
     struct qbc_values leaves = qbc_leaves(f->q, p->x, 0, NULL);
     struct qbc_evaluation *e = qbc_probe(f->q, f->func, TOKENS, 0);
@@ -282,7 +114,7 @@ static bool is_row_by_row(struct finder *f, const struct router *r, struct produ
 }
 
 /* A stored vector of each expert that is added to the product. */
-static void take_bias(struct finder *f, struct product *p)
+static void take_bias(struct qbc_router_finder *f, struct product *p)
 {
     MlirValue v = p->y, ids;
     for (MlirOperation user = qbc_only_user(v); !mlirOperationIsNull(user); user = qbc_only_user(v)) {
@@ -302,7 +134,7 @@ static void take_bias(struct finder *f, struct product *p)
     }
 }
 
-static bool find_product(struct finder *f, MlirOperation op, struct product *p)
+static bool find_product(struct qbc_router_finder *f, MlirOperation op, struct product *p)
 {
     MlirValue a = mlirOperationGetOperand(op, 0), b = mlirOperationGetOperand(op, 1);
     *p = (struct product){.op = op, .y = mlirOperationGetResult(op, 0)};
@@ -319,7 +151,7 @@ static bool find_product(struct finder *f, MlirOperation op, struct product *p)
 
 /* --- the rewrite */
 
-static MlirValue route_of(struct qbc_build *b, struct router *r)
+static MlirValue route_of(struct qbc_build *b, struct qbc_router *r)
 {
     if (!mlirValueIsNull(r->route))
         return r->route;
@@ -342,7 +174,7 @@ static MlirValue route_of(struct qbc_build *b, struct router *r)
     return r->route = mlirOperationGetResult(op, 0);
 }
 
-static MlirValue emit(struct qbc_build *b, struct router *r, const struct product *p, const struct qbc_strided *w,
+static MlirValue emit(struct qbc_build *b, struct qbc_router *r, const struct product *p, const struct qbc_strided *w,
                       const struct qbc_strided *bias)
 {
     struct qbc *q = b->q;
@@ -392,7 +224,7 @@ struct part {
 };
 
 /* With y bound to 0, 1, 2, ...: columns first, first + step, .. of each choice. */
-static bool is_part(struct finder *f, struct qbc_evaluation *e, const struct router *r, int64_t n, MlirValue v, struct part *out)
+static bool is_part(struct qbc_router_finder *f, struct qbc_evaluation *e, const struct qbc_router *r, int64_t n, MlirValue v, struct part *out)
 {
     const struct qbc_array *a = qbc_floats_of(e, v);
     int64_t slots = (f->shapes.step ? 1 : TOKENS) * r->law.top;
@@ -408,7 +240,7 @@ static bool is_part(struct finder *f, struct qbc_evaluation *e, const struct rou
 }
 
 /* What reads v, or v in other dims; 0 unless all of them take columns of each choice. */
-static size_t parts_of(struct finder *f, struct qbc_evaluation *e, const struct router *r, int64_t n, MlirValue v, struct part *part,
+static size_t parts_of(struct qbc_router_finder *f, struct qbc_evaluation *e, const struct qbc_router *r, int64_t n, MlirValue v, struct part *part,
                        size_t found)
 {
     struct qbc_ops users = qbc_users(f->q, v);
@@ -427,7 +259,7 @@ static size_t parts_of(struct finder *f, struct qbc_evaluation *e, const struct 
     return found;
 }
 
-static void apply(struct finder *f, struct router *r, struct product *p)
+static void apply(struct qbc_router_finder *f, struct qbc_router *r, struct product *p)
 {
     struct qbc *q = f->q;
     struct part part[MOST_PARTS];
@@ -450,12 +282,12 @@ static void apply(struct finder *f, struct router *r, struct product *p)
     }
 }
 
-static void visit(struct finder *f, MlirOperation op)
+static void visit(struct qbc_router_finder *f, MlirOperation op)
 {
     struct product p;
     qbc_shapes_open(f->q, f->func, &f->shapes);
     bool good = find_product(f, op, &p);
-    struct router *r = good ? router_of(f, op, p.ids) : NULL;
+    struct qbc_router *r = good ? qbc_router_find(f, op, p.ids) : NULL;
     good = r && p.w.dims[0] == r->law.experts * p.n && qbc_shapes_dims(&f->shapes, p.y, &p.dims);
     p.shared = good && is_repeated(f, r, &p);
     if (good && !p.shared && !is_row_by_row(f, r, &p)) {
@@ -469,42 +301,8 @@ static void visit(struct finder *f, MlirOperation op)
 
 /* --- the sum */
 
-/* What y is of random rows and logits, by the law; scale is what is left. */
-static bool sums(struct finder *f, struct router *r, MlirValue rows, MlirValue v)
-{
-    static const char *const scores[] = {"softmax", "sigmoid", "none"};
-    struct qbc_evaluation *e = qbc_probe(f->q, f->func, TOKENS, 0);
-    const struct qbc_array *z = qbc_bind_random(f->q, e, rows, 62), *logits = bind_logits(f->q, e, r->logits, 0);
-    const struct qbc_array *y = z && logits ? qbc_floats_of(e, v) : NULL;
-    int64_t width = qbc_dim(rows, 1) / r->law.top, ids[QBC_MOST_CHOSEN];
-    bool good = y && y->n * (size_t)r->law.top == z->n, found = false;
-    struct qbc_routing law = r->law;
-    for (int way = 0; way < 6 && good && !found; ++way) {
-        double weights[QBC_MOST_CHOSEN];
-        law.score = law.bias || r->settled ? r->law.score : scores[way / 2];
-        law.normalise = way % 2;
-        law.scale = 1;
-        found = true;
-        for (int64_t i = 0; i < (int64_t)y->n && found; ++i) {
-            double sum = 0;
-            qbc_route(&law, logits->f + i / width * law.experts, ids, weights);
-            for (int64_t j = 0; j < law.top; ++j)
-                sum += weights[j] * (double)z->f[(i / width * law.top + j) * width + i % width];
-            if (i == 0 && sum != 0) {
-                law.scale = qbc_shortest((double)y->f[0] / sum, 1e-4);
-                sum *= law.scale;
-            }
-            found = qbc_near(sum, (double)y->f[i], 2e-4, 2e-5);
-        }
-    }
-    qbc_evaluation_destroy(e);
-    if (found)
-        r->law = law;
-    return found;
-}
-
 /* All that is made of rows, nearest first: the last that is the sum. */
-static MlirValue find_sum(struct finder *f, struct router *r, MlirValue rows)
+static MlirValue find_sum(struct qbc_router_finder *f, struct qbc_router *r, MlirValue rows)
 {
     MlirValue list[MOST_VALUES] = {rows}, found = {NULL};
     for (size_t i = 0, n = 1; i < n; ++i) {
@@ -513,13 +311,13 @@ static MlirValue find_sum(struct finder *f, struct router *r, MlirValue rows)
             if (mlirOperationGetNumResults(users.op[k]) == 1 && !strncmp(qbc_op_name(users.op[k]), "onnx.", 5))
                 list[n++] = mlirOperationGetResult(users.op[k], 0);
         bool narrow = i && qbc_shapes_width(&f->shapes, list[i], NULL) * r->law.top == qbc_dim(rows, 1);
-        if (narrow && sums(f, r, rows, list[i]))
+        if (narrow && qbc_router_sums(f, r, rows, list[i]))
             found = list[i];
     }
     return found;
 }
 
-static struct router *router_made(struct finder *f, MlirValue route)
+static struct qbc_router *router_made(struct qbc_router_finder *f, MlirValue route)
 {
     for (size_t i = 0; i < f->n_routers; ++i)
         if (qbc_same(f->router[i].route, route))
@@ -527,12 +325,12 @@ static struct router *router_made(struct finder *f, MlirValue route)
     return NULL;
 }
 
-static void combine(struct finder *f, MlirOperation op)
+static void combine(struct qbc_router_finder *f, MlirOperation op)
 {
     struct qbc *q = f->q;
     struct qbc_dims dims;
     MlirValue rows = mlirOperationGetResult(op, 0), sum = {NULL};
-    struct router *r = router_made(f, mlirOperationGetOperand(op, 2));
+    struct qbc_router *r = router_made(f, mlirOperationGetOperand(op, 2));
     qbc_shapes_open(q, f->func, &f->shapes);
     if (r)
         sum = find_sum(f, r, rows);
@@ -557,7 +355,7 @@ void qbc_pass_recognise_experts(struct qbc *q, MlirOperation module)
     if (mlirOperationIsNull(func))
         return;
     struct qbc_ops ops = qbc_collect(q, func, "onnx.MatMul");
-    struct finder f = {.q = q, .func = func, .router = qbc_alloc(q, (ops.n + 1) * sizeof *f.router)};
+    struct qbc_router_finder f = {.q = q, .func = func, .router = qbc_alloc(q, (ops.n + 1) * sizeof *f.router)};
     for (size_t i = 0; i < ops.n; ++i)
         visit(&f, ops.op[i]);
     qbc_tidy(q, module);

@@ -216,6 +216,29 @@ enum { QBC_MOST_CHOSEN = 64, QBC_MOST_EXPERTS = 4096 };
 /* ids[top], weights[top] for a token's logits [experts]. */
 void qbc_route(const struct qbc_routing *r, const float *logits, int64_t *ids, double *weights);
 
+/* --- router.c: routers of a graph, each once */
+struct qbc_router {
+    MlirValue logits;
+    struct qbc_routing law;
+    struct qbc_strided bias; /* of the law */
+    size_t bias_axis;
+    MlirValue route; /* once it is made */
+    bool settled;    /* weights are known too */
+};
+struct qbc_router_finder {
+    struct qbc *q;
+    MlirOperation func;
+    struct qbc_shapes shapes;
+    struct qbc_router *router; /* room for as many as there may be */
+    size_t n_routers;
+};
+/* The router whose choice these numbers are, token by token; NULL, with a note at `where`: of none. */
+struct qbc_router *qbc_router_find(struct qbc_router_finder *f, MlirOperation where, MlirValue ids);
+/* Is v the sum of what the chosen experts gave, rows [T, top C], times their weights? Then the law is all known. */
+bool qbc_router_sums(struct qbc_router_finder *f, struct qbc_router *r, MlirValue rows, MlirValue v);
+/* The only level-1 value that v is made of; null: none, or several. */
+MlirValue qbc_only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
+
 /* --- bias.c: stored vectors that rows of products are added to, or multiplied by: qb.bias, qb.scale */
 void qbc_biases(struct qbc *q, MlirOperation func);
 
