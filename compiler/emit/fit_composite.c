@@ -11,7 +11,6 @@
 #include "parts.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,6 @@ struct whole {
 
 struct worker {
     struct whole *whole;
-    pthread_t thread;
     bool no_memory;
     struct qbc_misfit misfit; /* row -1: none */
 };
@@ -195,16 +193,10 @@ static bool judge(struct qbc *q, MlirOperation weight, const struct whole *w, co
 static bool fit_rows(struct qbc *q, MlirOperation weight, struct whole *w)
 {
     struct worker workers[MAX_THREADS];
-    bool started[MAX_THREADS] = {false};
     int n = qbc_count_threads(q, w->slabs);
     for (int i = 0; i < n; ++i)
         workers[i] = (struct worker){.whole = w, .misfit = {.row = -1}};
-    for (int i = 1; i < n; ++i)
-        started[i] = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
-    work(&workers[0]);
-    for (int i = 1; i < n; ++i)
-        if (started[i])
-            pthread_join(workers[i].thread, NULL);
+    qbc_work_together(work, workers, sizeof *workers, n);
     return judge(q, weight, w, workers, n);
 }
 

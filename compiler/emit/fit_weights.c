@@ -37,7 +37,6 @@ struct fitting {
 
 struct worker {
     const struct fitting *fitting;
-    pthread_t thread;
     int index;
     bool no_memory;
     int64_t bad_row, bad_col; /* bad_row -1: none */
@@ -138,17 +137,19 @@ static void *work(void *user)
 }
 
 /* What is left undone when a thread does not start is done here: the same slabs, the same bytes. */
-static void work_together(struct worker *workers, int threads)
+void qbc_work_together(void *(*work)(void *), void *workers, size_t size, int n)
 {
+    pthread_t threads[MAX_THREADS];
     bool started[MAX_THREADS] = {false};
-    for (int i = 1; i < threads; ++i)
-        started[i] = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
-    work(&workers[0]);
-    for (int i = 1; i < threads; ++i)
+    char *worker = workers;
+    for (int i = 1; i < n; ++i)
+        started[i] = !pthread_create(&threads[i], NULL, work, worker + (size_t)i * size);
+    work(worker);
+    for (int i = 1; i < n; ++i)
         if (started[i])
-            pthread_join(workers[i].thread, NULL);
+            pthread_join(threads[i], NULL);
         else
-            work(&workers[i]);
+            work(worker + (size_t)i * size);
 }
 
 int qbc_count_threads(const struct qbc *q, int64_t slabs)
@@ -263,7 +264,7 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
         workers[0].no_memory = !qbc_prepare_weight(&f.view, f.format, &shared) || !write_tails(&f);
     }
     if (!workers[0].no_memory)
-        work_together(workers, f.threads);
+        qbc_work_together(work, workers, sizeof *workers, f.threads);
     qbc_blocks_destroy(&shared);
     qbc_view_release(&f.view);
     qbc_sweep_destroy(&f.sweep);

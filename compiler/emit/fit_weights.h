@@ -29,6 +29,8 @@ void qbc_report_misfit(struct qbc *q, MlirOperation weight, const struct qbc_for
 
 /* How many threads work on so many slabs, from 1 to 64: options.threads, or the machine's. */
 int qbc_count_threads(const struct qbc *q, int64_t slabs);
+/* work(worker) for each of the n workers, of `size` bytes each, on threads of their own where these start. */
+void qbc_work_together(void *(*work)(void *), void *workers, size_t size, int n);
 
 /* What all rows of a tensor share, in blocks of a row or a few: a name for qbc_blocks_share. False: no memory. */
 bool qbc_prepare_weight(const struct qbc_view *view, const struct qbc_format *f, struct qbc_blocks *shared);

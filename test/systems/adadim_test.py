@@ -2,7 +2,7 @@
 """AdaDim (arXiv 2309.15531): groups along the inputs or the outputs of each tensor, whichever gives the smaller error of results."""
 import systems
 
-systems.need(slow=False)
+systems.need()
 AXES = ("i3g128", "i3c128")
 with systems.Lab(systems.outliers()) as lab:
     whole = systems.decoded(lab.make("-quant=f32"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""EasyQuant (arXiv 2403.02775): the few weights far outside stay in full, data-free; on a model with planted weight outliers.
+"""EasyQuant (arXiv 2403.02775): the few weights far outside stay in full, data-free; scales of rows; on a model with planted weight outliers.
 
 One weight in a thousand of each matrix is made ten times as large: another function, and the float model to compare with is that one.
 """
@@ -21,8 +21,8 @@ def planted():
 
 with systems.Lab(planted()) as lab:
     embed = "-quant-tensor=embed=i8g32"
-    sparse = lab.measure("i4g128+sparse1%, searched", "-quant=i4g128+sparse1%", embed, "-fit=range")
-    dense = lab.measure("i4g128, searched", "-quant=i4g128", embed, "-fit=range")
+    sparse = lab.measure("i4row+sparse1%, searched", "-quant=i4row+sparse1%", embed, "-fit=range")
+    dense = lab.measure("i4row, searched", "-quant=i4row", embed, "-fit=range")
     short = lab.measure("i4g32, searched", "-quant=i4g32", embed, "-fit=range")
     holds = systems.lower(sparse, dense)
     systems.lower(sparse, short)

@@ -5,7 +5,7 @@ That kernels and the slow decoder agree is held by kernel_walk_test; here: bytes
 """
 import systems
 
-systems.need(slow=False)
+systems.need()
 with systems.Lab() as lab:
     planes = [lab.measure(f"bcq{n}g128", f"-quant=bcq{n}g128", "-quant-tensor=embed=i8g32", "-fit=range") for n in (1, 2, 3, 4)]
     steps = [b.bits - a.bits for a, b in zip(planes, planes[1:])]

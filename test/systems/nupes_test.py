@@ -2,7 +2,7 @@
 """NUPES (arXiv 2308.05600): powers; for each tensor the exponent with the least error of results, 1 among them."""
 import systems
 
-systems.need(slow=False)
+systems.need()
 EXPONENTS = ("0.5", "0.7", "0.85", "1") if not systems.ALL else tuple(f"{a / 20:g}" for a in range(6, 21))
 with systems.Lab() as lab:
     w, best = systems.weights(), {}

@@ -5,7 +5,7 @@ That the alternating fit's error never rises is held by fit_test.
 """
 import systems
 
-systems.need(slow=False)
+systems.need()
 with systems.Lab() as lab:
     embed = "-quant-tensor=embed=i8g32"
     planes = lab.measure("p9g128, alternating", "-quant=p9g128", embed, "-fit=range")

@@ -5,7 +5,7 @@ whether what the system promises holds here. Exit status 0: it holds; 77: it was
 last line); 1: something is broken.
 
 "Lower" is meant as: perplexity over that of the float model and mean KL divergence both lower, by more than two standard errors of the
-paired differences of windows. On a few windows (8, or QBC_TEST_WINDOWS=N; QBC_TEST_ALL=1: all 200 of ../shared, and the tests that calibrate) perplexity of so small a model is noisy, so both are printed.
+paired differences of windows. On a few windows (8, or QBC_TEST_WINDOWS=N; QBC_TEST_ALL=1: all 200 of ../shared, and the tests that take minutes) perplexity of so small a model is noisy, so both are printed.
 """
 import contextlib
 import json
@@ -31,9 +31,9 @@ GPTQ = ("-fit=gptq",)  # learns from the calibration text
 
 
 def need(slow=True):
-    """Ends the test as skipped where a file or tool is missing; and one that calibrates, unless all is asked for."""
+    """Ends the test as skipped where a file or tool is missing; and one that takes minutes, unless all is asked for."""
     if slow and not ALL:
-        print("skipped: makes the compiler calibrate; QBC_TEST_ALL=1 measures it")
+        print("skipped: takes minutes; QBC_TEST_ALL=1 measures it")
         sys.exit(NOT_HERE)
     for path in (MODEL / "optimum-past/model.onnx", MODEL / "model.safetensors", CALIBRATION, WINDOWS, oracle.BUILD / "bin/qbc", oracle.BUILD / "bin/qbrun"):
         if not path.exists():
