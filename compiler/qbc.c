@@ -58,6 +58,7 @@ static const char usage[] =
     "  -depfile=FILE              also write, for make and ninja, which files the output was made of\n"
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
+    "  -debug-match=NAME          say why patterns did not match at nodes of such a name\n"
     "  -q                         no progress line\n"
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
@@ -299,6 +300,7 @@ int main(int argc, char **argv)
         {"-target=", &o->target, NULL},       {"-quant=", &o->quant, NULL},
         {"-fit=", &o->fit, NULL},             {"-emit=", &o->emit, NULL},
         {"-tokenizer=", &o->tokenizer, NULL}, {"-print-after=", &o->print_after, NULL},
+        {"-debug-match=", &o->debug_match, NULL},
         {"-weights=", &o->weights, NULL},     {"-prefix=", &o->prefix, NULL},
         {"-depfile=", &o->depfile, NULL},     {"-calib=", &o->calib, NULL},
         {"-bpw=", &o->bpw, NULL},             {"-size=", &o->size, NULL},

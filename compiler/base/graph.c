@@ -277,6 +277,13 @@ const char *qbc_place_name(struct qbc *q, MlirOperation op)
 
 enum { LONGEST_MISS = 600 };
 
+/* Does the user want to know of patterns that nearly matched here? */
+static bool is_debugged(struct qbc *q, MlirOperation op)
+{
+    const char *name = q->options.debug_match;
+    return name && strstr(qbc_place_name(q, op), name);
+}
+
 void qbc_miss(struct qbc *q, MlirOperation op, const char *format, ...)
 {
     char reason[LONGEST_MISS];
@@ -287,5 +294,7 @@ void qbc_miss(struct qbc *q, MlirOperation op, const char *format, ...)
     const char *before = qbc_string(q, op, "qb.miss", NULL);
     if (before && strstr(before, reason))
         return;
+    if (is_debugged(q, op))
+        qbc_note(q, op, "a pattern nearly matched at %s: %s", qbc_op_name(op), reason);
     qbc_set_string(q, op, "qb.miss", before ? qbc_text(q, "%s; %s", before, reason) : reason);
 }
