@@ -9,7 +9,7 @@
  * A CPU that starts instructions in order waits at the end of a run for the integers, one step after the other. There a
  * turn of the loop adds what the turn before it left (target.in_order).
  */
-#include "linear.h"
+#include "linear_groups.h"
 
 #include <mlir-c/BuiltinTypes.h>
 
@@ -82,14 +82,9 @@ static MlirValue as_float(struct qbc_kernel *k, MlirValue sums)
     return is_float ? sums : k_cast(k, "arith.sitofp", sums, k->f32);
 }
 
-/* --- a span of codes and its place */
+/* --- a run at its place */
 
-struct place {
-    MlirValue unit, codes, number; /* number: of the span in the unit, i64 */
-    MlirValue act[QBC_MOST_TOKENS]; /* records of the span's first run */
-};
-
-static struct qbc_run run_at(struct qbc_linear *l, int m, const struct place *p, int column, MlirValue group)
+static struct qbc_run run_at(struct qbc_linear *l, int m, const struct qbc_place *p, int column, MlirValue group)
 {
     struct qbc_kernel *k = l->k;
     int length = qbc_run_columns(l->format), depth = l->packing.depth;
@@ -104,16 +99,15 @@ static struct qbc_run run_at(struct qbc_linear *l, int m, const struct place *p,
 }
 
 /* Integers of all tokens, zero point taken off. */
-static void integers(struct qbc_linear *l, int m, const struct place *p, MlirValue group, const struct qbc_run *run,
+static void integers(struct qbc_linear *l, int m, const struct qbc_place *p, MlirValue group, const struct qbc_run *run,
                      MlirValue *out)
 {
-    struct qbc_kernel *k = l->k;
     multiply(l, m, run, out);
     if (l->format->offset != QBC_OFFSET_ZERO)
         return;
     MlirValue zero = qbc_group_zeros(l, p->unit, group);
     for (int j = 0; j < m; ++j)
-        out[j] = qbc_lanes_fma_by(l, zero, qbc_run_minus(l, run, j), as_float(k, out[j]));
+        out[j] = qbc_lanes_fma_by(l, zero, qbc_run_minus(l, run, j), as_float(l->k, out[j]));
 }
 
 static MlirValue act_scale(struct qbc_linear *l, const struct qbc_run *run, int token)
@@ -147,7 +141,7 @@ void qbc_linear_add_products(struct qbc_linear *l, int m, const struct qbc_run *
     scale_and_add(l, m, run, products, scales, sums);
 }
 
-static void add_run(struct qbc_linear *l, int m, const struct place *p, int column, MlirValue *sums)
+void qbc_linear_add_run(struct qbc_linear *l, int m, const struct qbc_place *p, int column, MlirValue *sums)
 {
     MlirValue group = qbc_group_of(l, p->number, column), products[QBC_MOST_TOKENS];
     struct qbc_run run = run_at(l, m, p, column, group);
@@ -167,7 +161,7 @@ static int few_tokens(const struct qbc_linear *l)
 }
 
 /* Each span asks for its share of a unit, scales included. */
-static void expect_weights(struct qbc_linear *l, int m, const struct place *p)
+static void expect_weights(struct qbc_linear *l, int m, const struct qbc_place *p)
 {
     enum { AHEAD = 16 << 10, LINE = 64 };
     struct qbc_kernel *k = l->k;
@@ -184,7 +178,7 @@ static void expect_weights(struct qbc_linear *l, int m, const struct place *p)
 struct walk {
     struct k_loop units, spans;
     bool nested;
-    struct place p;
+    struct qbc_place p;
     MlirValue *carried;
 };
 
@@ -192,7 +186,7 @@ static void begin(struct qbc_linear *l, int m, const MlirValue *x, size_t n, con
 {
     struct qbc_kernel *k = l->k;
     const struct qbc_layout *layout = &l->layout;
-    struct place *p = &walk->p;
+    struct qbc_place *p = &walk->p;
     walk->nested = layout->spans > 1;
     walk->units = k_for(k, k_i64(k, 0), k_i64(k, layout->units), 1, n, init);
     k_not_unrolled(k, &walk->units);
@@ -225,52 +219,6 @@ static void end(struct qbc_linear *l, struct walk *walk, const MlirValue *next)
     walk->carried = walk->units.carried;
 }
 
-/* How many rows are worked on at once: of digits those of one register, as the numbers stay in registers until the last of
- * their digits. */
-static int rows_at_once(const struct qbc_linear *l)
-{
-    enum { FOUR = 4 /* which all kinds can do */ };
-    int rows = l->k->q->target->vector_bits / 8 / l->packing.depth;
-    if (!l->format->digits || qbc_is_strip(l) || l->tile->kind == QBC_KIND_FMA)
-        return l->rows;
-    rows = rows < FOUR ? FOUR : rows;
-    return rows < l->rows ? rows : l->rows;
-}
-
-/* All runs of a span; of the rows from l->row + row on. */
-static void add_rows(const struct qbc_linear *l, int m, const struct place *p, int row, int rows, MlirValue *sums)
-{
-    struct qbc_kernel *k = l->k;
-    struct qbc_linear some = *l;
-    struct place place = *p;
-    int length = qbc_run_columns(l->format);
-    some.rows = rows;
-    some.row = k_add_i(k, l->row, row);
-    place.codes = k_at_i(k, p->codes, (int64_t)row * l->packing.depth);
-    for (int column = 0; column < l->layout.span; column += length)
-        add_run(&some, m, &place, column, sums);
-}
-
-static void add_span(struct qbc_linear *l, int m, const struct place *p, MlirValue *sums)
-{
-    struct qbc_kernel *k = l->k;
-    int rows = rows_at_once(l), n = l->rows / rows;
-    MlirValue part[QBC_MOST_TOKENS][QBC_PADDED_ROW / 4], some[QBC_MOST_TOKENS];
-    if (n == 1) {
-        add_rows(l, m, p, 0, rows, sums);
-        return;
-    }
-    for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < m; ++j)
-            some[j] = k_part(k, sums[j], (int64_t)i * rows, rows);
-        add_rows(l, m, p, i * rows, rows, some);
-        for (int j = 0; j < m; ++j)
-            part[j][i] = some[j];
-    }
-    for (int j = 0; j < m; ++j)
-        sums[j] = k_join(k, (size_t)n, part[j]);
-}
-
 static void all_spans(struct qbc_linear *l, int m, const MlirValue *x, MlirValue *sums)
 {
     struct walk walk;
@@ -278,7 +226,7 @@ static void all_spans(struct qbc_linear *l, int m, const MlirValue *x, MlirValue
     begin(l, m, x, (size_t)m, sums, &walk);
     for (int j = 0; j < m; ++j)
         next[j] = walk.carried[j];
-    add_span(l, m, &walk.p, next);
+    qbc_linear_add_span(l, m, &walk.p, next);
     end(l, &walk, next);
     for (int j = 0; j < m; ++j)
         sums[j] = walk.carried[j];

@@ -88,18 +88,25 @@ static int64_t power(int base, int n)
     return n ? base * power(base, n - 1) : 1;
 }
 
-/* Neighbouring bytes are in one lane of 16 bits. Those at odd places come first as the upper half: what leaves a product at
- * the top is dropped, and the upper half of the product of 32 bits is the digit. The others follow as the lower half. */
+/* a * b of 32 bits, the upper half. */
+static MlirValue upper_product(struct qbc_kernel *k, MlirValue a, int64_t b)
+{
+    MlirType wide = k_with_element(mlirValueGetType(a), k->i32);
+    MlirValue product = k_mul(k, k_cast(k, "arith.extui", a, k->i32), k_int_of(k, wide, b));
+    return k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
+}
+
+/* Neighbouring bytes are in one lane of 16 bits; each of them is brought to its upper half, where what leaves a product at
+ * the top is dropped. Of a product with the base, the digit is in the lower byte of the upper half; with 256 times the
+ * base, in the upper byte. */
 static MlirValue digits_in_pairs(struct qbc_kernel *k, MlirValue fractions, int bytes, int base, int digit)
 {
-    MlirType pairs = k_vec(k, bytes / 2, k->i16), wide = k_vec(k, bytes / 2, k->i32);
-    MlirValue v = k_bitcast(k, fractions, pairs), eight = k_int_of(k, pairs, 8), times = k_int_of(k, pairs, power(base, digit));
-    MlirValue even = k_mul(k, k_op2(k, "arith.shli", v, eight), times), odd = k_op2(k, "arith.shrui", v, eight);
+    MlirType pairs = k_vec(k, bytes / 2, k->i16);
+    MlirValue v = k_bitcast(k, fractions, pairs), times = k_int_of(k, pairs, power(base, digit)), upper = k_int_of(k, pairs, 0xff00);
+    MlirValue even = k_op2(k, "arith.shli", v, k_int_of(k, pairs, 8)), odd = k_op2(k, "arith.andi", v, upper);
     if (digit)
-        odd = k_op2(k, "arith.andi", k_mul(k, odd, times), k_int_of(k, pairs, 0xff));
-    MlirValue product = k_mul(k, k_cast(k, "arith.extui", even, k->i32), k_int_of(k, wide, base));
-    MlirValue low = k_cast(k, "arith.trunci", k_op2(k, "arith.shrui", product, k_int_of(k, wide, 16)), k->i16);
-    MlirValue high = k_op2(k, "arith.andi", k_mul(k, odd, k_int_of(k, pairs, base)), k_int_of(k, pairs, 0xff00));
+        even = k_mul(k, even, times), odd = k_mul(k, odd, times);
+    MlirValue low = upper_product(k, even, base), high = k_op2(k, "arith.andi", upper_product(k, odd, base << 8), upper);
     return k_bitcast(k, k_op2(k, "arith.ori", low, high), k_vec(k, bytes, k->i8));
 }
 
