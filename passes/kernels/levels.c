@@ -39,6 +39,11 @@ static void codes(const struct qbc_format *f, bool as_signed, struct qbc_levels 
     v->most = as_signed ? -LEAST_LEVEL : f->high;
 }
 
+static bool is_power(int n)
+{
+    return n > 0 && (n & (n - 1)) == 0;
+}
+
 static void look_up(const struct qbc_format *f, bool as_signed, struct qbc_levels *v)
 {
     int n = 1 << (f->bits + f->selector_bits), low = 0, high = 0;
@@ -48,6 +53,10 @@ static void look_up(const struct qbc_format *f, bool as_signed, struct qbc_level
     }
     v->shift = as_signed ? 0 : -low;
     v->most = as_signed ? -LEAST_LEVEL : high - low;
+    if (n == 2 && !as_signed && is_power(high - low) && f->level[1] == high) {
+        v->bit = 1, v->step = high - low;
+        return;
+    }
     v->entries = n < SMALL ? SMALL : n;
     for (int i = 0; i < n; ++i)
         v->table[i] = (uint8_t)(f->level[i] + v->shift);
