@@ -42,6 +42,19 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
     intrinsic(t->name, tile->mmla);
 }
 
+/* Instructions that look bytes up; wider ones where there are narrower ones. */
+static void lint_lookups(const struct qbc_target *t)
+{
+    for (int i = 0; i < 3; ++i) {
+        intrinsic(t->name, t->lookup[i]);
+        CHECK(!i || !t->lookup[i] || t->lookup[i - 1], "%s: a look-up in vectors without a narrower one", t->name);
+    }
+    intrinsic(t->name, t->lookup_64);
+    intrinsic(t->name, t->lookup_more[0]);
+    intrinsic(t->name, t->lookup_more[1]);
+    CHECK(!t->lookup_more[0] == !t->lookup_more[1], "%s: tables of 32 or of 64, not both", t->name);
+}
+
 /* Tiles of the same activations and codes: more tokens further down, and one packing, that of the first. */
 static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
                       const struct qbc_tile *below)
@@ -60,6 +73,8 @@ static void lint(const struct qbc_target *t, const char *symbol)
     CHECK(t->about && t->triple && t->cpu && t->features, "%s: a field is missing", t->name);
     CHECK(t->vector_bits % 32 == 0 && t->vector_regs >= 8 && t->machine, "%s: registers", t->name);
     CHECK(t->l1_bytes >= 8 << 10 && t->l2_bytes >= t->l1_bytes, "%s: caches", t->name);
+    CHECK(t->vector_issue >= 1 && t->vector_issue <= 8, "%s: %d instructions on vectors in a cycle", t->name, t->vector_issue);
+    lint_lookups(t);
     const struct qbc_tile *first = t->tiles;
     CHECK(first->act_bits == 32 && first->code_bits == 32 && first->m == 1 &&
               first->kind == QBC_KIND_FMA,
