@@ -77,10 +77,10 @@ module attributes {qb.context = 64 : i64} {
 // CHECK: "qb.launch"(%{{.*}}, %[[T]], %{{.*}}) ({
 // CHECK-NEXT: }) {c = 40 : i64, eps = 5.000000e-01 : f32, kernel = "quantize", multiplier = 1 : i64, records = 4 : i64, row_bytes = array<i64: 192, 512, 0>, rows = "tail"}
 // CHECK: "qb.launch"(%[[G:.*]], %{{.*}}, %{{.*}}) ({
-// CHECK: }) {format = "i4g128z", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail"
+// CHECK: }) {format = "i4g128z", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2"
 // CHECK: %[[L:.*]] = "qb.place"() {row_bytes = 28 : i64, rows = "tail", section = "logits"}
 // CHECK: "qb.launch"(%[[L]], %{{.*}}, %{{.*}}, %[[G]]) ({
-// CHECK: }) {exact = true, format = "i4g32", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail"
+// CHECK: }) {exact = true, format = "i4g32", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2"
 func.func @main(%ids: tensor<?xi32>) -> tensor<?x7xf32> {
   %e = "qb.weight"() {name = "embed"} : () -> tensor<64x40xf32>
   %g = "qb.weight"() {name = "gain"} : () -> tensor<40xf32>
