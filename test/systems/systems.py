@@ -28,6 +28,7 @@ ALL = bool(os.environ.get("QBC_TEST_ALL"))
 FEW, FEW_BYTES = 8, 24000  # windows, bytes of calibration text
 NOT_HERE = 77
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
+LEARN = ("gptq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
 
 
 def need(slow=True):
@@ -179,7 +180,7 @@ class Lab:
     def make(self, *options):
         artifact = self.work / "m.qbm"
         command = [oracle.BUILD / "bin/qbc", self.onnx, "-ctx=256", f"-tokenizer={MODEL / 'tokenizer.json'}", *options, "-o", artifact]
-        if any("gptq" in str(o) or "-bpw" in str(o) for o in options):
+        if any(word in str(o) for o in options for word in LEARN):
             command.insert(2, f"-calib={self.text}")
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
