@@ -32,6 +32,7 @@ struct qbc {
     const char *judged;              /* by what text its quality is told; NULL: not */
     struct qbc_hessians *hessians; /* NULL: nobody calibrated (compiler/fit/hessians.h) */
     struct qbc_changes *changes;   /* NULL: no weight is changed (changes.h) */
+    struct qbc_factor *factors;    /* made of them (compiler/fit/sweeps.h) */
     const char **inputs; /* [n_inputs] files that were read */
     size_t n_inputs, inputs_room;
     struct qbc_block_of_memory *memory; /* the arena: freed by qbc_close */

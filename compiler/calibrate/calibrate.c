@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 256, MOST_TOKENS = 16384 };
+enum { WINDOW = 256, MOST_TOKENS = 16384, FEWEST_TOKENS = 4096 };
 
 /* --- threads */
 
@@ -182,12 +182,20 @@ static bool run(struct qbc *q, struct qbc_calibration *c)
 
 /* --- texts */
 
+/* A model of a billion weights reads in minutes what one of a million reads in a moment. */
+static size_t most_tokens(struct qbc *q, MlirOperation graph)
+{
+    static const double most_work = 8e12; /* weights times tokens */
+    double affordable = most_work / (qbc_matrix_weights(q, graph) + 1);
+    return affordable > MOST_TOKENS ? MOST_TOKENS : affordable < FEWEST_TOKENS ? FEWEST_TOKENS : (size_t)affordable;
+}
+
 /* What the user gave, or what the model writes. */
 static bool read_text(struct qbc *q, MlirOperation graph, struct qbc_calibration *c, const struct qbc_reading *how)
 {
     if (!q->options.calib)
-        return qbc_own_text(q, graph, &c->threads, how->length, MOST_TOKENS, &c->windows);
-    return qbc_windows_read(q, "-calib", q->options.calib, how, MOST_TOKENS, &c->windows);
+        return qbc_own_text(q, graph, &c->threads, how->length, most_tokens(q, graph), &c->windows);
+    return qbc_windows_read(q, "-calib", q->options.calib, how, most_tokens(q, graph), &c->windows);
 }
 
 static bool read_texts(struct qbc *q, MlirOperation graph, struct qbc_calibration *c)

@@ -1,18 +1,16 @@
 /* fit_item: see fit_item.h. */
 #include "fit_item.h"
-#include "hessians.h"
+#include "sweeps.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB = 64, SAMPLE = 128 };
+enum { SLAB = 64, SAMPLE = 128, LEAST_SAMPLE = 16, SAMPLE_WEIGHTS = 1 << 17 };
 
 bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep *out)
 {
-    const float *h = qbc_hessian_find(q, item->name, item->view.cols);
-    *out = (struct qbc_sweep){0};
-    if (!h || qbc_sweep_create(out, item->view.cols, h, qbc_damping(item->role)))
+    if (qbc_sweep_of(q, item->name, item->role, item->view.cols, out))
         return true;
     qbc_error(q, item->weight, "there is no memory to fit this weight");
     return false;
@@ -118,7 +116,9 @@ static void losses_share(void *user, int64_t thread)
 bool qbc_item_losses(struct qbc *q, struct qbc_item *item, const struct qbc_sweep *sweep,
                      const struct qbrt_parallel *threads)
 {
-    int64_t rows = item->view.rows, cols = item->view.cols, n = rows < SAMPLE ? rows : SAMPLE;
+    int64_t rows = item->view.rows, cols = item->view.cols, wanted = SAMPLE_WEIGHTS / cols; /* a row costs cols^2 */
+    wanted = wanted > SAMPLE ? SAMPLE : wanted < LEAST_SAMPLE ? LEAST_SAMPLE : wanted;
+    int64_t n = rows < wanted ? rows : wanted;
     float *sample = malloc((size_t)(n * cols) * sizeof *sample);
     struct job j = {.item = item, .sweep = sweep, .candidate = item->candidate, .sample = sample, .sampled = n};
     for (int64_t i = 0; i < n && sample; ++i)

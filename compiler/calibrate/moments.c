@@ -1,4 +1,6 @@
-/* moments: see moments.h. f32 within a window, f64 over them. */
+/* moments: see moments.h. f32 over some windows, which wait for each other; f64 over all of them. The sum of a tap is made in
+ * blocks, so that threads have enough to do where one tap is much wider than the others.
+ */
 #include "moments.h"
 #include "hessians.h"
 #include "linear_algebra.h"
@@ -7,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE = 4096, OF_WINDOW = 128, BINS = 64 };
+enum { SAMPLE = 4096, OF_WINDOW = 128, BINS = 64, WAITING = 1024, BLOCK = 256 };
 
 struct qbc_moments {
     double *sum;  /* [cols][cols], its upper triangle */
-    float *part;  /* of one window */
-    int64_t cols;
+    float *rows;  /* [WAITING][cols] those that wait */
+    int64_t waiting, cols;
+    float alpha;
     float most;         /* |x| */
     float sample[SAMPLE]; /* of x, evenly from each window as long as there is room */
     size_t sampled;
@@ -25,6 +28,42 @@ struct adding {
     float alpha;
     const struct qbc_calibration *calibration;
 };
+
+/* --- sums of what waits */
+
+/* A block of the sum: from column i of the one side, j >= i of the other. */
+static void add_block(struct qbc_moments *m, float alpha, int64_t i, int64_t j)
+{
+    float block[BLOCK * BLOCK];
+    int64_t n = m->cols, height = n - i < BLOCK ? n - i : BLOCK, width = n - j < BLOCK ? n - j : BLOCK;
+    qbc_transposed_product(height, width, m->waiting, alpha, m->rows + i, n, m->rows + j, n, block);
+    for (int64_t r = 0; r < height; ++r)
+        for (int64_t c = 0; c < width; ++c)
+            m->sum[(i + r) * n + j + c] += (double)block[r * width + c];
+}
+
+static void add_blocks_share(void *user, int64_t thread)
+{
+    const struct adding *a = user;
+    int64_t job = 0, threads = a->calibration->threads.threads;
+    for (size_t t = 0; t < a->stage->n_taps; ++t)
+        for (int64_t i = 0; i < a->moments[t].cols; i += BLOCK)
+            for (int64_t j = i; j < a->moments[t].cols; j += BLOCK)
+                if (job++ % threads == thread)
+                    add_block(&a->moments[t], a->alpha, i, j);
+}
+
+/* All taps have as many rows. */
+static void add_waiting(const struct adding *a)
+{
+    if (!a->stage->n_taps || !a->moments->waiting)
+        return;
+    a->calibration->threads.run(a->calibration->threads.context, add_blocks_share, (void *)(uintptr_t)a);
+    for (size_t t = 0; t < a->stage->n_taps; ++t)
+        a->moments[t].waiting = 0;
+}
+
+/* --- a window */
 
 static void look_at(struct qbc_moments *m, const float *x, int64_t n)
 {
@@ -46,11 +85,8 @@ static void add_window(const struct adding *a, size_t i)
     if (a->calibration->watch)
         a->calibration->watch(a->calibration->user, tap, x, a->rows);
     look_at(m, x, a->rows * n);
-    memset(m->part, 0, (size_t)(n * n) * sizeof *m->part);
-    qbc_add_gram(a->rows, n, a->alpha, x, m->part);
-    for (int64_t r = 0; r < n; ++r)
-        for (int64_t c = r; c < n; ++c)
-            m->sum[r * n + c] += (double)m->part[r * n + c];
+    memcpy(m->rows + m->waiting * n, x, (size_t)(a->rows * n) * sizeof *x);
+    m->waiting += a->rows;
 }
 
 static void add_share(void *user, int64_t thread)
@@ -64,7 +100,7 @@ void qbc_moments_destroy(struct qbc_moments *m, size_t n)
 {
     for (size_t i = 0; i < n; ++i) {
         free(m[i].sum);
-        free(m[i].part);
+        free(m[i].rows);
     }
 }
 
@@ -73,8 +109,8 @@ struct qbc_moments *qbc_moments_create(struct qbc *q, const struct qbc_stage *s)
     struct qbc_moments *m = qbc_alloc(q, (s->n_taps + 1) * sizeof *m);
     for (size_t i = 0; i < s->n_taps; ++i) {
         size_t n = (size_t)s->taps[i].cols;
-        m[i] = (struct qbc_moments){.sum = calloc(n * n, sizeof(double)), .part = malloc(n * n * sizeof(float)), .cols = (int64_t)n};
-        if (!m[i].sum || !m[i].part) {
+        m[i] = (struct qbc_moments){.sum = calloc(n * n, sizeof(double)), .rows = malloc(n * WAITING * sizeof(float)), .cols = (int64_t)n};
+        if (!m[i].sum || !m[i].rows) {
             qbc_error_in(q, "calibration", "there is no memory for the second moments of %zu channels", n);
             qbc_moments_destroy(m, i + 1);
             return NULL;
@@ -115,8 +151,10 @@ static struct qbc_peak peak_of(struct qbc *q, const struct qbc_tap *tap, const s
                              fabs((double)sorted[m->sampled / 2]), entropy_of(m)};
 }
 
-bool qbc_moments_keep(struct qbc *q, struct qbc_calibration *c, const struct qbc_stage *s, const struct qbc_moments *m)
+bool qbc_moments_keep(struct qbc *q, struct qbc_calibration *c, const struct qbc_stage *s, struct qbc_moments *m)
 {
+    const struct adding rest = {s, m, 0, m->alpha, c};
+    add_waiting(&rest);
     for (size_t i = 0; i < s->n_taps; ++i) {
         int64_t n = m[i].cols;
         float *h = qbc_hessian_create(q, n);
@@ -137,5 +175,8 @@ void qbc_moments_add(struct qbc_moments *m, const struct qbc_stage *s, int64_t r
                      const struct qbc_calibration *c)
 {
     struct adding a = {s, m, rows, 2 / (float)tokens, c};
+    if (s->n_taps && m->waiting + rows > WAITING)
+        add_waiting(&a);
     c->threads.run(c->threads.context, add_share, &a);
+    m->alpha = a.alpha;
 }

@@ -11,7 +11,7 @@ struct qbc_moments *qbc_moments_create(struct qbc *q, const struct qbc_stage *s)
 void qbc_moments_add(struct qbc_moments *m, const struct qbc_stage *s, int64_t rows, int64_t tokens,
                      const struct qbc_calibration *c);
 /* From sums to H's that the fit can find (hessians.h), and to c->peaks. False after an error. */
-bool qbc_moments_keep(struct qbc *q, struct qbc_calibration *c, const struct qbc_stage *s, const struct qbc_moments *m);
+bool qbc_moments_keep(struct qbc *q, struct qbc_calibration *c, const struct qbc_stage *s, struct qbc_moments *m);
 void qbc_moments_destroy(struct qbc_moments *m, size_t n_taps);
 
 #endif

@@ -1,6 +1,6 @@
 /* own_text: see own_text.h. arXiv 2305.17888 (LLM-QAT) does so to have data; here nothing is trained, it only says which
- * channels matter. A model that is small enough writes as it is, a larger one with 8 bits a weight: a token then reads a
- * quarter of the bytes, and what it would rather say hardly changes.
+ * channels matter. A model that is small enough writes as it is, larger ones with 8 or 4 bits a weight: a token then
+ * reads fewer bytes, and what the model would rather say hardly changes.
  */
 #include "own_text.h"
 #include "../emit/tokenizer.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double FLOATS_UP_TO = 64e6, MOST_READ = 2e12, SEED = 1; /* weights; weights read for all tokens */
+static const double FLOATS_UP_TO = 64e6, BYTES_UP_TO = 4e8, MOST_READ = 2e12, SEED = 1; /* weights; weights read for all tokens */
 enum { FEWEST = 2048 };
 
 struct writing {
@@ -93,7 +93,7 @@ bool qbc_own_text(struct qbc *q, MlirOperation graph, const struct qbrt_parallel
         return true;
     }
     if (!read_facts(q, &facts) ||
-        !qbc_stages_create_whole(q, graph, (int64_t)length, weights <= FLOATS_UP_TO ? "f32" : "i8g32", &stages))
+        !qbc_stages_create_whole(q, graph, (int64_t)length, weights <= FLOATS_UP_TO ? "f32" : weights <= BYTES_UP_TO ? "i8g32" : "i4g32", &stages))
         return false;
     struct writing w = {q, stages.stage, threads, &facts, NULL, NULL, (size_t)stages.vocab};
     w.logits = qbc_alloc(q, w.vocab * sizeof *w.logits);

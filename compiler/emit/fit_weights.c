@@ -7,6 +7,7 @@
 #include "fit_weights.h"
 #include "gptq.h"
 #include "hessians.h"
+#include "sweeps.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -211,11 +212,11 @@ static int64_t choose_slab(const struct fitting *f)
 static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f)
 {
     const char *name = qbc_string(q, weight, "name", "");
-    bool wanted = qbc_fit_sweeps(q->options.fit) && strcmp(qbc_string(q, weight, "fit", ""), "exact") && f->format->codebook != QBC_CODE_FLOAT;
-    const float *h = wanted && !f->import ? qbc_hessian_find(q, name, f->view.cols) : NULL;
-    if (!h || qbc_sweep_create(&f->sweep, f->view.cols, h, qbc_damping(qbc_string(q, weight, "role", "")))) {
-        f->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
-        f->sweep.h = !strcmp(q->options.fit, "gptq-cd") ? h : NULL;
+    bool wanted = qbc_fit_sweeps(q->options.fit) && strcmp(qbc_string(q, weight, "fit", ""), "exact") && !f->import &&
+                  f->format->codebook != QBC_CODE_FLOAT;
+    if (!wanted || qbc_sweep_of(q, name, qbc_string(q, weight, "role", ""), f->view.cols, &f->sweep)) {
+        f->sweep.plain = wanted && !strcmp(q->options.fit, "gptq-plain");
+        f->sweep.h = wanted && !strcmp(q->options.fit, "gptq-cd") ? qbc_hessian_find(q, name, f->view.cols) : NULL;
         return true;
     }
     qbc_error(q, weight, "there is no memory to fit this weight");

@@ -5,6 +5,7 @@
 #include "artifact.h"
 #include "fit_composite.h"
 #include "fit_weights.h"
+#include "gptq.h"
 #include "kept.h"
 
 #include <stdatomic.h>
@@ -69,7 +70,7 @@ static void sizes_of(struct qbc *q, MlirOperation weight, const struct qbc_packi
 static const char *kept_name(struct qbc *q, MlirOperation weight, const struct qbc_packing *packings, size_t ways)
 {
     const struct qbc_format *format = qbc_weight_format(q, weight);
-    if (!qbc_keeps(q) || strcmp(q->options.fit, "gptq") || !format || format->codebook == QBC_CODE_FLOAT || ways > MOST_WAYS)
+    if (!qbc_keeps(q) || !qbc_fit_sweeps(q->options.fit) || !format || format->codebook == QBC_CODE_FLOAT || ways > MOST_WAYS)
         return NULL;
     const char *name = qbc_text(q, "%s as %s", qbc_string(q, weight, "name", ""), format->name);
     for (size_t i = 0; i < ways; ++i)

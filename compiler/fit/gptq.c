@@ -49,14 +49,20 @@ static bool factorize(struct qbc_sweep *s, const float *h, double least, float *
     return false;
 }
 
+float *qbc_sweep_weights(int64_t cols, const float *h)
+{
+    float *weight = malloc((size_t)cols * sizeof *weight);
+    for (int64_t j = 0; j < cols && weight; ++j)
+        weight[j] = h[j * (cols + 1)] > 0 ? h[j * (cols + 1)] : 0;
+    return weight;
+}
+
 bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping)
 {
     size_t n = (size_t)cols;
-    *s = (struct qbc_sweep){.cols = cols, .u = malloc(n * n * sizeof *s->u), .weight = malloc(n * sizeof *s->weight)};
+    *s = (struct qbc_sweep){.cols = cols, .u = malloc(n * n * sizeof *s->u), .weight = qbc_sweep_weights(cols, h)};
     float *damped = malloc(n * n * sizeof *damped);
     bool memory = s->u && s->weight && damped;
-    for (size_t j = 0; j < n && memory; ++j)
-        s->weight[j] = h[j * (n + 1)] > 0 ? h[j * (n + 1)] : 0;
     bool useful = memory && factorize(s, h, damping, damped);
     free(damped);
     if (!useful) {
@@ -70,7 +76,8 @@ bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double 
 
 void qbc_sweep_destroy(struct qbc_sweep *s)
 {
-    free(s->u);
+    if (!s->borrowed)
+        free(s->u);
     free(s->weight);
     *s = (struct qbc_sweep){0};
 }

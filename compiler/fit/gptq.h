@@ -11,6 +11,7 @@ struct qbc_sweep {
     float *weight;  /* [cols] of squared errors when the parameters of a group are fitted: H's diagonal */
     const float *h; /* [cols][cols] borrowed: codes are refined when all are chosen; NULL: they are not */
     bool plain;     /* parameters of groups from their range, not searched */
+    bool borrowed;  /* u is somebody else's */
     double damping; /* share of H's mean diagonal that was added; 0: H is of no use, `u` is NULL */
 };
 
@@ -23,6 +24,8 @@ bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double 
 #define QBC_DAMPING_LOOKUP 0.3
 bool qbc_fit_sweeps(const char *fit); /* is -fit= one that chooses codes column by column? */
 double qbc_damping(const char *role); /* of a weight: "embed" is looked up; NULL: none */
+/* The diagonal of h, malloc'ed; NULL: no memory. */
+float *qbc_sweep_weights(int64_t cols, const float *h);
 void qbc_sweep_destroy(struct qbc_sweep *s);
 
 /* Can the codes of this format be chosen column by column? Others are fitted with `weight` only. */

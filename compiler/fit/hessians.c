@@ -84,4 +84,5 @@ void qbc_hessians_destroy(struct qbc *q)
     for (struct piece *p = q->hessians ? q->hessians->pieces : NULL; p; p = p->next)
         munmap(p->data, p->bytes);
     q->hessians = NULL;
+    q->factors = NULL;
 }

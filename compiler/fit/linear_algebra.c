@@ -2,15 +2,17 @@
 #include "linear_algebra.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* LAPACK, as Fortran has it: column-major. */
 void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info);
 void dtrtri_(const char *triangle, const char *diagonal, const int *n, double *a, const int *lda, int *info);
 
-void qbc_add_gram(int64_t rows, int64_t n, float alpha, const float *x, float *c)
+void qbc_transposed_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
+                            int64_t ldb, float *c)
 {
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)rows, alpha, x, (int)n, 1, c, (int)n);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, 0, c, (int)n);
 }
 
 void qbc_subtract_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
@@ -20,10 +22,41 @@ void qbc_subtract_product(int64_t m, int64_t n, int64_t k, const float *a, int64
                 (int)ldc);
 }
 
+void spotrf_(const char *triangle, const int *n, float *a, const int *lda, int *info);
+void strtri_(const char *triangle, const char *diagonal, const int *n, float *a, const int *lda, int *info);
+
+enum { WIDE = 4096 };
+
+/* As below, in f32: of wide matrices, where f64 would take a minute and a gigabyte. False: f32 is not enough for this one. */
+static bool inverse_factor_f32(int64_t n, const float *a, float *u)
+{
+    int size = (int)n, info = 0;
+    for (int64_t j = 0; j < n; ++j)
+        for (int64_t i = j; i < n; ++i)
+            u[j * n + i] = a[(n - 1 - i) * n + (n - 1 - j)];
+    spotrf_("L", &size, u, &size, &info);
+    if (!info)
+        strtri_("L", "N", &size, u, &size, &info);
+    for (int64_t r = 0; r < n && !info; ++r) /* J L^-1 J: mirrored at the other diagonal */
+        for (int64_t c = 0; c + r < n - 1; ++c) {
+            float *x = &u[r * n + c], *y = &u[(n - 1 - c) * n + n - 1 - r], number = *x;
+            *x = *y;
+            *y = number;
+        }
+    for (int64_t r = 0; r < n && !info; ++r)
+        for (int64_t c = 0; c < n; ++c) {
+            u[r * n + c] = c < r ? 0 : u[r * n + c];
+            info |= !isfinite(u[r * n + c]);
+        }
+    return !info;
+}
+
 /* With J the matrix that turns the order around, J a J = L L^T, so a = R R^T with R = J L J upper triangular, and U = R^-1:
  * no inverse of a is ever formed. Row-major upper is column-major lower, so both routines work in place. */
 bool qbc_inverse_factor(int64_t n, const float *a, float *u)
 {
+    if (n >= WIDE && inverse_factor_f32(n, a, u))
+        return true;
     double *t = malloc((size_t)(n * n) * sizeof *t);
     int size = (int)n, info = t ? 0 : 1;
     /* t is J a J, in LAPACK's view its lower triangle: t(i, j) = t[j * n + i], i >= j, is a[n-1-i][n-1-j] */

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The upper triangle of c [n][n] += alpha x^T x, x [rows][n]. */
-void qbc_add_gram(int64_t rows, int64_t n, float alpha, const float *x, float *c);
+/* c [m][n] = alpha a^T b, a [k][m], b [k][n]; lda, ldb: numbers from a row to the next. */
+void qbc_transposed_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
+                            int64_t ldb, float *c);
 /* c [m][n] -= a [m][k] b [k][n]; lda, ldb, ldc: numbers from a row to the next. */
 void qbc_subtract_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
                           float *c, int64_t ldc);
