@@ -5,7 +5,7 @@ import systems
 systems.need()
 EMBED = "-quant-tensor=embed=i8g32"
 with systems.Lab(systems.outliers()) as lab:
-    segments = lab.measure("planted outliers: 3 bits for 30 % of columns", "-quant=i3g128@30%p|i2g128", EMBED, *systems.GPTQ)
+    segments = lab.measure("planted outliers: 3 bits for 25 % of columns", "-quant=i3g64@25%p|i2g64", EMBED, *systems.GPTQ)
     uniform = lab.measure("planted outliers: i2g32", "-quant=i2g32", EMBED, *systems.GPTQ)
     holds = systems.lower(segments, uniform)
     systems.verdict(holds, f"{segments.bits:.3f} bits in segments, KLD {segments.kld:.4f}; {uniform.bits:.3f} alike, {uniform.kld:.4f}")
