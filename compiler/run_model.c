@@ -27,9 +27,20 @@ bool qbc_is_run_model(struct qbc *q, MlirOperation module)
     return true;
 }
 
+/* Operands of elements that do not go together show here; the verifier names the node. */
+static bool fits_together(struct qbc *q, MlirOperation module)
+{
+    size_t before = q->errors;
+    if (mlirOperationVerify(module))
+        return true;
+    if (q->errors == before)
+        qbc_error_in(q, q->options.input, "operands of an operation do not fit together");
+    return false;
+}
+
 static struct qbc_bytes code_of(struct qbc *q, MlirOperation module, enum qbc_code what, struct qbc_run_program *program)
 {
-    bool good = qbc_lower_run(q, module, program) && qbc_lower_to_llvm(q, module) && !qbc_stop(q);
+    bool good = qbc_lower_run(q, module, program) && fits_together(q, module) && qbc_lower_to_llvm(q, module) && !qbc_stop(q);
     return good ? qbc_emit_code(q, module, what) : (struct qbc_bytes){0};
 }
 

@@ -295,9 +295,14 @@ void g_lower_loop(struct g_op *o)
     enum { MOST = 64 };
     struct g_tensor *carried[MOST], *results[MOST], *all[MOST];
     MlirBlock body = body_of(o, "body");
-    size_t n = o->n_in - 2;
+    size_t n = o->n_in < 2 ? 0 : o->n_in - 2;
     if (mlirBlockIsNull(body))
         return;
+    for (size_t i = 0; i < n; ++i)
+        if (!o->in[2 + i]) {
+            g_refuse(o, "its operand %zu is missing", 2 + i);
+            return;
+        }
     size_t n_results = results_of(body), n_collected = n_results - 1 - n;
     if (o->n_in < 2 || n_results > MOST || n_results < 1 + n || (size_t)mlirBlockGetNumArguments(body) != o->n_in) {
         g_refuse(o, "its body does not fit its operands");

@@ -145,7 +145,7 @@ static void lower(struct general *g, MlirOperation op)
     }
     if (!o.row)
         qbc_error(g->q, op, "%s (opset %lld) has no lowering for models that are no language models", name, (long long)g->opset);
-    else
+    else if (g_operands_fit(&o))
         o.row->lower(&o);
     for (size_t i = 0; i < o.n_out && g->q->errors == before; ++i)
         if (!o.out[i] && qbc_uses(mlirOperationGetResult(op, (intptr_t)i)))

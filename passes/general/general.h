@@ -97,6 +97,9 @@ void g_refuse(struct g_op *o, const char *format, ...) __attribute__((format(pri
 void g_remember(struct general *g, MlirValue v, const struct g_tensor *t); /* for what is computed from it */
 bool g_fold_known(struct g_op *o); /* true: all results are there, known */
 
+/* --- operands.c: operands are there and have ranks that the lowering takes; else refused */
+bool g_operands_fit(struct g_op *o);
+
 /* --- map.c */
 struct g_map *g_map_create(struct qbc *q);
 void *g_map_get(const struct g_map *map, const void *key);

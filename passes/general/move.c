@@ -50,6 +50,11 @@ void g_lower_transpose(struct g_op *o)
         order[i] = n ? given[i] : (int64_t)(x->rank - 1 - i);
         if (!g_axis(o, &order[i], x->rank))
             return;
+        for (size_t k = 0; k < i; ++k)
+            if (order[k] == order[i]) {
+                g_refuse(o, "perm has %lld twice", (long long)order[i]);
+                return;
+            }
     }
     o->out[0] = g_transposed(o->g, x, order);
 }
@@ -182,16 +187,17 @@ void g_lower_slice(struct g_op *o)
     const int64_t *starts = NULL, *ends = NULL, *given = NULL;
     int64_t axes[QBC_MAX_RANK], declared[QBC_MAX_RANK];
     struct g_size size[QBC_MAX_RANK];
-    size_t rank, n = o->n_in > 1 ? (size_t)g_known_count(o->in[1]) : g_attr_ints(o, "starts", &starts);
+    size_t rank, n = g_has(o, 1) ? (size_t)g_known_count(o->in[1]) : g_attr_ints(o, "starts", &starts);
     bool is_declared = g_declared(o, 0, &rank, declared) && rank == x->rank;
-    if (o->n_in < 2)
-        g_attr_ints(o, "ends", &ends);
-    if (n > QBC_MAX_RANK) {
+    if (!g_has(o, 1) && g_attr_ints(o, "ends", &ends) != n)
+        n = SIZE_MAX;
+    if (n > QBC_MAX_RANK || g_has(o, 1) != g_has(o, 2)) {
         g_refuse(o, "how many axes it has is not known before it runs");
         return;
     }
     bool chosen = g_has(o, 3) && g_list(o, 3, NULL, axes, QBC_MAX_RANK) != n;
-    size_t n_given = o->n_in < 2 ? g_attr_ints(o, "axes", &given) : 0;
+    size_t n_given = g_has(o, 1) ? 0 : g_attr_ints(o, "axes", &given);
+    n_given = n_given == n ? n : 0;
     *s = (struct sliced){.x = x};
     for (size_t i = 0; i < x->rank; ++i) {
         size[i] = x->size[i];
@@ -244,11 +250,28 @@ struct part {
     size_t axis;
 };
 
+/* All alike but along the axis. */
+static bool join_up(struct g_op *o, size_t axis)
+{
+    const struct g_tensor *a = o->in[0];
+    for (size_t i = 1; i < o->n_in; ++i) {
+        const struct g_tensor *b = o->in[i];
+        bool alike = a->rank == b->rank && a->element == b->element;
+        for (size_t d = 0; alike && d < a->rank; ++d)
+            alike = d == axis || !g_is_known(a->size[d]) || !g_is_known(b->size[d]) || g_same(a->size[d], b->size[d]);
+        if (!alike) {
+            g_refuse(o, "operand %zu has another shape or other elements than the first", i);
+            return false;
+        }
+    }
+    return true;
+}
+
 void g_lower_concat(struct g_op *o)
 {
     struct general *g = o->g;
     int64_t axis = g_attr_int(o, "axis", 1);
-    if (!g_axis(o, &axis, o->in[0]->rank))
+    if (!g_axis(o, &axis, o->in[0]->rank) || !join_up(o, (size_t)axis))
         return;
     struct g_tensor *y = g_new(g, o->in[0]->element, o->in[0]->rank, o->in[0]->size);
     for (size_t i = 1; i < o->n_in; ++i)
@@ -401,8 +424,11 @@ void g_lower_pad(struct g_op *o)
         n = 0;
     }
     *p = (struct padded){.x = x, .value = g_has(o, 2) ? g_solid(g, o->in[2]) : NULL, .mode = *g_attr_text(o, "mode", "constant")};
-    if (o->n_in < 2) {
-        g_attr_ints(o, "pads", &given);
+    if (!g_has(o, 1)) {
+        if (g_attr_ints(o, "pads", &given) != 2 * n) {
+            g_refuse(o, "its pads are missing, or as many as do not fit");
+            return;
+        }
         float value = (float)g_attr_float(o, "value", 0);
         p->value = g_known(g, QBC_F32, 0, NULL, &value);
     }

@@ -102,8 +102,9 @@ void g_lower_reshape(struct g_op *o)
     struct g_size size[QBC_MAX_RANK];
     const int64_t *list;
     size_t rank = 0;
-    if (o->n_in < 2) {
+    if (!g_has(o, 1)) {
         rank = g_attr_ints(o, "shape", &list);
+        rank = rank < QBC_MAX_RANK ? rank : QBC_MAX_RANK;
         for (size_t i = 0; i < rank && i < QBC_MAX_RANK; ++i)
             size[i] = g_size(list[i]);
     } else if (!g_shape_operand(o, 1, &rank, size)) {

@@ -80,6 +80,16 @@ MlirValue g_memory(struct general *g, struct g_size bytes)
 
 void g_allocate(struct general *g, struct g_tensor *t)
 {
+    const int64_t most = INT64_C(1) << 40;
+    int64_t room = most;
+    for (size_t i = 0; i < t->rank; ++i) {
+        bool known = g_is_known(t->size[i]);
+        if (known && (t->size[i].n < 0 || t->size[i].n > room)) {
+            qbc_error(g->q, g->op, "a result would have %lld elements along axis %zu", (long long)t->size[i].n, i);
+            t->size[i] = g_size(0);
+        }
+        room /= known && t->size[i].n > 0 ? t->size[i].n : 1;
+    }
     t->data = g_memory(g, g_times(g, g_count(g, t), g_size((int64_t)qbc_element_bytes(t->element))));
 }
 
@@ -170,7 +180,7 @@ bool g_known_int(const struct g_tensor *t, int64_t i, int64_t *out)
 {
     const char *at = t->known ? (const char *)t->known + (size_t)i * qbc_element_bytes(t->element) : NULL;
     int64_t value = 0;
-    if (!at || g_is_float(t->element))
+    if (!at || g_is_float(t->element) || i >= g_known_count(t))
         return false;
     size_t bytes = qbc_element_bytes(t->element);
     memcpy(&value, at, bytes);
@@ -187,7 +197,7 @@ bool g_known_number(const struct g_tensor *t, int64_t i, double *out)
         *out = (double)whole;
         return true;
     }
-    if (!t->known || (t->element != QBC_F32 && t->element != QBC_F64))
+    if (!t->known || (t->element != QBC_F32 && t->element != QBC_F64) || i >= g_known_count(t))
         return false;
     float f;
     if (t->element == QBC_F64)
@@ -199,8 +209,10 @@ bool g_known_number(const struct g_tensor *t, int64_t i, double *out)
 
 struct g_size g_element(struct general *g, const struct g_tensor *t, int64_t i)
 {
-    int64_t known;
+    int64_t known, n = g_known_count(t);
     double number;
+    if (n >= 0 && i >= n)
+        return g_size(0); /* of a list that is too short */
     if (g_known_int(t, i, &known))
         return g_size(known);
     if (g_known_number(t, i, &number))
