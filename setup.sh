@@ -13,7 +13,7 @@ build_packages=(
     llvm-22-dev libmlir-22-dev mlir-22-tools liblld-22-dev lld-22 clang-22
     protobuf-c-compiler libprotobuf-c-dev libonnx-dev
     flatbuffers-compiler libflatbuffers-dev
-    libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-serial-dev
+    libcjson-dev libutf8proc-dev zlib1g-dev libzstd-dev libopenblas-pthread-dev
 )
 test_packages=(
     llvm-22 llvm-22-tools python3 python3-numpy pkgconf make

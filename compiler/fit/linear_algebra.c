@@ -3,7 +3,32 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
+
+/* Debian has several builds of OpenBLAS under one name, and whoever runs us chooses. That for threads is told to compute on
+ * the thread that calls. The others are not safe to be called by several threads: the one without threads gives two that
+ * ask at the same moment the same buffer. There calls wait for each other. */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void compute_where_called(void)
+{
+    openblas_set_num_threads(1);
+}
+
+static void enter(void)
+{
+    pthread_once(&once, compute_where_called);
+    if (openblas_get_parallel() != OPENBLAS_THREAD)
+        pthread_mutex_lock(&one_at_a_time);
+}
+
+static void leave(void)
+{
+    if (openblas_get_parallel() != OPENBLAS_THREAD)
+        pthread_mutex_unlock(&one_at_a_time);
+}
 
 /* LAPACK, as Fortran has it: column-major. */
 void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info);
@@ -12,14 +37,18 @@ void dtrtri_(const char *triangle, const char *diagonal, const int *n, double *a
 void qbc_transposed_product(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
                             int64_t ldb, float *c)
 {
+    enter();
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, 0, c, (int)n);
+    leave();
 }
 
 void qbc_subtract_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
                           float *c, int64_t ldc)
 {
+    enter();
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, -1, a, (int)lda, b, (int)ldb, 1, c,
                 (int)ldc);
+    leave();
 }
 
 void spotrf_(const char *triangle, const int *n, float *a, const int *lda, int *info);
@@ -34,9 +63,11 @@ static bool inverse_factor_f32(int64_t n, const float *a, float *u)
     for (int64_t j = 0; j < n; ++j)
         for (int64_t i = j; i < n; ++i)
             u[j * n + i] = a[(n - 1 - i) * n + (n - 1 - j)];
+    enter();
     spotrf_("L", &size, u, &size, &info);
     if (!info)
         strtri_("L", "N", &size, u, &size, &info);
+    leave();
     for (int64_t r = 0; r < n && !info; ++r) /* J L^-1 J: mirrored at the other diagonal */
         for (int64_t c = 0; c + r < n - 1; ++c) {
             float *x = &u[r * n + c], *y = &u[(n - 1 - c) * n + n - 1 - r], number = *x;
@@ -63,10 +94,12 @@ bool qbc_inverse_factor(int64_t n, const float *a, float *u)
     for (int64_t j = 0; j < n && t; ++j)
         for (int64_t i = j; i < n; ++i)
             t[j * n + i] = (double)a[(n - 1 - i) * n + (n - 1 - j)];
+    enter();
     if (!info)
         dpotrf_("L", &size, t, &size, &info);
     if (!info)
         dtrtri_("L", "N", &size, t, &size, &info);
+    leave();
     /* U = J L^-1 J: U[r][c] = L^-1(n-1-r, n-1-c), c >= r */
     for (int64_t r = 0; r < n && !info; ++r)
         for (int64_t c = 0; c < n; ++c)

@@ -49,6 +49,7 @@ const struct qbc_allocator *qbc_allocator_at(size_t i);           /* NULL: past 
 
 /* --- sums.c: what the files share */
 int64_t qbc_choice_bytes(const struct qbc_problem *p, const size_t *choice);
+double qbc_choice_sum(const struct qbc_problem *p, const size_t *choice);
 double qbc_choice_loss(const struct qbc_problem *p, const size_t *choice); /* judge's, or the sum */
 /* The option of each item with the fewest bytes (of equals the least loss); false: they do not fit either. */
 bool qbc_choose_smallest(const struct qbc_problem *p, size_t *choice);
@@ -56,5 +57,8 @@ bool qbc_choose_smallest(const struct qbc_problem *p, size_t *choice);
 size_t qbc_largest_option(const struct qbc_problem *p, size_t i);
 /* Items by falling metric, equal ones by number: order [n]. False: no memory. */
 bool qbc_by_metric(const struct qbc_problem *p, size_t *order);
+/* Items by falling metric get their largest options, all others their smallest; up to the first that does not fit, or
+ * such are passed over. False: as qbc_solve's. */
+bool qbc_spend_by_metric(const struct qbc_problem *p, bool pass_over, size_t *choice);
 
 #endif

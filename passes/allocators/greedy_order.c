@@ -3,22 +3,7 @@
  */
 #include "allocator.h"
 
-#include <stdlib.h>
-
 bool qbc_allocate_greedy_order(const struct qbc_problem *p, size_t *choice)
 {
-    bool fits = qbc_choose_smallest(p, choice);
-    size_t *order = malloc((p->n + 1) * sizeof *order);
-    bool good = fits && p->metric && order && qbc_by_metric(p, order);
-    int64_t bytes = good ? qbc_choice_bytes(p, choice) : 0;
-    for (size_t i = 0; i < p->n && good; ++i) {
-        size_t item = order[i], large = qbc_largest_option(p, item);
-        int64_t more = p->bytes[large] - p->bytes[choice[item]];
-        if (bytes + more > p->budget)
-            continue;
-        bytes += more;
-        choice[item] = large;
-    }
-    free(order);
-    return good;
+    return qbc_spend_by_metric(p, true, choice);
 }

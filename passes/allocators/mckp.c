@@ -60,14 +60,6 @@ static double find_price(const struct qbc_problem *p, size_t *choice)
 
 /* --- 2: repair */
 
-static double sum_of(const struct qbc_problem *p, const size_t *choice)
-{
-    double loss = 0;
-    for (size_t i = 0; i < p->n; ++i)
-        loss += p->loss[choice[i]];
-    return loss;
-}
-
 static bool upgrade(const struct qbc_problem *p, size_t *choice, int64_t *left)
 {
     size_t item = p->n, option = 0;
@@ -246,13 +238,13 @@ static void take_best(const struct search *s, size_t *choice, double least, size
         try[i] = at->option;
         best = at->from;
     }
-    if (sum_of(p, try) < least)
+    if (qbc_choice_sum(p, try) < least)
         memcpy(choice, try, p->n * sizeof *try);
 }
 
 static void search(const struct qbc_problem *p, double price, double bound, size_t *choice)
 {
-    double least = sum_of(p, choice);
+    double least = qbc_choice_sum(p, choice);
     struct sum start = {0};
     struct search s = {.p = p, .price = price, .gap = least - bound + 1e-12 * fabs(least)};
     size_t *try = malloc((p->n + 1) * sizeof *try);

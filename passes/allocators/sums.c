@@ -11,14 +11,17 @@ int64_t qbc_choice_bytes(const struct qbc_problem *p, const size_t *choice)
     return bytes;
 }
 
-double qbc_choice_loss(const struct qbc_problem *p, const size_t *choice)
+double qbc_choice_sum(const struct qbc_problem *p, const size_t *choice)
 {
     double loss = 0;
-    if (p->judge)
-        return p->judge(p->user, choice);
     for (size_t i = 0; i < p->n; ++i)
         loss += p->loss[choice[i]];
     return loss;
+}
+
+double qbc_choice_loss(const struct qbc_problem *p, const size_t *choice)
+{
+    return p->judge ? p->judge(p->user, choice) : qbc_choice_sum(p, choice);
 }
 
 bool qbc_choose_smallest(const struct qbc_problem *p, size_t *choice)
@@ -66,4 +69,23 @@ bool qbc_by_metric(const struct qbc_problem *p, size_t *order)
         order[i] = items ? items[i].item : i;
     free(items);
     return items;
+}
+
+bool qbc_spend_by_metric(const struct qbc_problem *p, bool pass_over, size_t *choice)
+{
+    bool fits = qbc_choose_smallest(p, choice);
+    size_t *order = malloc((p->n + 1) * sizeof *order);
+    bool good = fits && p->metric && order && qbc_by_metric(p, order);
+    int64_t bytes = good ? qbc_choice_bytes(p, choice) : 0;
+    for (size_t i = 0; i < p->n && good; ++i) {
+        size_t item = order[i], large = qbc_largest_option(p, item);
+        int64_t more = p->bytes[large] - p->bytes[choice[item]];
+        bool room = bytes + more <= p->budget;
+        if (!room && !pass_over)
+            break;
+        choice[item] = room ? large : choice[item];
+        bytes += room ? more : 0;
+    }
+    free(order);
+    return good;
 }
