@@ -21,10 +21,15 @@ static struct g_tensor *f32(struct g_op *o, struct g_tensor *x)
     return g_solid(o->g, x->element == QBC_F32 || x->element == QBC_F64 ? x : g_map_tensors(o, "x", QBC_F32, 1, &x));
 }
 
-static void axes_from(struct g_tensor *x, int64_t first, bool *axis)
+/* Axes of x from the attribute's on. False: it has no such one, for which there was an error. */
+static bool axes_from(struct g_op *o, const struct g_tensor *x, bool *axis)
 {
+    int64_t first = g_attr_int(o, "axis", -1);
+    if (!g_axis(o, &first, x->rank))
+        return false;
     for (size_t i = 0; i < x->rank; ++i)
         axis[i] = (int64_t)i >= first;
+    return true;
 }
 
 static struct g_tensor *scaled(struct g_op *o, struct g_tensor *normal, enum qbc_element element, struct g_tensor *scale,
@@ -38,10 +43,8 @@ void g_lower_layer_norm(struct g_op *o)
 {
     struct g_tensor *x = f32(o, o->in[0]);
     bool axis[QBC_MAX_RANK];
-    int64_t first = g_attr_int(o, "axis", -1);
-    if (!g_axis(o, &first, x->rank))
+    if (!axes_from(o, x, axis))
         return;
-    axes_from(x, first, axis);
     struct statistics s = statistics_of(o, x, axis, "epsilon{0.00001}");
     struct g_tensor *in[] = {x, s.mean, s.inverse}, *normal = g_map_tensors(o, "(x - y) * z", QBC_F32, 3, in);
     o->out[0] = scaled(o, normal, o->in[0]->element, o->in[1], g_has(o, 2) ? o->in[2] : NULL);
@@ -55,10 +58,8 @@ void g_lower_rms_norm(struct g_op *o)
 {
     struct g_tensor *x = f32(o, o->in[0]);
     bool axis[QBC_MAX_RANK];
-    int64_t first = g_attr_int(o, "axis", -1);
-    if (!g_axis(o, &first, x->rank))
+    if (!axes_from(o, x, axis))
         return;
-    axes_from(x, first, axis);
     struct g_tensor *square = g_map_tensors(o, "x * x", x->element, 1, &x), *mean = g_reduce(o, "ReduceMean", square, axis, true);
     struct g_tensor *in[] = {x, mean}, *normal = g_map_tensors(o, "x / sqrt(y + epsilon{0.00001})", x->element, 2, in);
     o->out[0] = scaled(o, normal, o->in[0]->element, o->in[1], NULL);
