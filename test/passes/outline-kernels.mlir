@@ -28,7 +28,7 @@
 // CHECK: %[[Q:.*]] = "qb.place"() {name = "2", row_bytes = 512
 // CHECK: "qb.launch"(%[[Q]], %[[A]], %{{.*}}) ({
 // CHECK-NEXT: ^bb0
-// CHECK: }) {format = "i4g32", k = 40 : i64, kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 32 : i64, row_bytes = array<i64: 512, 128, 0>, rows = "all", strategy = "S2"
+// CHECK: }) {format = "i4g32", k = 40 : i64, kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 32 : i64, row_bytes = array<i64: 512, 128, 0>, rows = "all", strategy = "S2", strategy_costs = "{{[^"]+}}"}
 // ARM: kernel = "linear", multiplier = 8 : i64, n = 24 : i64, panel = 8 : i64
 // CHECK: "qb.launch"(%[[T:.*]], %{{.*}}) ({
 // CHECK-NEXT: }) {kernel = "angles", pairs = 4 : i64, row_bytes = array<i64: 512, 0>, rows = "all", scale = 1.000000e+00 : f32}
@@ -77,10 +77,10 @@ module attributes {qb.context = 64 : i64} {
 // CHECK: "qb.launch"(%{{.*}}, %[[T]], %{{.*}}) ({
 // CHECK-NEXT: }) {c = 40 : i64, eps = 5.000000e-01 : f32, kernel = "quantize", multiplier = 1 : i64, records = 4 : i64, row_bytes = array<i64: 192, 512, 0>, rows = "tail"}
 // CHECK: "qb.launch"(%[[G:.*]], %{{.*}}, %{{.*}}) ({
-// CHECK: }) {format = "i4g128z", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2"
+// CHECK: }) {format = "i4g128z", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2", strategy_costs = "{{[^"]+}}"}
 // CHECK: %[[L:.*]] = "qb.place"() {row_bytes = 28 : i64, rows = "tail", section = "logits"}
 // CHECK: "qb.launch"(%[[L]], %{{.*}}, %{{.*}}, %[[G]]) ({
-// CHECK: }) {exact = true, format = "i4g32", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2"
+// CHECK: }) {exact = true, format = "i4g32", {{.*}}multiplier = 1 : i64, {{.*}}rows = "tail", strategy = "S2", strategy_costs = "{{[^"]+}}"}
 func.func @main(%ids: tensor<?xi32>) -> tensor<?x7xf32> {
   %e = "qb.weight"() {name = "embed"} : () -> tensor<64x40xf32>
   %g = "qb.weight"() {name = "gain"} : () -> tensor<40xf32>
