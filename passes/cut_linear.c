@@ -63,20 +63,11 @@ static void find_runs(const struct qbc_array *a, struct part *p)
     p->run_stride = element_of(a, p->t, 0, run) - p->first;
 }
 
-/* With y bound to 0, 1, 2, ...: are all of v's elements for a token y's columns, in equal runs, row by row? */
-static bool is_part(struct qbc_evaluation *e, struct qbc_shapes *s, MlirValue v, int64_t columns, struct part *out)
+/* Are all elements for a token, which dim t counts, columns of rows numbered on, in equal runs? */
+static bool is_part_along(const struct qbc_array *a, size_t t_dim, int64_t tokens, int64_t columns, struct part *out)
 {
-    const struct qbc_array *a = qbc_floats_of(e, v);
-    *out = (struct part){.value = v};
-    if (!a || a->n == 0 || (!s->step && a->n % TOKENS) || !qbc_shapes_dims(s, v, &out->dims) || out->dims.rank != a->rank)
-        return false;
-    while (out->t < a->rank && out->dims.at[out->t] != QBC_T)
-        ++out->t;
-    if (s->step)
-        out->t = 0;
-    int64_t tokens = s->step ? 1 : TOKENS;
-    if (out->t == a->rank || (!s->step && a->dims[out->t] != TOKENS))
-        return false;
+    out->t = t_dim;
+    out->run = out->run_stride = 0;
     out->width = (int64_t)a->n / tokens;
     out->first = element_of(a, out->t, 0, 0);
     find_runs(a, out);
@@ -85,6 +76,22 @@ static bool is_part(struct qbc_evaluation *e, struct qbc_shapes *s, MlirValue v,
             if (element_of(a, out->t, t, j) != t * columns + column_of(out, j) || column_of(out, j) >= columns)
                 return false;
     return out->run_stride >= 0 && (!out->run || out->width % out->run == 0);
+}
+
+/* With y bound to 0, 1, 2, ...: are all of v's elements for a token y's columns? */
+static bool is_part(struct qbc_evaluation *e, struct qbc_shapes *s, MlirValue v, int64_t columns, struct part *out)
+{
+    const struct qbc_array *a = qbc_floats_of(e, v);
+    int64_t tokens = s->fixed ? s->fixed : TOKENS;
+    *out = (struct part){.value = v};
+    if (!a || a->n == 0 || a->n % (size_t)tokens || !qbc_shapes_dims(s, v, &out->dims) || out->dims.rank != a->rank)
+        return false;
+    if (s->step)
+        return is_part_along(a, 0, tokens, columns, out);
+    for (size_t t = 0; t < a->rank; ++t)
+        if (qbc_is_tokens(s, out->dims.at[t]) && a->dims[t] == tokens && is_part_along(a, t, tokens, columns, out))
+            return true;
+    return false;
 }
 
 static void look_at_user(struct qbc_evaluation *e, struct qbc_shapes *s, MlirOperation user,

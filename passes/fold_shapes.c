@@ -226,72 +226,6 @@ static MlirOperation move_operands(struct folding *f, MlirOperation op)
     return rebuild(f, op, n, kept, moved);
 }
 
-/* --- operations that do nothing */
-
-/* These do nothing when the result has the operand's shape (and, for Cast, its type). */
-static bool may_be_idle(MlirOperation op)
-{
-    static const char *const names[] = {"onnx.Cast",    "onnx.Identity", "onnx.Dropout",
-                                        "onnx.Reshape", "onnx.Expand",   "onnx.Flatten",
-                                        "onnx.Tile",    "onnx.Squeeze",  "onnx.Unsqueeze",
-                                        "onnx.Concat",  "onnx.Split",    NULL};
-    size_t i = 0;
-    while (names[i] && !qbc_is(op, names[i]))
-        ++i;
-    return names[i] != NULL;
-}
-
-/* A Slice that keeps every size keeps every element, in order unless it steps backwards. */
-static bool is_forward_slice(struct folding *f, MlirOperation op)
-{
-    struct qbc_facts steps;
-    if (!qbc_is(op, "onnx.Slice"))
-        return false;
-    if (mlirOperationGetNumOperands(op) < 5)
-        return !qbc_has(op, "steps");
-    if (!qbc_facts_of(&f->probes, mlirOperationGetOperand(op, 4), &steps) ||
-        !qbc_facts_known(&steps))
-        return false;
-    for (size_t i = 0; i < steps.a[0]->n; ++i)
-        if (steps.a[0]->i[i] != 1)
-            return false;
-    return qbc_facts_constant(&steps);
-}
-
-static bool is_identity_transpose(struct qbc *q, MlirOperation op)
-{
-    const int64_t *perm;
-    size_t n = qbc_ints(q, op, "perm", &perm);
-    for (size_t i = 0; i < n; ++i)
-        if (perm[i] != (int64_t)i)
-            return false;
-    return n && qbc_is(op, "onnx.Transpose");
-}
-
-static bool others_unused(MlirOperation op)
-{
-    for (intptr_t i = 1; i < mlirOperationGetNumResults(op); ++i)
-        if (qbc_uses(mlirOperationGetResult(op, i)))
-            return false;
-    return true;
-}
-
-static bool is_idle(struct folding *f, MlirOperation op, const struct qbc_facts *result)
-{
-    struct qbc_facts operand;
-    if (!mlirOperationGetNumOperands(op) || !others_unused(op) ||
-        (qbc_is(op, "onnx.Concat") && mlirOperationGetNumOperands(op) > 1) ||
-        (!may_be_idle(op) && !is_forward_slice(f, op) && !is_identity_transpose(f->q, op)) ||
-        (qbc_is(op, "onnx.Dropout") && mlirOperationGetNumOperands(op) > 2)) /* may be training */
-        return false;
-    if (!qbc_facts_of(&f->probes, mlirOperationGetOperand(op, 0), &operand))
-        return false;
-    for (int k = 0; k < QBC_PROBES; ++k)
-        if (!qbc_same_dims(operand.a[k], result->a[k]))
-            return false;
-    return operand.a[0]->element == result->a[0]->element;
-}
-
 /* --- constants and types */
 
 /* As the importer does, the store knows it too: it may be a small weight, laid out differently. */
@@ -353,9 +287,10 @@ static void fold(struct folding *f, MlirOperation op)
     intptr_t n = mlirOperationGetNumResults(op);
     if (n == 0 || qbc_is(op, "onnx.Constant") || qbc_is(op, "onnx.None"))
         return;
-    if (qbc_facts_of(&f->probes, mlirOperationGetResult(op, 0), &facts) && is_idle(f, op, &facts)) {
-        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0),
-                                      mlirOperationGetOperand(op, 0));
+    bool has_facts = qbc_facts_of(&f->probes, mlirOperationGetResult(op, 0), &facts);
+    intptr_t idle = has_facts ? qbc_idle_operand(&f->probes, op, &facts) : -1;
+    if (idle >= 0) {
+        mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, 0), mlirOperationGetOperand(op, idle));
         return;
     }
     for (intptr_t i = 0; i < n; ++i) {

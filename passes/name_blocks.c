@@ -10,10 +10,9 @@
  * block at hand. The role follows from what an operation's result goes into. Names that exporters
  * gave are never looked at.
  *
- * Weights that are the same view of one tensor become one; so do an embedding and an output matrix
- * that hold the same numbers twice.
+ * An embedding and an output matrix that hold the same numbers twice become one.
  *
- * needs    check-graph
+ * needs    merge-weights
  * leaves   embed, positions, N.attn_norm, N.attn_q, N.attn_k, N.attn_v, N.attn_q_norm, N.attn_k_norm, N.attn_o,
  *          N.ffn_norm, N.ffn_gate, N.ffn_up, N.ffn_down, final_norm, output; biases have their linear's or norm's name
  *          with _bias; N.ffn_router, N.ffn_{gate,up,down}_experts
@@ -41,29 +40,7 @@ static MlirValue result(MlirOperation op)
     return mlirOperationGetResult(op, 0);
 }
 
-/* --- one weight, one operation */
-
-static bool same_weight(MlirOperation a, MlirOperation b)
-{
-    static const char *const what[] = {"source", "offset", "strides", "runs", "blocks", NULL};
-    bool same = mlirTypeEqual(mlirValueGetType(result(a)), mlirValueGetType(result(b)));
-    for (const char *const *w = what; *w && same; ++w)
-        same = mlirAttributeEqual(mlirOperationGetAttributeByName(a, qbc_str(*w)),
-                                  mlirOperationGetAttributeByName(b, qbc_str(*w)));
-    return same;
-}
-
-static void merge_weights(struct qbc *q, MlirOperation module)
-{
-    struct qbc_ops ops = qbc_collect(q, module, "qb.weight");
-    for (size_t i = 1; i < ops.n; ++i)
-        for (size_t j = 0; j < i; ++j)
-            if (!mlirOperationIsNull(ops.op[j]) && same_weight(ops.op[i], ops.op[j])) {
-                qbc_replace(ops.op[i], result(ops.op[j])); /* the first one comes first */
-                ops.op[i] = (MlirOperation){NULL};
-                break;
-            }
-}
+/* --- an embedding that is the output matrix too */
 
 static bool same_numbers(struct qbc *q, const struct qbc_view *a, const struct qbc_view *b)
 {
@@ -363,7 +340,6 @@ void qbc_pass_name_blocks(struct qbc *q, MlirOperation module)
     struct stream *s = qbc_alloc(q, sizeof *s);
     *s = (struct stream){.q = q, .block = -1};
     struct qbc_ops embeds = qbc_collect(q, func, "qb.embed");
-    merge_weights(q, module);
     if (embeds.n)
         follow(s, result(embeds.op[0]));
     name_ends(q, func);

@@ -135,7 +135,7 @@ static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
     c->keys_transposed = qbc_int(c->scores, "transB", 0);
     if (!good || scores.rank < 2)
         return false;
-    int64_t past = s->past[0] ? QBC_P_PLUS_T : QBC_T, tokens = s->step ? 1 : QBC_T, *k = kd->at + kd->rank - 2;
+    int64_t tokens = s->fixed ? s->fixed : QBC_T, past = s->past[0] ? QBC_P_PLUS_T : tokens, *k = kd->at + kd->rank - 2;
     c->heads = leading(&scores);
     c->kv_heads = leading(kd);
     c->head_dim = qd->at[qd->rank - 1];
@@ -214,11 +214,11 @@ static const char *sample(struct qbc *q, struct qbc_evaluation *e, const struct 
     return NULL;
 }
 
-/* The last of the tokens, where a graph takes one a call. */
+/* The last of the tokens, where a graph takes one a call; as many as it takes, where that is fixed. */
 static struct qbc_scores scores_of(MlirOperation func, int64_t tokens, int64_t past)
 {
     bool step = qbc_is_step(func);
-    return (struct qbc_scores){.tokens = step ? 1 : tokens, .past = step ? past + tokens - 1 : past};
+    return (struct qbc_scores){.tokens = qbc_tokens_or(func, tokens), .past = step ? past + tokens - 1 : past};
 }
 
 static const char *check(struct qbc *q, MlirOperation func, struct core *c, int64_t tokens, int64_t past, float size)
@@ -341,7 +341,7 @@ static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     c->y = (MlirValue){NULL};
     if (qbc_bind_iota(q, e, v))
         for (;;) {
-            if (is_side_by_side(e, c, v, s->step ? 1 : TOKENS))
+            if (is_side_by_side(e, c, v, qbc_tokens_or(func, TOKENS)))
                 c->y = v;
             MlirOperation user = qbc_only_user(v);
             if (mlirOperationIsNull(user) || mlirOperationGetNumResults(user) != 1 ||

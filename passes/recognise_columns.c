@@ -26,10 +26,10 @@ static bool is_source(MlirValue v)
 }
 
 /* With the rows bound to 0, 1, 2, ...: are v's elements columns first .. of each? */
-static bool side_by_side(struct qbc *q, MlirOperation func, bool step, struct columns *c)
+static bool side_by_side(struct qbc *q, MlirOperation func, struct columns *c)
 {
     struct qbc_evaluation *e = qbc_probe(q, func, TOKENS, 0);
-    int64_t tokens = step ? 1 : TOKENS, all = qbc_dim(c->rows, 1);
+    int64_t tokens = qbc_tokens_or(func, TOKENS), all = qbc_dim(c->rows, 1);
     const struct qbc_array *a = qbc_bind_iota(q, e, c->rows) ? qbc_floats_of(e, c->value) : NULL;
     bool good = a && (int64_t)a->n == tokens * c->width && c->width > 0;
     c->first = good ? (int64_t)a->f[0] : 0;
@@ -47,7 +47,7 @@ static bool find(struct qbc *q, MlirOperation func, struct qbc_shapes *s, MlirVa
     if (!is_source(c->rows) || qbc_uses(v) == 0)
         return false;
     c->width = qbc_shapes_width(s, v, &c->dims);
-    return side_by_side(q, func, s->step, c);
+    return side_by_side(q, func, c);
 }
 
 static void apply(struct qbc *q, const struct columns *c)

@@ -24,6 +24,7 @@ struct conv {
     struct qbc_strided taps, bias; /* bias.rank 0: none */
     int64_t columns, taps_each;
     struct qbc_dims dims; /* of y */
+    bool across;          /* y is [1, C, T] */
 };
 
 static bool has_weights(struct qbc *q, struct qbc_shapes *s, struct conv *c)
@@ -77,9 +78,9 @@ static double wanted(const struct conv *c, const float *taps, const float *bias,
     return sum;
 }
 
-/* v [1, C, T] or [1, T, C]. */
+/* y [1, C, T] if `across`, else [1, T, C]. */
 static bool agrees(struct qbc *q, const struct conv *c, const struct qbc_array *x, const struct qbc_array *window,
-                   const struct qbc_array *y)
+                   const struct qbc_array *y, bool across)
 {
     struct qbc_strided taps = c->taps;
     taps.rank = 2;
@@ -88,7 +89,8 @@ static bool agrees(struct qbc *q, const struct conv *c, const struct qbc_array *
     const float *w = qbc_strided_read(q, &taps, (size_t)(c->columns * c->taps_each));
     const float *b = c->bias.rank ? qbc_strided_read(q, &c->bias, (size_t)c->columns) : NULL;
     int64_t tokens = (int64_t)x->n / c->columns;
-    bool across = y->rank > 1 && y->dims[y->rank - 1] == tokens && tokens > 1;
+    if (across && (y->rank < 2 || y->dims[y->rank - 1] != tokens))
+        return false;
     for (int64_t t = 0; t < tokens && w; ++t)
         for (int64_t i = 0; i < c->columns; ++i)
             if (!qbc_near(wanted(c, w, b, x, window, t, i), (double)y->f[across ? i * tokens + t : t * c->columns + i], 1e-4,
@@ -123,8 +125,12 @@ static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     MlirValue v = mlirOperationGetResult(c->op, 0);
     for (int i = 0; i < LONGEST_CHAIN && x; ++i) {
         const struct qbc_array *y = qbc_floats_of(e, v);
-        if (y && y->n == x->n && agrees(q, c, x, window, y) && goes_on(c, e, func, x, window) && qbc_shapes_dims(s, v, &c->dims))
+        bool across = y && y->n == x->n && agrees(q, c, x, window, y, true);
+        if (y && y->n == x->n && (across || agrees(q, c, x, window, y, false)) && goes_on(c, e, func, x, window) &&
+            qbc_shapes_dims(s, v, &c->dims)) {
             c->y = v;
+            c->across = across;
+        }
         MlirOperation user = qbc_only_user(v);
         if (mlirOperationIsNull(user) || mlirOperationGetNumResults(user) != 1 || qbc_is_elementwise(user) ||
             strncmp(qbc_op_name(user), "onnx.", 5))
@@ -137,7 +143,7 @@ static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     return !mlirValueIsNull(c->y);
 }
 
-static void apply(struct qbc *q, MlirOperation func, struct conv *c, bool step)
+static void apply(struct qbc *q, MlirOperation func, const struct qbc_shapes *s, struct conv *c)
 {
     struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
     MlirType type = qbc_rows_type(q, c->columns);
@@ -149,15 +155,7 @@ static void apply(struct qbc *q, MlirOperation func, struct conv *c, bool step)
                             c->bias.rank ? qbc_weight(&b, &c->bias, 1, (size_t[]){0}) : (MlirValue){NULL}};
     MlirOperation made = qbc_make(&b, "qb.conv1d", type, NULL, c->bias.rank ? 4 : 3, operands);
     MlirValue y = mlirOperationGetResult(made, 0);
-    size_t last = c->dims.rank - 1;
-    if (!step && c->dims.at[last] == QBC_T) { /* [1, C, T] */
-        struct qbc_dims rows = c->dims;
-        rows.at[last - 1] = QBC_T;
-        rows.at[last] = c->columns;
-        y = qbc_transpose(&b, qbc_unrows(&b, y, &rows), 3, (int64_t[]){0, 2, 1});
-    } else {
-        y = qbc_unrows(&b, y, &c->dims);
-    }
+    y = c->across && !s->step ? qbc_unrows_across(&b, y, &c->dims) : qbc_unrows(&b, y, &c->dims);
     mlirValueReplaceAllUsesOfWith(c->y, y);
     intptr_t present = qbc_present_of(func, c->window);
     if (present >= 0)
@@ -180,6 +178,6 @@ void qbc_pass_recognise_conv(struct qbc *q, MlirOperation module)
     }
     qbc_shapes_close(&s);
     for (size_t i = 0; i < n; ++i)
-        apply(q, func, &found[i], s.step);
+        apply(q, func, &s, &found[i]);
     qbc_tidy(q, module);
 }

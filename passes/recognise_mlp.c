@@ -225,6 +225,7 @@ void qbc_pass_recognise_mlp(struct qbc *q, MlirOperation module)
     MlirOperation func = qbc_main(q, module);
     if (mlirOperationIsNull(func))
         return;
+    qbc_upright(q, func);
     recognise(q, func);
     qbc_elementwise(q, module, QBC_FACTORS); /* a multiple that is left over is its gate's */
     recognise(q, func);

@@ -245,9 +245,11 @@ static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n)
 /* Rows of usual size, and the last two so small that eps decides. */
 static void shrink_rows(struct qbc_array *x, size_t width)
 {
-    for (size_t i = 0; i < x->n; ++i)
-        if (i / width % ROWS >= 2)
-            x->f[i] *= i / width % ROWS == 2 ? 1e-4f : 1e-6f;
+    for (size_t i = 0; i < x->n; ++i) {
+        size_t from_end = (x->n - 1 - i) / width % ROWS;
+        if (from_end < 2)
+            x->f[i] *= from_end ? 1e-4f : 1e-6f;
+    }
 }
 
 /* Mean, or 0 where the norm does not take it off. */

@@ -54,7 +54,7 @@ static bool multi_head(struct qbc *q, struct qbc_shapes *s, MlirOperation op, st
     f->past[1] = qbc_operand_at(op, PAST_V);
     f->width = qbc_shapes_width(s, mlirOperationGetResult(op, 0), NULL);
     for (intptr_t i = Q; i <= V; ++i)
-        if (!qbc_shapes_dims(s, qbc_operand_at(op, i), &d) || d.rank != 3 || d.at[1] != QBC_T || d.at[2] != f->width) {
+        if (!qbc_shapes_dims(s, qbc_operand_at(op, i), &d) || d.rank != 3 || !qbc_is_tokens(s, d.at[1]) || d.at[2] != f->width) {
             qbc_miss(q, op, "its queries, keys and values are not those of the same tokens, [1, T, heads * head_dim] each");
             return false;
         }

@@ -38,6 +38,9 @@ const char *qbc_affine(struct qbc *q, const int64_t x[QBC_PROBES]);
 MlirAttribute qbc_affine_dims(struct qbc *q, const struct qbc_facts *facts);
 MlirAttribute qbc_affine_list(struct qbc *q, const struct qbc_facts *facts);
 
+/* --- idle.c: which operand an operation of one used result, whose facts are given, gives as it is; -1: none */
+intptr_t qbc_idle_operand(const struct qbc_probes *probes, MlirOperation op, const struct qbc_facts *result);
+
 /* --- dense.c: an array's numbers as they lie in memory */
 /* a->n * qbc_element_bytes(a->element) bytes, row-major, little-endian. */
 void qbc_array_bytes(const struct qbc_array *a, void *out);

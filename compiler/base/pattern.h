@@ -61,11 +61,13 @@ struct qbc_shapes {
     struct qbc *q;
     struct qbc_evaluation *at[2];
     int64_t tokens[2], past[2];
-    bool step; /* tokens are 1 */
+    int64_t fixed; /* tokens of each call; 0: any. Then dims have this number for T */
+    bool step;     /* it is 1 */
 };
 void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s);
 void qbc_shapes_close(struct qbc_shapes *s);
 bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out);
+bool qbc_is_tokens(const struct qbc_shapes *s, int64_t size); /* may a dim of this size be T? */
 /* The width C of a value [1, ..., T, c1, c2, ...], C = c1 c2 ..., whose rows are the tokens, or of
  * [1, ..., m T, c1, ...], C = m c1 ..., where each token has m of them; 0: not so. The dims go to
  * *dims when that is not NULL. */
@@ -76,9 +78,12 @@ const char *qbc_dims_text(struct qbc_shapes *s, MlirValue v); /* "[1, 4, T, P + 
 MlirType qbc_rows_type(struct qbc *q, int64_t width); /* tensor<?xCxf32> */
 MlirValue qbc_rows(struct qbc_build *b, MlirValue v, int64_t width); /* v as level-1 rows */
 MlirValue qbc_unrows(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims);
+MlirValue qbc_unrows_across(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims); /* dims [1, .., C, T] */
 MlirValue qbc_ints_constant(struct qbc_build *b, const int64_t *v, size_t n);
 MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n, const int64_t *to);
 MlirValue qbc_transpose(struct qbc_build *b, MlirValue v, size_t n, const int64_t *perm);
+/* upright.c: elementwise operations on transposed values become transpositions of theirs. */
+void qbc_upright(struct qbc *q, MlirOperation func);
 /* After a pass: transpositions that undo each other go; level-1 operands that reach level-1 values through Reshape only take them directly;
  * what nothing uses goes; the function's type says what it now takes and returns. */
 void qbc_tidy(struct qbc *q, MlirOperation module);
@@ -110,8 +115,10 @@ float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n)
 
 /* --- probe.c: numbers to evaluate with */
 bool qbc_has_past(MlirOperation func);
-/* Is it a graph for one token a call? Then it is always evaluated with one, and shapes have no T: a row is all of a value. */
-bool qbc_is_step(MlirOperation func);
+/* How many tokens a call has in a graph that takes only so many; 0: any number. Then it is always evaluated with as many. */
+int64_t qbc_call_tokens(MlirOperation func);
+int64_t qbc_tokens_or(MlirOperation func, int64_t usual); /* that number; `usual` where any will do */
+bool qbc_is_step(MlirOperation func); /* it is one: shapes have no T, a row is all of a value */
 /* An evaluation in which the level-1 values have their shapes. */
 struct qbc_evaluation *qbc_probe(struct qbc *q, MlirOperation func, int64_t tokens, int64_t past);
 /* Binds v to numbers in (-1, 1) that depend on `seed`; NULL when v has no shape or is too large. */
@@ -238,6 +245,17 @@ struct qbc_router *qbc_router_find(struct qbc_router_finder *f, MlirOperation wh
 bool qbc_router_sums(struct qbc_router_finder *f, struct qbc_router *r, MlirValue rows, MlirValue v);
 /* The only level-1 value that v is made of; null: none, or several. */
 MlirValue qbc_only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
+
+/* --- ssm.c: h[t] = exp(dt[t] a) h[t - 1] + dt[t] b[t] x[t], y[t] = c[t] h[t] + d x[t] */
+struct qbc_ssm {
+    MlirOperation where;     /* what names of new weights are made of */
+    MlirValue x, dt, b, c;   /* rows: of `columns`, `dts`, and groups of n */
+    int64_t columns, n, dts; /* n states a column; columns / dts of them side by side have the same dt, a and d */
+    float *rates, *skips;    /* a [dts][n], d [dts] */
+    struct qbc_values near_rates, near_skips; /* where stored ones may be */
+};
+/* y; its first operand is the state. */
+MlirValue qbc_ssm_emit(struct qbc_build *b, struct qbc_shapes *s, struct qbc_ssm *scan);
 
 /* --- bias.c: stored vectors that rows of products are added to, or multiplied by: qb.bias, qb.scale */
 void qbc_biases(struct qbc *q, MlirOperation func);

@@ -1,13 +1,14 @@
 /* probe: numbers to evaluate a graph with (pattern.h). */
 #include "pattern.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <mlir-c/BuiltinAttributes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST = 1 << 24 };
+enum { LARGEST = 1 << 24, MOST_TOKENS = 1 << 20 };
 
 bool qbc_has_past(MlirOperation func)
 {
@@ -25,7 +26,19 @@ bool qbc_has_past(MlirOperation func)
     return false;
 }
 
-bool qbc_is_step(MlirOperation func)
+/* "16": 16; "T": 0. */
+static int64_t number_of(MlirStringRef text)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < text.length; ++i) {
+        if (!isdigit((unsigned char)text.data[i]) || n >= MOST_TOKENS)
+            return 0;
+        n = 10 * n + text.data[i] - '0';
+    }
+    return n;
+}
+
+int64_t qbc_call_tokens(MlirOperation func)
 {
     intptr_t n = mlirBlockGetNumArguments(qbc_func_body(func));
     for (intptr_t i = 0; i < n; ++i) {
@@ -35,12 +48,23 @@ bool qbc_is_step(MlirOperation func)
             mlirAttributeIsNull(dims) || !mlirAttributeIsAArray(dims))
             continue;
         intptr_t rank = mlirArrayAttrGetNumElements(dims);
+        int64_t all = rank > 0;
         for (intptr_t d = 0; d < rank; ++d)
-            if (!mlirStringRefEqual(mlirStringAttrGetValue(mlirArrayAttrGetElement(dims, d)), qbc_str("1")))
-                return false;
-        return rank > 0;
+            all *= number_of(mlirStringAttrGetValue(mlirArrayAttrGetElement(dims, d)));
+        return all;
     }
-    return false;
+    return 0;
+}
+
+bool qbc_is_step(MlirOperation func)
+{
+    return qbc_call_tokens(func) == 1;
+}
+
+int64_t qbc_tokens_or(MlirOperation func, int64_t usual)
+{
+    int64_t fixed = qbc_call_tokens(func);
+    return fixed ? fixed : usual;
 }
 
 /* Level-1 values of arith are no part of the evaluator's table; their types say all. */
@@ -53,7 +77,7 @@ static void bind_shape(struct qbc_evaluation *e, MlirValue v, int64_t tokens)
 
 struct qbc_evaluation *qbc_probe(struct qbc *q, MlirOperation func, int64_t tokens, int64_t past)
 {
-    tokens = qbc_is_step(func) ? 1 : tokens;
+    tokens = qbc_tokens_or(func, tokens);
     struct qbc_evaluation *e = qbc_evaluation_create(q, func, tokens, past);
     MlirBlock body = qbc_func_body(func);
     for (MlirOperation op = mlirBlockGetFirstOperation(body); !mlirOperationIsNull(op);

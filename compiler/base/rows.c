@@ -13,9 +13,10 @@ void qbc_shapes_open(struct qbc *q, MlirOperation func, struct qbc_shapes *s)
 {
     bool past = qbc_has_past(func);
     *s = (struct qbc_shapes){.q = q, .tokens = {5, 7}, .past = {past ? 3 : 0, past ? 4 : 0}};
-    s->step = qbc_is_step(func);
-    for (int i = 0; i < 2 && s->step; ++i)
-        s->tokens[i] = 1;
+    s->fixed = qbc_call_tokens(func);
+    s->step = s->fixed == 1;
+    for (int i = 0; i < 2 && s->fixed; ++i)
+        s->tokens[i] = s->fixed;
     for (int i = 0; i < 2; ++i)
         s->at[i] = qbc_probe(q, func, s->tokens[i], s->past[i]);
 }
@@ -35,6 +36,11 @@ static int64_t symbol(const struct qbc_shapes *s, int64_t a, int64_t b)
     if (a == s->tokens[0] + s->past[0] && b == s->tokens[1] + s->past[1])
         return QBC_P_PLUS_T;
     return a == s->past[0] && b == s->past[1] ? QBC_P : QBC_UNCLEAR;
+}
+
+bool qbc_is_tokens(const struct qbc_shapes *s, int64_t size)
+{
+    return size == (s->fixed ? s->fixed : QBC_T);
 }
 
 bool qbc_shapes_dims(struct qbc_shapes *s, MlirValue v, struct qbc_dims *out)
@@ -69,6 +75,8 @@ const char *qbc_dims_text(struct qbc_shapes *s, MlirValue v)
 static int64_t rows_of_token(struct qbc_shapes *s, MlirValue v, size_t i)
 {
     int64_t a = qbc_evaluate_small(s->at[0], v)->dims[i], b = qbc_evaluate_small(s->at[1], v)->dims[i];
+    if (s->fixed)
+        return a == s->fixed;
     int64_t m = a / s->tokens[0];
     return a == m * s->tokens[0] && b == m * s->tokens[1] ? m : 0;
 }
@@ -141,6 +149,19 @@ MlirValue qbc_unrows(struct qbc_build *b, MlirValue rows, const struct qbc_dims 
     return qbc_reshape(b, rows, type, dims->rank, to);
 }
 
+MlirValue qbc_unrows_across(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims)
+{
+    struct qbc_dims upright = *dims;
+    int64_t perm[QBC_MAX_RANK], last = (int64_t)dims->rank - 1;
+    for (int64_t d = 0; d <= last; ++d)
+        perm[d] = d;
+    perm[last] = last - 1;
+    perm[last - 1] = last;
+    upright.at[last - 1] = QBC_T;
+    upright.at[last] = qbc_dim(rows, 1);
+    return qbc_transpose(b, qbc_unrows(b, rows, &upright), dims->rank, perm);
+}
+
 MlirOperation qbc_return_of(MlirOperation func)
 {
     return mlirBlockGetTerminator(qbc_func_body(func));
@@ -170,11 +191,10 @@ void qbc_retype(struct qbc *q, MlirOperation func)
     qbc_set(func, "function_type", mlirTypeAttrGet(type));
 }
 
-/* Rows of one token a call have the same elements as those of any number. */
+/* The same elements in rows of the same width are the same rows, however many a call is said to have. */
 static bool same_rows(MlirValue v, MlirValue rows)
 {
-    return mlirTypeEqual(mlirValueGetType(v), mlirValueGetType(rows)) ||
-           (qbc_rank(v) == 2 && qbc_dim(v, 0) == 1 && qbc_dim(v, 1) == qbc_dim(rows, 1));
+    return mlirTypeEqual(mlirValueGetType(v), mlirValueGetType(rows)) || (qbc_rank(v) == 2 && qbc_dim(v, 1) == qbc_dim(rows, 1));
 }
 
 static void take_directly(struct qbc *q, MlirOperation op)

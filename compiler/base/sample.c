@@ -89,6 +89,7 @@ static void repeat_heads(struct qbc_array *a, int64_t past, const struct qbc_ope
 static struct qbc_sample take(struct qbc *q, MlirOperation func, const struct qbc_operand *o, int64_t tokens, int64_t past,
                               enum qbc_pattern pattern, const float *numbers)
 {
+    tokens = qbc_tokens_or(func, tokens);
     struct qbc_sample s = {.e = qbc_probe(q, func, tokens, past), .tokens = tokens, .past = past};
     struct qbc_values tables;
     qbc_sample_tables(q, o, &tables);

@@ -21,6 +21,8 @@ FAMILIES = {
     "mistral": ["optimum-past", "dynamo-op23", "genai-fp32"],
     "llama-scaled-rope": ["optimum-past", "dynamo-op23"],
     "gpt2": ["optimum-past", "dynamo-op18"],
+    "mamba": ["hf-step", "legacy-t16"],
+    "falcon-h1": ["hf-step", "legacy-t16", "dynamo-op18-t16"],
 }
 # What a family's graph must hold, from its config.json.
 FACTS = {
@@ -30,6 +32,8 @@ FACTS = {
     "mistral": [("window = 8 ", 2), ('"qb.state"', 4)],
     "llama-scaled-rope": [("frequencies = array<f32: 1.0", 4), ('name = "output"', 1)],
     "gpt2": [('"qb.embed_positions"', 1), ('"qb.layer_norm"', 5), ('act = "gelu_tanh"', 2), ('"qb.bias"', 12)],
+    "mamba": [('"qb.ssm_scan"', 2), ('"qb.conv1d"', 2), ('act = "softplus"', 2), ("n = 16 ", 2)],
+    "falcon-h1": [('"qb.ssm_scan"', 2), ('"qb.attention"', 2), ('"qb.conv1d"', 2), ("head_dim = 16", 6)],
 }
 
 

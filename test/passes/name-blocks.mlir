@@ -1,6 +1,6 @@
-// RUN: qbc-opt -name-blocks %s | FileCheck %s
+// RUN: qbc-opt -merge-weights -name-blocks %s | FileCheck %s
 // RUN: qbc-opt -name-blocks %S/Inputs/gpt.mlir | FileCheck %S/Inputs/gpt.mlir
-// RUN: sed 's/"qb.glu"(%gate, %up) {act = "silu"}/"arith.addf"(%gate, %up)/' %s | qbc-opt -name-blocks - | FileCheck %s --check-prefix=PLAIN
+// RUN: sed 's/"qb.glu"(%gate, %up) {act = "silu"}/"arith.addf"(%gate, %up)/' %s | qbc-opt -merge-weights -name-blocks - | FileCheck %s --check-prefix=PLAIN
 
 // Two blocks; the second has norms on the heads of q and k, and no feed-forward part. Names of the file are not looked at: the
 // first down-projection is called "attention". The output matrix is the embedding.

@@ -1,8 +1,8 @@
 // RUN: split-file %s %t
 // RUN: %onnx_write %t/model.txt %t/model.onnx
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized %t/does.mlir | FileCheck %s
-// RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -name-blocks %t/tied.mlir | FileCheck %s --check-prefix=TIED
-// RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -name-blocks -assign-formats %t/tied.mlir | FileCheck %s --check-prefix=KEPT
+// RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -merge-weights -name-blocks %t/tied.mlir | FileCheck %s --check-prefix=TIED
+// RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -merge-weights -name-blocks -assign-formats %t/tied.mlir | FileCheck %s --check-prefix=KEPT
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized %t/leaves.mlir | FileCheck %s --check-prefix=LEAVES
 // RUN: not qbc-opt -weights=%t/model.onnx -unpack-quantized -check-graph %t/complains.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
