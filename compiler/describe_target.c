@@ -18,6 +18,8 @@ static const char *words_of(const struct qbc_tile *tile)
         return "matrix products of 2 x 8 by 8 x 2 bytes, exact in 32 bits";
     case QBC_KIND_AXPY:
         return "vectors of codes times a number, exact in 32 bits";
+    case QBC_KIND_TILE:
+        return "products of tiles of 16 x 32 by 32 x 16 bytes, exact in 32 bits";
     }
     return "";
 }
@@ -30,6 +32,15 @@ static bool same_arithmetic(const struct qbc_tile *a, const struct qbc_tile *b)
 static const char *intrinsic_of(const struct qbc_tile *tile)
 {
     return tile->mmla ? tile->mmla : tile->dot;
+}
+
+/* What prompts have that fewer tokens do not. */
+static const char *of_many(struct qbc *q, const struct qbc_target *t)
+{
+    for (const struct qbc_tile *tile = t->tiles; tile->act_bits; ++tile)
+        if (tile->kind == QBC_KIND_TILE)
+            return qbc_text(q, "%-18s%d tokens or more: %s: %s\n", "", tile->m, words_of(tile), intrinsic_of(tile));
+    return "";
 }
 
 /* Widths of codes that are multiplied alike share a line. */
@@ -50,7 +61,7 @@ static const char *arithmetic_of(struct qbc *q, const struct qbc_target *t)
 
 const char *qbc_describe_target(struct qbc *q, const struct qbc_target *t)
 {
-    return qbc_text(q, "%-18s%s; %d vectors of %d bits%s; %s\n%-18sfloats: %s\n%s", "", t->triple, t->vector_regs,
+    return qbc_text(q, "%-18s%s; %d vectors of %d bits%s; %s\n%-18sfloats: %s\n%s%s", "", t->triple, t->vector_regs,
                     t->vector_bits, t->scalable ? " or more" : "", t->features, "",
-                    t->no_fma ? "multiplied, then added" : "fused multiply-add", arithmetic_of(q, t));
+                    t->no_fma ? "multiplied, then added" : "fused multiply-add", arithmetic_of(q, t), of_many(q, t));
 }

@@ -9,6 +9,8 @@
 #if defined(__x86_64__)
 /* Registers: 0 eax .. 3 edx. State: bits of XCR0. */
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { EAX, EBX, ECX, EDX };
 enum { NONE = 0, YMM = 0x6, ZMM = 0xe6, TILES = 0x60000 };
@@ -37,6 +39,14 @@ static uint32_t saved_state(void)
     return low;
 }
 
+/* Linux lets a process use tiles when it has asked for room to save them (since 5.16, Documentation/arch/x86/xstate.rst):
+ * for all of its threads, and as often as it likes. A system that refuses, or does not know the question, has none. */
+static bool may_use(uint32_t state)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return !(state & TILES) || syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
 bool qbrt_cpu_has(const char *name)
 {
     for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
@@ -45,7 +55,7 @@ bool qbrt_cpu_has(const char *name)
         if (strcmp(f->name, name))
             continue;
         return __get_cpuid_count(f->leaf, f->subleaf, &r[EAX], &r[EBX], &r[ECX], &r[EDX]) &&
-               r[f->reg] >> f->bit & 1 && (saved_state() & f->state) == f->state;
+               r[f->reg] >> f->bit & 1 && (saved_state() & f->state) == f->state && may_use(f->state);
     }
     return false;
 }

@@ -61,10 +61,10 @@ static void explain_missing(const struct qbm_root *root, const struct qbrt_host 
     for (size_t i = 0; (feature = model_missing(root, host, v, i)); i++)
         add_name(&names, feature);
     if (names.left_out)
-        qbrt_explain(detail, "its code for %s needs %s and %u more, which this CPU lacks", v->target,
+        qbrt_explain(detail, "its code for %s needs %s and %u more, which this CPU lacks, or its system keeps back", v->target,
                      names.text, (uint64_t)names.left_out);
     else
-        qbrt_explain(detail, "its code for %s needs %s, which this CPU lacks", v->target, names.text);
+        qbrt_explain(detail, "its code for %s needs %s, which this CPU lacks, or its system keeps back", v->target, names.text);
 }
 
 static void explain_refusal(const struct qbm_root *root, const struct qbrt_host *host, char *detail)

@@ -2,7 +2,7 @@
  *
  * A tile is one way to multiply: M tokens x N rows of weights x K columns in one step of the inner
  * loop. In a table the plainest comes first and the last row that fits wins; row 0 is f32 `fma`
- * and works everywhere. All tiles that serve the same codes have the same kind, and their N divides that
+ * and works everywhere. All tiles that serve the same codes have the same kind (but for QBC_KIND_TILE), and their N divides that
  * of the tile for one token, which is the height of the panels: one packing serves every number of tokens.
  */
 #ifndef QBC_TARGET_H
@@ -19,6 +19,8 @@ enum qbc_kind {
     QBC_KIND_MULL, /* products of 8 bytes in 16 bits, added up there; packing depth 16: a register has 1 row x 16 k */
     QBC_KIND_MMLA, /* 2 x 8 by 8 x 2 bytes into 4 lanes; packing depth 8: a register has 2 rows x 8 k */
     QBC_KIND_AXPY, /* scalar times vector of any length: one k of a panel's rows; packing depth 1 */
+    QBC_KIND_TILE, /* AMX: 16 tokens x 4 n bytes by n x 64 bytes into 16 x 16 lanes, in registers of their own; for many tokens
+                      of a target whose other tiles are QBC_KIND_DOT4, by whose packing it goes */
 };
 
 /* Rows of buffers have room for a multiple of so many columns: what a tile writes beyond the last one. */
@@ -36,12 +38,14 @@ struct qbc_tile {
      *                unsigned codes would saturate; `abs` is the generic one.
      * QBC_KIND_MULL: `dot` multiplies 8 signed bytes, `fold` adds neighbours of two registers, `widen` those of one
      * into twice the bits.
-     * QBC_KIND_MMLA: `mmla`, `dot` (as above, signed) where there is one token, `fold` as above. */
+     * QBC_KIND_MMLA: `mmla`, `dot` (as above, signed) where there is one token, `fold` as above.
+     * QBC_KIND_TILE: `dot`, signed by signed; `dot_unsigned`, by unsigned weights. */
     const char *dot;
     const char *widen;
     const char *sign;
     const char *fold;
     const char *mmla;
+    const char *dot_unsigned;
     bool dot_signed;  /* `dot` takes both operands signed */
     bool many;        /* of many tokens, for which weights are decoded to bytes first (passes/kernels/linear_many.c) */
     bool dot_by_lane; /* `dot` multiplies by one lane of a register at no cost: activations come 16 bytes at a time */

@@ -60,18 +60,22 @@ enum { MOST_TOKENS = 16 };
 /* What is wrong with a tile by itself, or NULL. */
 static const char *fault_of(const struct qbc_target *t, const struct qbc_tile *tile)
 {
-    const char *const names[] = {tile->dot, tile->widen, tile->sign, tile->fold, tile->mmla};
+    const char *const names[] = {tile->dot, tile->widen, tile->sign, tile->fold, tile->mmla, tile->dot_unsigned};
+    bool is_unit = tile->kind == QBC_KIND_TILE;
     if (tile->act_bits != 32 && tile->act_bits != 8)
         return "activations have 32 bits or 8";
-    if (tile->m < 1 || tile->m > MOST_TOKENS || tile->n < 1 || tile->code_bits < 1 || tile->code_bits > 32)
+    if (is_unit && (tile->m != 32 || tile->n != 32 || !tile->many))
+        return "tiles of a matrix unit are 32 tokens by 32 rows, for many tokens";
+    if (tile->m < 1 || (tile->m > MOST_TOKENS && !is_unit) || tile->n < 1 || tile->code_bits < 1 || tile->code_bits > 32)
         return "1 to 16 tokens, 1 or more rows, codes of 1 to 32 bits";
     if (!t->scalable && QBC_PADDED_ROW % tile->n)
         return "its number of rows must divide 128, to which rows of buffers are padded";
-    if (tile->kind > QBC_KIND_AXPY)
+    if (tile->kind > QBC_KIND_TILE)
         return "there is no such kind";
     if ((tile->kind == QBC_KIND_DOT4 && !tile->dot) ||
         (tile->kind == QBC_KIND_MULL && !(tile->dot && tile->widen && tile->fold)) ||
-        (tile->kind == QBC_KIND_MMLA && !(tile->dot && tile->mmla && tile->fold)))
+        (tile->kind == QBC_KIND_MMLA && !(tile->dot && tile->mmla && tile->fold)) ||
+        (is_unit && !(tile->dot && tile->dot_unsigned)))
         return "its kind needs intrinsics that it does not name";
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         if (names[i] && !LLVMLookupIntrinsicID(names[i], strlen(names[i])))
@@ -83,7 +87,8 @@ static const char *fault_of(const struct qbc_target *t, const struct qbc_tile *t
 static bool fits(const struct qbc_tile *above, const struct qbc_tile *below)
 {
     return above->act_bits != below->act_bits || above->code_bits != below->code_bits ||
-           (above->m <= below->m && above->n % below->n == 0 && above->kind == below->kind);
+           (above->m <= below->m && above->n % below->n == 0 && above->kind == below->kind) ||
+           (above->kind == QBC_KIND_DOT4 && below->kind == QBC_KIND_TILE);
 }
 
 static void check_tiles(struct qbc *q, const char *extension, const struct qbc_target *t)

@@ -129,6 +129,8 @@ void qbc_linear_axpy_codes(struct qbc_linear *l, int m, const struct qbc_run *ru
 
 /* sums[token] += scales * the activations' scale * what the above give. And of minima, after all operands. */
 void qbc_linear_add_products(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue scales, MlirValue *sums);
+void qbc_linear_add_scaled(struct qbc_linear *l, int m, const struct qbc_run *run, const MlirValue *products, MlirValue scales,
+                           MlirValue *sums); /* of products that are there already */
 void qbc_linear_add_mins(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue mins, MlirValue *sums);
 
 /* Minus the sum of the run's activation codes, as the quantizer left it in the record: times l->multiplier; i32. */

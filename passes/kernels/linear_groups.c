@@ -125,8 +125,8 @@ void qbc_linear_add_mins(struct qbc_linear *l, int m, const struct qbc_run *run,
     }
 }
 
-static void scale_and_add(struct qbc_linear *l, int m, const struct qbc_run *run, const MlirValue *products,
-                          MlirValue scales, MlirValue *sums)
+void qbc_linear_add_scaled(struct qbc_linear *l, int m, const struct qbc_run *run, const MlirValue *products,
+                           MlirValue scales, MlirValue *sums)
 {
     for (int j = 0; j < m; ++j) {
         MlirValue by = qbc_lanes_mul(l, scales, act_scale(l, run, j));
@@ -138,7 +138,7 @@ void qbc_linear_add_products(struct qbc_linear *l, int m, const struct qbc_run *
 {
     MlirValue products[QBC_MOST_TOKENS];
     multiply(l, m, run, products);
-    scale_and_add(l, m, run, products, scales, sums);
+    qbc_linear_add_scaled(l, m, run, products, scales, sums);
 }
 
 void qbc_linear_add_run(struct qbc_linear *l, int m, const struct qbc_place *p, int column, MlirValue *sums)
@@ -147,7 +147,7 @@ void qbc_linear_add_run(struct qbc_linear *l, int m, const struct qbc_place *p, 
     struct qbc_run run = run_at(l, m, p, column, group);
     for (; run.operand < qbc_operands(l->format); ++run.operand) {
         integers(l, m, p, group, &run, products);
-        scale_and_add(l, m, &run, products, qbc_group_scales(l, p->unit, group, run.operand), sums);
+        qbc_linear_add_scaled(l, m, &run, products, qbc_group_scales(l, p->unit, group, run.operand), sums);
     }
     if (l->format->offset == QBC_OFFSET_MIN)
         qbc_linear_add_mins(l, m, &run, qbc_group_mins(l, p->unit, group), sums);

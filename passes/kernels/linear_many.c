@@ -30,9 +30,17 @@ struct many {
     struct qbc_normal form;
     int m;                        /* tokens of a tile */
     int64_t slab;                 /* units */
+    bool has_unit;                /* for products of matrices */
+    MlirValue products;           /* where it puts them */
     MlirValue weights, sums;      /* decoded units; f32 [tile][m][rows] */
     MlirValue from, count, tiles; /* of the block of tokens */
 };
+
+/* One packing serves both. */
+static bool is_alike(const struct qbc_tile *tile, const struct qbc_tile *one)
+{
+    return tile->kind == one->kind || (tile->kind == QBC_KIND_TILE && one->kind == QBC_KIND_DOT4);
+}
 
 /* The widest tile for many tokens. */
 static const struct qbc_tile *tile_for_many(const struct qbc_linear *l)
@@ -40,7 +48,7 @@ static const struct qbc_tile *tile_for_many(const struct qbc_linear *l)
     const struct qbc_target *t = l->k->q->target;
     const struct qbc_tile *one = qbc_tile_for(t, l->format, 1), *many = NULL;
     for (const struct qbc_tile *tile = t->tiles; tile->act_bits; ++tile)
-        if (tile->many && tile->kind == one->kind && l->format->bits <= tile->code_bits)
+        if (tile->many && is_alike(tile, one) && l->format->bits <= tile->code_bits)
             many = tile;
     return many;
 }
@@ -49,7 +57,8 @@ int qbc_linear_least_many(const struct qbc_linear *l)
 {
     struct qbc_normal form;
     const struct qbc_tile *tile = tile_for_many(l);
-    return tile && qbc_normal_form(l, tile, &form) ? LEAST * tile->m : 0;
+    int tiles = tile && tile->kind == QBC_KIND_TILE ? 1 : LEAST;
+    return tile && qbc_normal_form(l, tile, &form) ? tiles * tile->m : 0;
 }
 
 /* --- a tile: m tokens, all rows of a panel, one slab */
@@ -167,6 +176,12 @@ static void all_rows(struct many *b, const struct tile *t)
     k_end(k, &rows, NULL);
 }
 
+static void by_unit(struct many *b, const struct tile *t)
+{
+    struct qbc_tile_work w = {.x = t->x[0], .weights = b->weights, .sums = t->sums, .blocks = t->blocks};
+    qbc_linear_tile_add(b->l, &b->form, b->products, &w);
+}
+
 static void one_tile(struct many *b, const struct slab *s, MlirValue index)
 {
     struct qbc_kernel *k = b->l->k;
@@ -176,14 +191,17 @@ static void one_tile(struct many *b, const struct slab *s, MlirValue index)
     MlirValue record = k_mul_i(k, s->first, blocks * QBC_ACT_RECORD);
     MlirValue wanted = k_mul_i(k, index, b->m), possible = min(k, wanted, k_add_i(k, b->count, -b->m));
     MlirValue token = k_add(k, b->from, possible);
-    for (int j = 0; j < b->m; ++j)
+    for (int j = 0; j < (b->has_unit ? 1 : b->m); ++j)
         t.x[j] = k_at(k, k_row(k, X, k_add_i(k, token, j)), record);
     t.ahead = k_at(k, s->next, k_mul_i(k, k_mul(k, index, t.blocks), lines_ahead(b) * LINE));
     t.sums = k_at(k, b->sums, k_mul_i(k, wanted, (int64_t)b->l->packing.rows * 4));
     struct k_loop before = k_if(k, s->is_last);
     expect_results(b, s->panel, token);
     k_end(k, &before, NULL);
-    all_rows(b, &t);
+    if (b->has_unit)
+        by_unit(b, &t);
+    else
+        all_rows(b, &t);
     struct k_loop after = k_if(k, s->is_last);
     finish(b, s->panel, token, t.sums, k_sub(k, wanted, possible));
     k_end(k, &after, NULL);
@@ -245,7 +263,7 @@ static int64_t unit_bytes(const struct many *b)
 
 static struct many begin(struct qbc_linear *l, const struct qbc_tile *tile)
 {
-    struct many b = {.l = l, .m = tile->m};
+    struct many b = {.l = l, .m = tile->m, .has_unit = tile->kind == QBC_KIND_TILE};
     qbc_normal_form(l, tile, &b.form);
     int64_t half = l->k->q->target->l1_bytes / 2, bytes = half < MOST_SLAB ? half : MOST_SLAB;
     b.slab = bytes < unit_bytes(&b) ? 1 : bytes / unit_bytes(&b);
@@ -281,6 +299,8 @@ void qbc_linear_many(struct qbc_linear *l, struct k_range panels)
     int64_t most = most_tokens(&b);
     b.weights = k_scratch(k, b.slab * unit_bytes(&b));
     b.sums = k_scratch(k, (most + 2 * b.m) * l->packing.rows * 4);
+    if (b.has_unit)
+        b.products = qbc_linear_tile_begin(l, &b.form);
     MlirValue blocks = k_op2(k, "arith.divui", k_add_i(k, k->rows, most - 1), k_i64(k, most));
     struct k_loop loop = k_for(k, k_i64(k, 0), blocks, 1, 0, NULL);
     b.from = block_start(&b, loop.i, blocks);
@@ -290,4 +310,6 @@ void qbc_linear_many(struct qbc_linear *l, struct k_range panels)
     one_panel(&b, each.i);
     k_end(k, &each, NULL);
     k_end(k, &loop, NULL);
+    if (b.has_unit)
+        qbc_linear_tile_end(l);
 }

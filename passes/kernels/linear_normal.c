@@ -6,6 +6,8 @@
  */
 #include "linear_many.h"
 
+#include <string.h>
+
 /* Levels of zero-point formats. Sums of two products in 16 bits must not saturate; then signs are moved. */
 static bool place_zero(const struct qbc_linear *l, const struct qbc_tile *tile, struct qbc_levels *v)
 {
@@ -15,6 +17,19 @@ static bool place_zero(const struct qbc_linear *l, const struct qbc_tile *tile, 
     v->shift = v->is_signed ? 0 : high;
     v->most = v->is_signed ? high : 2 * high;
     return high <= 127;
+}
+
+/* A matrix unit has signed bytes, which nothing is taken off later: looked up as such, or taken off here. Levels beyond those
+ * are unsigned, without a shift. */
+static void place_signed(const struct qbc_linear *l, int operand, struct qbc_normal *out)
+{
+    struct qbc_levels *from = &out->from[operand], *v = &out->levels.levels[operand];
+    if (l->format->codebook == QBC_CODE_TABLE)
+        *from = qbc_levels(l->format, operand, true);
+    out->taken[operand] = from->shift;
+    v->is_signed = from->most - from->shift <= INT8_MAX;
+    v->most = v->is_signed ? INT8_MAX : from->most;
+    v->shift = v->times = 0;
 }
 
 /* How the decoded bytes of a run lie. */
@@ -42,9 +57,12 @@ bool qbc_normal_form(const struct qbc_linear *l, const struct qbc_tile *tile, st
     bool fits = true;
     for (int i = 0; i < out->operands; ++i) {
         struct qbc_levels *v = &out->levels.levels[i];
+        out->from[i] = l->levels[i];
         v->entries = v->bit = 0;
         if (l->format->offset == QBC_OFFSET_ZERO)
             fits = place_zero(l, tile, v);
+        else if (tile->kind == QBC_KIND_TILE)
+            place_signed(l, i, out);
     }
     out->format.digits = 0;
     out->levels.tile = tile;
@@ -87,6 +105,8 @@ static void decode_run(struct qbc_linear *l, const struct qbc_normal *form, cons
     for (int c = 0; c < run->chunks; ++c)
         for (int row = 0; row < l->rows; row += rows) {
             MlirValue level = qbc_level_chunk(l, run, row, rows, c);
+            if (form->taken[run->operand])
+                level = k_add_i(k, level, -form->taken[run->operand]);
             if (!mlirValueIsNull(zeros))
                 level = k_sub(k, level, taken_off(l, form, zeros, row, rows));
             int64_t at = (int64_t)(c * l->rows + row) * l->packing.depth;
@@ -121,14 +141,16 @@ void qbc_normal_decode(struct qbc_linear *l, const struct qbc_normal *form, Mlir
 {
     struct qbc_kernel *k = l->k;
     int blocks = l->layout.span / QBC_ACT_GROUP;
-    l->rows = l->packing.rows;
-    l->row = k_i64(k, 0);
+    struct qbc_linear packed = *l;
+    memcpy(packed.levels, form->from, sizeof packed.levels);
+    packed.rows = l->packing.rows;
+    packed.row = k_i64(k, 0);
     struct k_loop spans = k_for(k, k_i64(k, 0), k_i64(k, l->layout.spans), 1, 0, NULL);
     k_not_unrolled(k, &spans);
     struct qbc_run run = {.codes = k_at(k, unit, k_mul_i(k, spans.i, l->layout.span_bytes)),
                           .chunks = QBC_ACT_GROUP / form->runs / l->packing.depth};
     MlirValue to = k_at(k, out, k_mul_i(k, spans.i, (int64_t)blocks * form->bytes));
     for (int i = 0; i < blocks; ++i)
-        decode_block(l, form, &run, unit, spans.i, i * QBC_ACT_GROUP, k_at_i(k, to, (int64_t)i * form->bytes));
+        decode_block(&packed, form, &run, unit, spans.i, i * QBC_ACT_GROUP, k_at_i(k, to, (int64_t)i * form->bytes));
     k_end(k, &spans, NULL);
 }

@@ -5,8 +5,11 @@
  * that the contract promises) before a page that may not be touched: reading what was not written,
  * or beyond the end, shows.
  *
+ * AMX code runs on a CPU that has none, emulated.
+ *
  * Exit status: 0, or 1 after a message.
  */
+#include "amx_emulator.h"
 #include "image.h"
 #include "kernel_job.h"
 #include "step.h"
@@ -188,6 +191,7 @@ static void do_run(const struct kernel_job *job, const struct memory *m, const u
 int main(void)
 {
     struct kernel_job job;
+    amx_emulate();
     read_all(&job, sizeof job);
     uint8_t *image = malloc(job.image_bytes + 1);
     read_all(image, job.image_bytes);

@@ -30,7 +30,7 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
           tile->code_bits);
     CHECK(tile->m >= 1 && tile->n >= 1, "%s: a tile of %d x %d", t->name, tile->m, tile->n);
     CHECK(t->scalable || QBC_PADDED_ROW % tile->n == 0, "%s: a tile of %d rows writes beyond a buffer's row", t->name, tile->n);
-    CHECK(tile->m <= 16, "%s: a tile of %d tokens; passes/kernels/linear.h has QBC_MOST_TOKENS", t->name, tile->m);
+    CHECK(tile->m <= 16 || tile->kind == QBC_KIND_TILE, "%s: a tile of %d tokens; passes/kernels/linear.h has QBC_MOST_TOKENS", t->name, tile->m);
     CHECK(tile->kind == QBC_KIND_FMA || tile->kind == QBC_KIND_AXPY || tile->dot, "%s: a dot without intrinsic", t->name);
     CHECK(!tile->widen || tile->dot, "%s: widening nothing", t->name);
     CHECK(tile->kind != QBC_KIND_MULL || (tile->widen && tile->fold), "%s: 16-bit products without sums", t->name);
@@ -39,7 +39,9 @@ static void lint_tile(const struct qbc_target *t, const struct qbc_tile *tile)
     intrinsic(t->name, tile->widen);
     intrinsic(t->name, tile->sign);
     intrinsic(t->name, tile->fold);
+    CHECK(tile->kind != QBC_KIND_TILE || (tile->dot_unsigned && tile->many), "%s: a matrix unit without products", t->name);
     intrinsic(t->name, tile->mmla);
+    intrinsic(t->name, tile->dot_unsigned);
 }
 
 /* Instructions that look bytes up; wider ones where there are narrower ones. */
@@ -63,7 +65,8 @@ static void lint_pair(const struct qbc_target *t, const struct qbc_tile *above,
         return;
     CHECK(above->m <= below->m, "%s: a tile of %d tokens hides one of %d", t->name, below->m,
           above->m);
-    CHECK((above->m > 1 || above->n % below->n == 0) && above->kind == below->kind,
+    bool alike = above->kind == below->kind || (above->kind == QBC_KIND_DOT4 && below->kind == QBC_KIND_TILE);
+    CHECK((above->m > 1 || above->n % below->n == 0) && alike,
           "%s: %d-bit codes need two packings", t->name, above->code_bits);
 }
 
