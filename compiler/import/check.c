@@ -113,17 +113,6 @@ static void declare(struct import *m, Onnx__ValueInfoProto **infos, size_t n)
 
 /* --- nodes */
 
-static const Onnx__FunctionProto *function_of(struct import *m, const Onnx__NodeProto *node)
-{
-    for (size_t i = 0; i < m->model->n_functions; ++i) {
-        const Onnx__FunctionProto *f = m->model->functions[i];
-        if (f->name && !strcmp(f->name, node->op_type) &&
-            !strcmp(f->domain ? f->domain : "", node->domain ? node->domain : ""))
-            return f;
-    }
-    return NULL;
-}
-
 static size_t count_of_kind(struct import *m, const Onnx__NodeProto *node, size_t from)
 {
     size_t n = 0;
@@ -146,12 +135,7 @@ static void unknown_op(struct import *m, const Onnx__NodeProto *node, size_t ind
     onnx_names_put(told, key, m);
     size_t n = count_of_kind(m, node, index);
     const char *many = n > 1 ? qbc_text(m->q, " (%zu nodes)", n) : "";
-    if (function_of(m, node))
-        onnx_fault_at(m, node,
-                      "is a function of the model%s, which is not supported; inline it "
-                      "(onnx.inliner) and compile again",
-                      many);
-    else if ((near = onnx_op_suggest(m->q, domain, node->op_type)))
+    if ((near = onnx_op_suggest(m->q, domain, node->op_type)))
         onnx_fault_at(m, node, "is not a known operation%s; did you mean %s?", many, near);
     else
         onnx_fault_at(m, node,

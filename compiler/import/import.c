@@ -63,13 +63,27 @@ static void no_null(struct qbc *q, char **text)
         *text = qbc_copy(q, "", 0);
 }
 
+static void complete_names(struct qbc *q, Onnx__GraphProto *g);
+
+static void complete_nodes(struct qbc *q, Onnx__NodeProto **nodes, size_t n)
+{
+    for (size_t i = 0; i < n; ++i) {
+        no_null(q, &nodes[i]->op_type);
+        for (size_t k = 0; k < nodes[i]->n_attribute; ++k)
+            complete_names(q, nodes[i]->attribute[k]->g);
+    }
+}
+
 static void complete_names(struct qbc *q, Onnx__GraphProto *g)
 {
-    for (size_t i = 0; g && i < g->n_node; ++i) {
-        no_null(q, &g->node[i]->op_type);
-        for (size_t k = 0; k < g->node[i]->n_attribute; ++k)
-            complete_names(q, g->node[i]->attribute[k]->g);
-    }
+    if (g)
+        complete_nodes(q, g->node, g->n_node);
+}
+
+static void complete_functions(struct qbc *q, Onnx__ModelProto *model)
+{
+    for (size_t i = 0; i < model->n_functions; ++i)
+        complete_nodes(q, model->functions[i]->node, model->functions[i]->n_node);
 }
 
 static const char *folder_of(struct qbc *q, const char *path)
@@ -91,6 +105,10 @@ MlirModule qbc_import_onnx(struct qbc *q, const char *path)
     m.symbols = onnx_names_create(q);
     m.external = onnx_names_create(q);
     complete_names(q, m.model->graph);
+    complete_functions(q, m.model);
+    onnx_inline_functions(&m);
+    if (q->errors > before)
+        return module;
     onnx_check_model(&m);
     if (m.graph)
         onnx_check_graph(&m);

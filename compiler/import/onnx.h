@@ -119,6 +119,9 @@ bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *
 /* Dense elements with what it holds. */
 MlirAttribute onnx_tensor_attribute(struct import *m, const struct qbc_source *source);
 
+/* --- inline.c: the model's own functions as their nodes */
+void onnx_inline_functions(struct import *m);
+
 /* --- check.c: is the graph sound? Fills values, types, order; reports every fault. */
 void onnx_check_model(struct import *m);
 void onnx_check_graph(struct import *m);

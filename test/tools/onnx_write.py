@@ -8,7 +8,8 @@
     weight w f32 2,2 external FILE OFFSET LENGTH
     node MatMul x,w -> y name=mm axis=-1 alpha=0.5 mode="edge" perm=[1,0] value=i64[2]:1,2 body=graph
     node RotaryEmbedding@com.microsoft x,,c -> y
-    function NAME DOMAIN     sparse     bytes HEX (appended to the file)     cut N (bytes from its end)
+    function NAME DOMAIN a,b -> y overload=X refs=alpha,beta k=1      then its nodes: body MatMul a,b -> t axis=$alpha
+    sparse     bytes HEX (appended to the file)     cut N (bytes from its end)
 
 Dims of a weight are taken as written, whatever its data is, so that a file can lie. `-` stands for no dims, no inputs.
 """
@@ -110,6 +111,8 @@ def attribute(name, text):
         kind, dims, values = match.groups()
         data = tensor(TYPES[kind], dims_of(dims or "-"), "raw", values.split(",") if values else [])
         return out + field(5, data) + field(20, 4)
+    if text.startswith("$"):
+        return out + field(21, text[1:])
     if text == "graph":
         return out + field(6, field(2, "body")) + field(20, 5)
     if text.startswith("["):
@@ -128,12 +131,23 @@ def node(op, inputs, arrow, outputs, *attributes):
     out = b"".join(field(1, i) for i in (inputs.split(",") if inputs != "-" else []))
     out += b"".join(field(2, o) for o in outputs.split(",")) + field(4, name)
     for key, value in (a.split("=", 1) for a in attributes):
-        out += field(3, value) if key == "name" else field(5, attribute(key, value))
+        out += field({"name": 3, "overload": 8}[key], value) if key in ("name", "overload") else field(5, attribute(key, value))
     return out + (field(7, domain) if domain else b"")
 
 
+def function(name, domain, inputs="-", arrow="->", outputs="-", *attributes):
+    out = field(1, name) + field(10, domain)
+    out += b"".join(field(4, i) for i in inputs.split(",") if i != "-") + b"".join(field(5, o) for o in outputs.split(",") if o != "-")
+    for key, value in (a.split("=", 1) for a in attributes):
+        if key == "refs":
+            out += b"".join(field(6, a) for a in value.split(","))
+        else:
+            out += field(13, value) if key == "overload" else field(11, attribute(key, value))
+    return out
+
+
 def main():
-    graph, model, tail, cut = field(2, "g"), field(1, 8), b"", 0
+    graph, model, tail, cut, functions = field(2, "g"), field(1, 8), b"", 0, []
     for line in open(sys.argv[1]):
         words = shlex.split(line, comments=True)
         if not words:
@@ -148,7 +162,9 @@ def main():
         elif word == "node":
             graph += field(1, node(*rest))
         elif word == "function":
-            model += field(25, field(1, rest[0]) + field(10, rest[1]))
+            functions.append(function(*rest))
+        elif word == "body":
+            functions[-1] += field(7, node(*rest))
         elif word == "sparse":
             graph += field(15, b"")
         elif word == "bytes":
@@ -157,7 +173,7 @@ def main():
             cut = int(rest[0])
         else:
             sys.exit(f"{sys.argv[1]}: {line.strip()}")
-    data = model + field(7, graph) + tail
+    data = model + b"".join(field(25, f) for f in functions) + field(7, graph) + tail
     open(sys.argv[2], "wb").write(data[: len(data) - cut])
 
 
