@@ -7,15 +7,12 @@
  *   before   com.microsoft.DynamicQuantizeMatMul(%x, %codes, %scales, %zeros, %bias), MatMulIntegerToFloat of %a
  *   after    the same, and an Add of the bias
  *
- *   before   QLinearMatMul(%a, %as, %az, %codes, %scales, %zeros, %ys, %yz)
- *   after    QuantizeLinear(MatMul(DequantizeLinear(%a, %as, %az), DequantizeLinear(%codes, %scales, %zeros)), %ys, %yz)
- *
  *   before   DequantizeLinear(QuantizeLinear(%x, %s, %z), %s, %z)
- *   after    Clip(%x) to what the codes can say
+ *   after    Clip(%x) to what the codes can say, where a product reads it or where it is a Relu; elsewhere %x
  *
  * Weights stay codes (unpack-quantized). The rounding of activations by fixed scales is left out, with a warning.
  *
- * needs    level 0
+ * needs    unfold-codes
  * leaves   products of floats, and Clip where activations end
  * keeps    other operations on codes, which check-graph complains about
  */
@@ -24,28 +21,17 @@
 #include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
 
-static MlirValue dequantized(struct qbc_build *b, MlirValue codes, MlirValue scales, MlirValue zeros)
-{
-    bool has_zeros = !qbc_is_none(zeros);
-    MlirType f32 = mlirF32TypeGet(b->q->mlir), type = qbc_unranked(b->q);
-    int64_t dims[QBC_MAX_RANK];
-    size_t rank = qbc_rank(codes);
-    for (size_t d = 0; d < rank && rank <= QBC_MAX_RANK; ++d)
-        dims[d] = qbc_dim(codes, d);
-    if (rank && rank <= QBC_MAX_RANK)
-        type = qbc_tensor(b->q, f32, rank, dims);
-    MlirValue w = qbc_op(b, "onnx.DequantizeLinear", type, 2 + has_zeros, codes, scales, zeros);
-    qbc_set_int(b->q, qbc_def_any(w), "axis", 1);
-    return w;
-}
-
-/* op's only result becomes x times the codes, plus a bias that may be none. */
-static void replace(struct qbc *q, MlirOperation op, MlirValue x, MlirValue codes, MlirValue scales, MlirValue zeros, MlirValue bias)
+/* op's only result becomes what `product` computes of x and the codes, plus a bias that may be none. */
+static void replace(struct qbc *q, MlirOperation op, MlirOperation product, MlirValue x, MlirValue codes, MlirValue scales, MlirValue zeros,
+                    MlirValue bias)
 {
     struct qbc_build b = qbc_before(q, op);
-    MlirValue old = mlirOperationGetResult(op, 0);
+    bool conv = qbc_is(product, "onnx.ConvInteger");
+    MlirValue old = mlirOperationGetResult(op, 0), w = qbc_dequantized(&b, codes, scales, zeros, conv ? 0 : 1);
     MlirType type = mlirValueGetType(old);
-    MlirValue y = qbc_op(&b, "onnx.MatMul", type, 2, x, dequantized(&b, codes, scales, zeros));
+    MlirValue y = qbc_op(&b, conv ? "onnx.Conv" : "onnx.MatMul", type, 2, x, w);
+    if (conv)
+        qbc_copy_attributes(product, qbc_def_any(y));
     if (!qbc_is_none(bias))
         y = qbc_op(&b, "onnx.Add", type, 2, y, bias);
     mlirValueReplaceAllUsesOfWith(old, y);
@@ -62,7 +48,7 @@ static MlirOperation quantizer(MlirValue v, intptr_t which)
 
 static void dynamic_matmul(struct qbc *q, MlirOperation op)
 {
-    replace(q, op, mlirOperationGetOperand(op, 0), mlirOperationGetOperand(op, 1), mlirOperationGetOperand(op, 2), qbc_operand_at(op, 3),
+    replace(q, op, op, mlirOperationGetOperand(op, 0), mlirOperationGetOperand(op, 1), mlirOperationGetOperand(op, 2), qbc_operand_at(op, 3),
             qbc_operand_at(op, 4));
 }
 
@@ -73,7 +59,7 @@ static void integer_to_float(struct qbc *q, MlirOperation op)
         qbc_miss(q, op, "its activations do not come from a DynamicQuantizeLinear with their scale");
         return;
     }
-    replace(q, op, mlirOperationGetOperand(from, 0), mlirOperationGetOperand(op, 1), mlirOperationGetOperand(op, 3), qbc_operand_at(op, 5),
+    replace(q, op, op, mlirOperationGetOperand(from, 0), mlirOperationGetOperand(op, 1), mlirOperationGetOperand(op, 3), qbc_operand_at(op, 5),
             qbc_operand_at(op, 6));
 }
 
@@ -110,22 +96,10 @@ static void integer_matmul(struct qbc *q, MlirOperation op)
         qbc_miss(q, op, "it is not followed by a product with the scales of its activations (DynamicQuantizeLinear) and weights");
         return;
     }
-    replace(q, last, mlirOperationGetOperand(from, 0), mlirOperationGetOperand(op, 1), scales, qbc_operand_at(op, 3), (MlirValue){NULL});
+    replace(q, last, op, mlirOperationGetOperand(from, 0), mlirOperationGetOperand(op, 1), scales, qbc_operand_at(op, 3), (MlirValue){NULL});
 }
 
-/* --- codes in, codes out */
-
-static void linear_matmul(struct qbc *q, MlirOperation op)
-{
-    enum { A, A_SCALE, A_ZERO, B, B_SCALE, B_ZERO, Y_SCALE, Y_ZERO };
-    struct qbc_build b = qbc_before(q, op);
-    MlirValue in[Y_ZERO + 1], old = mlirOperationGetResult(op, 0);
-    for (intptr_t i = 0; i <= Y_ZERO; ++i)
-        in[i] = mlirOperationGetOperand(op, i);
-    MlirValue x = dequantized(&b, in[A], in[A_SCALE], in[A_ZERO]), w = dequantized(&b, in[B], in[B_SCALE], in[B_ZERO]);
-    MlirValue y = qbc_op(&b, "onnx.MatMul", qbc_unranked(q), 2, x, w);
-    mlirValueReplaceAllUsesOfWith(old, qbc_op(&b, "onnx.QuantizeLinear", mlirValueGetType(old), 3, y, in[Y_SCALE], in[Y_ZERO]));
-}
+/* --- QuantizeLinear, and back */
 
 /* Two operands that are the same numbers: one value, or constants with one of them. */
 static bool same_number(struct qbc_evaluation *e, MlirValue a, MlirValue b)
@@ -166,6 +140,39 @@ static bool bounds(struct qbc_evaluation *e, MlirOperation op, double *low, doub
     return true;
 }
 
+/* A product of v with stored codes. */
+static bool is_product(MlirOperation op)
+{
+    static const char *const products[] = {"onnx.Conv", "onnx.Gemm", "onnx.MatMul", NULL};
+    if (mlirOperationIsNull(op) || !qbc_one_of(qbc_op_name(op), products))
+        return false;
+    MlirOperation w = qbc_def_any(mlirOperationGetOperand(op, 1));
+    w = !mlirOperationIsNull(w) && qbc_is(w, "onnx.Transpose") ? qbc_def_any(mlirOperationGetOperand(w, 0)) : w;
+    return !mlirOperationIsNull(w) && qbc_is(w, "onnx.DequantizeLinear") && qbc_is_constant(mlirOperationGetOperand(w, 0));
+}
+
+static bool goes_to_products(struct qbc *q, MlirValue v)
+{
+    struct qbc_ops users = qbc_users(q, v);
+    bool all = users.n;
+    for (size_t i = 0; i < users.n && all; ++i)
+        all = is_product(users.op[i]) && qbc_same(mlirOperationGetOperand(users.op[i], 0), v);
+    return all;
+}
+
+/* Products, and what is added to them. */
+static bool is_sum(MlirOperation op)
+{
+    return is_product(op) || (!mlirOperationIsNull(op) && qbc_is(op, "onnx.Add") && is_product(qbc_def_any(mlirOperationGetOperand(op, 0))));
+}
+
+/* Bounds are kept where they mean something: rows that products read, and a Relu that the quantizer took for granted. Elsewhere, in the
+ * midst of a norm or of attention, they are those of numbers that were seen once. */
+static bool matters(struct qbc *q, MlirOperation op, MlirValue x, double low)
+{
+    return goes_to_products(q, mlirOperationGetResult(op, 0)) || (low == 0 && is_sum(qbc_def_any(x)));
+}
+
 /* Activations that are rounded and go on as floats: only where they end is kept. True if it was such a one. */
 static bool unround(struct qbc *q, struct qbc_evaluation *e, MlirOperation op)
 {
@@ -175,8 +182,9 @@ static bool unround(struct qbc *q, struct qbc_evaluation *e, MlirOperation op)
         !same_number(e, qbc_operand_at(op, 2), qbc_operand_at(from, 2)) || !bounds(e, op, &low, &high))
         return false;
     struct qbc_build b = qbc_before(q, op);
-    MlirValue old = mlirOperationGetResult(op, 0);
-    MlirValue y = qbc_op(&b, "onnx.Clip", mlirValueGetType(old), 3, mlirOperationGetOperand(from, 0), number(&b, low), number(&b, high));
+    MlirValue old = mlirOperationGetResult(op, 0), x = mlirOperationGetOperand(from, 0), y = x;
+    if (matters(q, op, x, low))
+        y = qbc_op(&b, "onnx.Clip", mlirValueGetType(old), 3, x, number(&b, low), number(&b, high));
     mlirValueReplaceAllUsesOfWith(old, y);
     return true;
 }
@@ -189,7 +197,7 @@ void qbc_pass_unfold_quantized(struct qbc *q, MlirOperation module)
     qbc_each(q, func, "onnx.com.microsoft.DynamicQuantizeMatMul", dynamic_matmul);
     qbc_each(q, func, "onnx.com.microsoft.MatMulIntegerToFloat", integer_to_float);
     qbc_each(q, func, "onnx.MatMulInteger", integer_matmul);
-    qbc_each(q, func, "onnx.QLinearMatMul", linear_matmul);
+    qbc_each(q, func, "onnx.ConvInteger", integer_matmul);
     struct qbc_ops ops = qbc_collect(q, func, "onnx.DequantizeLinear");
     struct qbc_evaluation *e = qbc_probe(q, func, 5, 0);
     size_t n = 0;

@@ -113,6 +113,12 @@ bool qbc_strided_matrix(struct qbc_strided *view);
 /* Its numbers, row-major, if they are n; NULL otherwise. */
 float *qbc_strided_read(struct qbc *q, const struct qbc_strided *view, size_t n);
 
+/* --- codes.c: the floats that codes stand for, in an operation of level 0; `zeros` may be left out, axis of the scales */
+void qbc_copy_attributes(MlirOperation from, MlirOperation to); /* all of them */
+MlirType qbc_typed_as(struct qbc *q, MlirType type, MlirType element); /* of the same dims */
+MlirType qbc_as_floats(struct qbc *q, MlirType type);
+MlirValue qbc_dequantized(struct qbc_build *b, MlirValue codes, MlirValue scales, MlirValue zeros, int64_t axis);
+
 /* --- probe.c: numbers to evaluate with */
 bool qbc_has_past(MlirOperation func);
 /* How many tokens a call has in a graph that takes only so many; 0: any number. Then it is always evaluated with as many. */

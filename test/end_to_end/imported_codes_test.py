@@ -86,6 +86,10 @@ FORMS = {  # what tools write around codes [K, N] with scales and zero points of
             "node MatMul xa,w -> y0", "node QuantizeLinear y0,fixed,middle -> b", "node DequantizeLinear b,fixed,middle -> y"],
     "QLinearMatMul": ["node QuantizeLinear x,fixed,middle -> a", "node QLinearMatMul a,fixed,middle,codes,scales,zeros,fixed,middle -> b",
                       "node DequantizeLinear b,fixed,middle -> y"],
+    "QGemm": ["node QuantizeLinear x,fixed,middle -> a", "node Reshape a,rows -> a2", "node QGemm@com.microsoft a2,fixed,middle,codes,scales,zeros,bias,fixed,middle -> b2",
+              "node Reshape b2,whole -> b", "node DequantizeLinear b,fixed,middle -> y"],
+    "QDQ of com.microsoft": ["node QuantizeLinear@com.microsoft x,fixed,middle -> a", "node DequantizeLinear@com.microsoft a,fixed,middle -> xa",
+                             "node DequantizeLinear@com.microsoft codes,scales,zeros -> w axis=1", "node MatMul xa,w -> y"],
 }
 
 
@@ -94,6 +98,8 @@ def rounded(random, form, by_column):
     codes, scales = random.integers(-127, 128, (K, N)), random_scales(random, (N,) if by_column else (), True)
     lines = [weight("codes", "i8", codes), weight("scales", "f32", scales), weight("zeros", "i8", np.zeros(scales.shape, np.int64)),
              "weight fixed f32 - raw 0.5", "weight middle ui8 - raw 128", *FORMS[form]]
+    if form == "QGemm":
+        lines[2:2] = [weight("bias", "i32", np.arange(N)), weight("rows", "i64", np.array([-1, K])), weight("whole", "i64", np.array([1, -1, N]))]
     return lines, codes.T.astype(np.float32) * (scales[:, None] if by_column else scales)
 
 
@@ -122,6 +128,14 @@ def gather(random, kind, bits, block, zeros):
                  f"block_size={block} quantize_axis=1 gather_axis=0{attributes}")
     by_column = np.arange(K) // block
     return lines, (codes - zero[:, by_column]).astype(np.float32) * scales[:, by_column]
+
+
+def gather_bytes(random):
+    """What ONNX Runtime's quantizers make of an embedding: rows are gathered as codes, and are floats then"""
+    codes, scale = random.integers(-127, 128, (VOCABULARY, K)), random_scales(random, (), True)
+    lines = [weight("table", "i8", codes), weight("table_scale", "f32", scale), weight("table_zero", "i8", np.array(0), (0,)[:0]),
+             "node Gather table,tokens -> rows", "node DequantizeLinear rows,table_scale,table_zero -> x"]
+    return lines, codes.astype(np.float32) * scale
 
 
 def model(folder, embedding, linear):
@@ -201,6 +215,7 @@ def main():
     check_floats("ternary, groups of 32", table, ternary(random, 32, "half"), "t2g32")
     for form in FORMS:
         check(form, table, rounded(random, form, form != "QLinearMatMul"), "i8g32")
+    check("gather of bytes", gather_bytes(random), nbits(random, 4, 32, None, True), "i4g32")
     for kind, bits, zeros in (("ui8", 4, False), ("ui8", 4, True), ("ui8", 8, False), ("i4", 4, False), ("ui4", 4, True)):
         check(f"gather {kind} {bits} {zeros}", gather(random, kind, bits, 32, zeros), nbits(random, 4, 32, None, True), "i4g32")
     return 0

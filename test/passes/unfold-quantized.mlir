@@ -1,4 +1,4 @@
-// RUN: qbc-opt -unfold-quantized %s 2>%t.err | FileCheck %s
+// RUN: qbc-opt -unfold-codes -unfold-quantized %s 2>%t.err | FileCheck %s
 // RUN: FileCheck %s --check-prefix=WARNS < %t.err
 // WARNS: warning: activations that the model rounds by fixed scales, in 2 places
 
