@@ -59,6 +59,7 @@ static const char usage[] =
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -debug-match=NAME          say why patterns did not match at nodes of such a name\n"
+    "  -W[no-]slow-path           warn of what will run slowly, and why (it does)\n"
     "  -q                         no progress line\n"
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
@@ -183,7 +184,7 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-quant-tensor=", "-shape=", "-load=", "--explain", "--list-targets", "--list-formats",
+    static const char *const flags[] = {"-quant-tensor=", "-shape=", "-load=", "--explain", "-Wslow-path", "-Wno-slow-path", "--list-targets", "--list-formats",
                                         "--list-passes", "--list-allocators", "--list-transforms", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
@@ -224,6 +225,8 @@ static bool parse(struct command *c, int argc, char **argv, const struct option 
             complain(c, "-o", "the name of a file is missing");
         else if (!strcmp(arg, "-q"))
             c->quiet = true;
+        else if (!strcmp(arg, "-Wslow-path") || !strcmp(arg, "-Wno-slow-path"))
+            o->no_slow_path = arg[2] == 'n';
         else if (!strcmp(arg, "-explain"))
             o->emit = "explain";
         else if (arg[0] == '-' && arg[1] && !set_option(c, options, arg))

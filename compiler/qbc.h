@@ -85,6 +85,7 @@ struct qbc_options {
 
     /* how */
     int threads;             /* of the compiler (all cores); the output does not depend on it */
+    bool no_slow_path;       /* do not warn of what will run slowly, and why */
     const char *debug_match; /* part of a node's name, or "": patterns that nearly matched there are notes; NULL: none */
     const char *print_after; /* a pass, or "all": its IR goes to print_ir */
     const struct qbc_extension *const *extensions; /* [n_extensions] */

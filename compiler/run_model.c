@@ -6,6 +6,7 @@
 #include "pipeline.h"
 
 #include "emit.h"
+#include "pattern.h"
 #include "run_program.h"
 
 #include <mlir-c/BuiltinAttributes.h>
@@ -74,9 +75,49 @@ static bool write_artifact(struct qbc *q, MlirOperation module)
     return good;
 }
 
+/* The numbers of a stored matrix among an operation's operands, where they are many. */
+static int64_t stored_numbers(MlirOperation op)
+{
+    enum { MANY = 1 << 16 };
+    int64_t most = 0;
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
+        MlirValue v = mlirOperationGetOperand(op, i);
+        int64_t n = qbc_is_constant(v);
+        for (size_t d = 0; n && d < qbc_rank(v); ++d)
+            n *= qbc_dim(v, d);
+        most = n > most ? n : most;
+    }
+    return most < MANY ? 0 : most;
+}
+
+static void warn_of_products(struct qbc *q, MlirOperation module)
+{
+    static const char *const products[] = {"onnx.MatMul", "onnx.Gemm", "onnx.Conv", "onnx.ConvTranspose", "onnx.LSTM", "onnx.GRU",
+                                           "onnx.RNN", "onnx.Einsum", NULL};
+    struct qbc_ops ops = qbc_collect(q, module, NULL);
+    MlirOperation largest = {NULL};
+    int64_t all = 0, most = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < ops.n; ++i) {
+        int64_t numbers = qbc_one_of(qbc_op_name(ops.op[i]), products) ? stored_numbers(ops.op[i]) : 0;
+        n += numbers > 0;
+        all += numbers;
+        if (numbers > most) {
+            most = numbers;
+            largest = ops.op[i];
+        }
+    }
+    if (n)
+        qbc_warn_slow(q, largest, "this and %zu other products with stored matrices, of %.3g million numbers in all, are loops on one "
+                      "thread over floats: the kernels are for language models", n - 1, (double)all / 1e6);
+    if (q->options.quant)
+        qbc_warn_in(q, "-quant", "changes nothing: a model that is no language model stays as it is");
+}
+
 bool qbc_compile_run_model(struct qbc *q, MlirOperation module)
 {
     const char *emit = q->options.emit;
+    warn_of_products(q, module);
     if (!strcmp(emit, "qbm"))
         return write_artifact(q, module);
     if (!strcmp(emit, "llvm") || !strcmp(emit, "asm") || !strcmp(emit, "obj"))

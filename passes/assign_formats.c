@@ -116,7 +116,7 @@ static const struct qbc_format *import(struct qbc *q, MlirOperation weight, cons
     if (asked)
         kept = qbc_coded_keeps(&view, asked);
     if (!format)
-        qbc_warn(q, weight, "no format keeps the codes of '%s' (%d bits in groups of %ld); it is stored as f32, unless "
+        qbc_warn_slow(q, weight, "no format keeps the codes of '%s' (%d bits in groups of %ld); it is stored as f32, unless "
                  "-quant names a format", qbc_string(q, weight, "name", ""), view.source->coded->bits,
                  (long)view.source->coded->group);
     if (kept != QBC_KEPT_NOT)

@@ -97,6 +97,6 @@ void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
         if (onnx_name(ops.op[i]) && !is_border(ops.op[i]))
             complain(q, &s, ops.op[i], "no pattern has it");
     if (q->errors > before && qbc_has(module, "qb.source"))
-        qbc_note(q, func, "a model that takes token ids is compiled as a language model; -entry=run compiles it as it is, slower");
+        qbc_note(q, func, "a model that takes token ids is compiled as a language model; -entry=run compiles it as it is, slower (-Wslow-path)");
     qbc_shapes_close(&s);
 }

@@ -70,6 +70,8 @@ void qbc_error(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void qbc_warn(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void qbc_warn_slow(struct qbc *q, MlirOperation op, const char *format, ...) /* -Wslow-path: why it will be slow */
+    __attribute__((format(printf, 3, 4)));
 void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* For faults that no operation stands for; `where` is a file, an option, ... */

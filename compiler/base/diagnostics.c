@@ -166,6 +166,15 @@ void qbc_warn(struct qbc *q, MlirOperation op, const char *format, ...)
     va_end(args);
 }
 
+void qbc_warn_slow(struct qbc *q, MlirOperation op, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!q->options.no_slow_path)
+        emit(q, op, QBC_WARNING, qbc_text(q, "%s [-Wslow-path]", vtext(q, format, args)));
+    va_end(args);
+}
+
 void qbc_note(struct qbc *q, MlirOperation op, const char *format, ...)
 {
     va_list args;

@@ -1,11 +1,12 @@
 /* check: qbc-check DIR..., the tests of an ONNX backend.
  *
  * Each DIR holds model.onnx and test_data_set_*: input_I.pb and output_I.pb, serialized tensors. The model is compiled for this
- * CPU as it is (-entry=run), run on each set, and compared by ONNX's rule (compare.c). A line for each DIR says PASS, or FAIL
+ * CPU, or for -target= and then run under an emulator, as it is (-entry=run), run on each set, and compared by ONNX's rule (compare.c). A line for each DIR says PASS, or FAIL
  * and why. Each DIR has a process of its own, forked from one that has everything loaded: a crash or a hang is one failure.
  */
 #include "check.h"
 #include "pipeline.h"
+#include "target.h"
 
 #include <mlir-c/IR.h>
 #include <signal.h>
@@ -16,12 +17,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_CHILDREN = 64, REASON = 400, TIMEOUT = 60 };
+enum { MOST_CHILDREN = 64, REASON = 400, TIMEOUT = 60, SCRATCH = 400 };
 
 struct check {
     struct qbc q;
     const char *scratch; /* a folder */
     bool quiet;          /* only failures are told */
+    const struct check_emulator *emulator; /* NULL: this CPU runs it */
+    char qbrun[1024];                      /* that goes with it */
     char why[REASON];
 };
 
@@ -101,7 +104,22 @@ static bool compare(struct check *c, const struct qbrt_model *model, const char 
     return true;
 }
 
-static bool run_set(struct check *c, const struct qbrt_model *model, const char *folder, const struct check_tensor *inputs)
+static bool run_here(struct check *c, const struct qbrt_model *model, const void **data, struct qbrt_array *results)
+{
+    enum qbrt_status status = qbrt_run(model, data, results, allocate, NULL);
+    return !status || because(c, "run: %s", qbrt_status_text(status));
+}
+
+static bool run_there(struct check *c, const struct qbrt_model *model, const char *artifact, const struct check_tensor *inputs,
+                      struct qbrt_array *results)
+{
+    struct check_emulation e = {c->emulator, c->qbrun, artifact, qbc_text(&c->q, "%s.files", artifact)};
+    const char *wrong = check_run_emulated(&c->q, &e, model, inputs, results);
+    return !wrong || because(c, "run: %s", wrong);
+}
+
+static bool run_set(struct check *c, const struct qbrt_model *model, const char *artifact, const char *folder,
+                    const struct check_tensor *inputs)
 {
     const struct qbrt_facts *facts = qbrt_facts(model);
     const void **data = qbc_alloc(&c->q, (facts->n_inputs + 1) * sizeof *data);
@@ -113,9 +131,8 @@ static bool run_set(struct check *c, const struct qbrt_model *model, const char 
             memcmp(port.dims, inputs[i].dims, port.rank * sizeof *port.dims))
             return because(c, "input %zu (%s) is not what the model takes", i, port.name);
     }
-    enum qbrt_status status = qbrt_run(model, data, results, allocate, NULL);
-    if (status)
-        return because(c, "run: %s", qbrt_status_text(status));
+    if (!(c->emulator ? run_there(c, model, artifact, inputs, results) : run_here(c, model, data, results)))
+        return false;
     return compare(c, model, folder, results);
 }
 
@@ -137,7 +154,7 @@ static bool check_dir(struct check *c, const char *dir, const char *artifact)
     if (status)
         return because(c, "open: %s: %s", qbrt_status_text(status), detail);
     for (int set = 0; !access(folder, R_OK); folder = qbc_text(&c->q, "%s/test_data_set_%d", dir, ++set))
-        if ((set && !read_set(c, folder, n, inputs)) || !run_set(c, model, folder, inputs))
+        if ((set && !read_set(c, folder, n, inputs)) || !run_set(c, model, artifact, folder, inputs))
             return false;
     qbrt_close(model);
     return true;
@@ -169,7 +186,7 @@ static pid_t start(struct check *c, const char *dir)
     pid_t pid = fork();
     if (pid)
         return pid;
-    char artifact[300];
+    char artifact[SCRATCH + 40];
     alarm(TIMEOUT);
     snprintf(artifact, sizeof artifact, "%s/%d.qbm", c->scratch, (int)getpid());
     bool good = check_dir(c, dir, artifact);
@@ -212,8 +229,26 @@ static size_t check_all(struct check *c, size_t jobs, char **dirs, size_t n_dirs
     return passed;
 }
 
+/* Another architecture's artifact also has a variant for this CPU: that one says what goes in and comes out. */
+static bool choose_target(struct check *c, const char *name)
+{
+    struct qbc *q = &c->q;
+    q->options.target = name;
+    if (!qbc_choose_target(q))
+        return false;
+    const char *triple = q->targets[0]->triple;
+    c->emulator = q->n_targets == 1 ? check_find_emulator(triple) : NULL;
+    if (!c->emulator)
+        return q->n_targets == 1 || because(c, "one target at a time");
+    q->options.target = qbc_text(q, "%s,native", name);
+    if (!check_find_runner(c->emulator, c->qbrun, sizeof c->qbrun))
+        return because(c, "no %s/bin/qbrun beside the folder of this program", c->emulator->architecture);
+    q->n_targets = 0;
+    return qbc_choose_target(q);
+}
+
 /* All that does not depend on the model, once; without threads, for a fork has only one. */
-static bool prepare(struct check *c)
+static bool prepare(struct check *c, const char *target)
 {
     struct qbc *q = &c->q;
     q->options.entry = "run";
@@ -222,33 +257,42 @@ static bool prepare(struct check *c)
     q->options.user = c;
     q->quick = true;
     qbc_options_complete(q);
-    if (!qbc_passes_open(q) || !qbc_options_check(q) || !qbc_choose_target(q) || !qbc_check_machines(q) || !qbc_open(q))
+    if (!qbc_passes_open(q) || !qbc_options_check(q) || !choose_target(c, target) || !qbc_check_machines(q) || !qbc_open(q))
         return false;
     mlirContextEnableMultithreading(q->mlir, false);
     return true;
 }
 
-static const char usage[] = "qbc-check: compile ONNX backend tests for this CPU, run them, compare\n"
+static const char usage[] = "qbc-check: compile ONNX backend tests, run them, compare\n"
                             "\n"
-                            "  qbc-check [-jN] [-q] DIR...     -j: so many at once (1); -q: only failures\n";
+                            "  qbc-check [-jN] [-q] [-target=NAME] DIR...\n"
+                            "      -j        so many at once (1)\n"
+                            "      -q        tell of failures only\n"
+                            "      -target   for this CPU unless given; other architectures run under qemu-user\n"
+                            "\n"
+                            "What is compiled lies in a folder of TMPDIR meanwhile.\n";
 
 int main(int argc, char **argv)
 {
     struct check c = {.why = ""};
     size_t jobs = 1, n = 0;
-    char scratch[] = "/tmp/qbc-check-XXXXXX";
+    const char *target = NULL, *tmp = getenv("TMPDIR");
+    char scratch[SCRATCH];
     for (int i = 1; i < argc; ++i)
         if (!strncmp(argv[i], "-j", 2))
             jobs = (size_t)strtoul(argv[i] + 2, NULL, 10);
         else if (!strcmp(argv[i], "-q"))
             c.quiet = true;
+        else if (!strncmp(argv[i], "-target=", 8))
+            target = argv[i] + 8;
         else
             argv[n++] = argv[i];
     if (!n || !jobs || jobs > MOST_CHILDREN || *argv[0] == '-') {
         fputs(usage, stderr);
         return 2;
     }
-    if (!prepare(&c) || !mkdtemp(scratch)) {
+    bool fits = (size_t)snprintf(scratch, sizeof scratch, "%s/qbc-check-XXXXXX", tmp && *tmp ? tmp : "/tmp") < sizeof scratch;
+    if (!prepare(&c, target) || !fits || !mkdtemp(scratch)) {
         fprintf(stderr, "qbc-check: error: %s\n", *c.why ? c.why : "cannot begin");
         return 2;
     }

@@ -5,6 +5,8 @@
 #include "base.h"
 #include "qbrt.h"
 
+#include <stddef.h>
+
 /* A tensor of a test; elements narrower than a byte have a byte each. */
 struct check_tensor {
     enum qbc_element element;
@@ -22,6 +24,20 @@ struct check_input {
     bool open; /* some size is not fixed, or even the rank is not */
 };
 const char *check_read_inputs(const char *model, struct check_input **out, size_t *n);
+
+/* --- emulate.c: qbrun of another architecture under qemu-user */
+struct check_emulator {
+    const char *architecture, *command, *cpu;
+};
+struct check_emulation {
+    const struct check_emulator *emulator;
+    const char *qbrun, *artifact, *scratch; /* scratch: a folder to make and remove */
+};
+const struct check_emulator *check_find_emulator(const char *triple); /* NULL: there is none */
+bool check_find_runner(const struct check_emulator *e, char *out, size_t room); /* false: the build has none */
+/* NULL when all is well; results' data are malloc'ed. `model`: says what goes in and comes out. */
+const char *check_run_emulated(struct qbc *q, const struct check_emulation *e, const struct qbrt_model *model,
+                               const struct check_tensor *inputs, struct qbrt_array *results);
 
 /* --- compare.c: ONNX's rule: element and shape equal, whole numbers equal, |got - want| <= 1e-7 + 1e-3 |want|, NaN as NaN.
  * False: `why` says where it differs first. */

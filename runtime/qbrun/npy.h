@@ -34,6 +34,9 @@ const char *npy_read_array(const char *path, struct npy_header *header, void **d
 /* The type that ONNX's element has in a .npy: floats that NumPy has not are their bits. NULL: none. */
 const char *npy_type_of(uint32_t element);
 
+/* FOLDER/NAME.npy of a result, whose name may hold what names of files may not. */
+void npy_result_path(const char *folder, const char *name, char *out, size_t room);
+
 /* Is this the beginning of a .npy file? */
 bool npy_is(const void *bytes, size_t n);
 

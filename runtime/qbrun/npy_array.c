@@ -54,3 +54,11 @@ const char *npy_read_array(const char *path, struct npy_header *header, void **d
     }
     return wrong;
 }
+
+void npy_result_path(const char *folder, const char *name, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "%s/", folder);
+    for (; *name && n + 5 < room; name++)
+        out[n++] = *name == '/' || *name == ':' ? '_' : *name;
+    snprintf(out + n, room - n, ".npy");
+}

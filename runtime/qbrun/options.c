@@ -325,5 +325,7 @@ enum parsed options_parse(int argc, char **argv, struct options *out)
             out->model = argv[i];
         }
     }
+    if (out->task == TASK_NONE && out->output)
+        out->task = TASK_RUN; /* a model may take no input */
     return check(out) ? PARSED : PARSED_WRONG;
 }

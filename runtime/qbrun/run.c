@@ -65,15 +65,6 @@ static bool read_inputs(const struct tool *tool, void **data)
     return true;
 }
 
-/* Names of results may hold what names of files may not. */
-static void file_name(const char *folder, const char *name, char *out, size_t room)
-{
-    size_t n = (size_t)snprintf(out, room, "%s/", folder);
-    for (; *name && n + 5 < room; name++)
-        out[n++] = *name == '/' || *name == ':' ? '_' : *name;
-    snprintf(out + n, room - n, ".npy");
-}
-
 static bool write_result(const struct tool *tool, size_t i, const struct qbrt_array *result)
 {
     const struct qbrt_port p = qbrt_result(tool->model, i);
@@ -84,7 +75,7 @@ static bool write_result(const struct tool *tool, size_t i, const struct qbrt_ar
         dims[d] = (size_t)result->dims[d];
         bytes *= dims[d];
     }
-    file_name(tool->options.output, p.name, path, sizeof path);
+    npy_result_path(tool->options.output, p.name, path, sizeof path);
     bool good = output_open(&o, path);
     if (good) {
         good = npy_write_header(&o, npy_type_of(p.element), p.rank, dims) && output_write(&o, result->data, bytes);
