@@ -59,7 +59,7 @@ static const char usage[] =
     "  -weights=MODEL.onnx        for a .mlir input: the model that its weights are in\n"
     "  -print-after=PASS|all      print the IR after a pass, to the standard error\n"
     "  -debug-match=NAME          say why patterns did not match at nodes of such a name\n"
-    "  -W[no-]slow-path           warn of what will run slowly, and why (it does)\n"
+    "  -Wslow-path -Wno-slow-path warn of what will run slowly, and why; or do not (it does)\n"
     "  -q                         no progress line\n"
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"

@@ -73,10 +73,20 @@ static bool from_list(const Onnx__TensorProto *t, struct check_tensor *out)
     return !out->n;
 }
 
+/* Elements for which the file has data at most; narrow ones share a number of a list. */
+static size_t most_elements(const Onnx__TensorProto *t)
+{
+    enum { BITS = 8, SHARE = 4 };
+    return t->has_raw_data ? BITS * t->raw_data.len
+                           : SHARE * (t->n_float_data + t->n_int32_data + t->n_int64_data + t->n_double_data + t->n_uint64_data);
+}
+
 static const char *convert(const Onnx__TensorProto *t, struct check_tensor *out)
 {
     if (!shape_of(t, out))
         return "its element type or rank is not supported";
+    if (out->n > most_elements(t))
+        return "its data do not fit its shape";
     size_t bits = (size_t)qbc_element_bits(out->element), bytes = out->n * qbc_element_bytes(out->element);
     out->data = calloc(bytes + 64, 1);
     if (!t->has_raw_data)
@@ -85,7 +95,7 @@ static const char *convert(const Onnx__TensorProto *t, struct check_tensor *out)
         return "its raw data do not fit its shape";
     if (bits < 8)
         unpack(out, t->raw_data.data);
-    else
+    else if (bytes)
         memcpy(out->data, t->raw_data.data, bytes);
     return NULL;
 }
