@@ -67,7 +67,7 @@ enum qbrt_status qbrt_instance_open(const struct qbrt_linked *linked, void *memo
                                      bytes - before_session(), parallel, &i->session);
     if (status)
         return status;
-    i->vocab = qbrt_facts(i->model)->vocab;
+    i->vocab = qbrt_facts(i->model)->whole ? 0 : qbrt_facts(i->model)->vocab; /* hidden states are no scores */
     *out = i;
     return QBRT_OK;
 }
@@ -110,13 +110,13 @@ enum qbrt_status qbrt_instance_restore(struct qbrt_instance *i, const void *in, 
 
 int32_t qbrt_instance_argmax(const struct qbrt_instance *i, const float *logits)
 {
-    return qbrt_argmax(logits, i->vocab);
+    return i->vocab ? qbrt_argmax(logits, i->vocab) : -1;
 }
 
 int32_t qbrt_instance_sample(const struct qbrt_instance *i, struct qbrt_sampler *sampler,
                              const float *logits, struct qbrt_candidate *scratch)
 {
-    return qbrt_sample(sampler, logits, i->vocab, scratch);
+    return i->vocab ? qbrt_sample(sampler, logits, i->vocab, scratch) : -1;
 }
 
 int32_t qbrt_instance_is_end(const struct qbrt_instance *i, int32_t token)

@@ -111,9 +111,7 @@ const char *qbc_library_header(struct qbc *q, const struct qbc_described *d, con
 {
     const struct qbc_artifact *a = &d->artifact;
     struct sizes sizes;
-    if (a->whole)
-        qbc_error_in(q, "-emit", "'%s' is not made of an encoder yet; qbm is", q->options.emit);
-    if (a->whole || !measure(q, d, root, &sizes))
+    if (!measure(q, d, root, &sizes))
         return NULL;
     const char *name = q->options.prefix;
     const struct word words[] = {
@@ -126,6 +124,8 @@ const char *qbc_library_header(struct qbc *q, const struct qbc_described *d, con
         {"target", d->variant.target},
         {"requires", requirements(q, &d->variant)},
         {"vocab", number(q, a->vocab)},
+        {"outputs", number(q, a->outputs ? a->outputs : a->vocab)},
+        {"is_encoder", a->whole ? "1" : "0"},
         {"context", number(q, a->context)},
         {"chunk", number(q, a->chunk)},
         {"session_bytes", number(q, sizes.session)},

@@ -2,6 +2,7 @@
 """An encoder: hidden states of a text against the stored ones, native and emulated; what an encoder cannot do is refused."""
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -53,6 +54,37 @@ def check_refusals(folder):
         assert "is an encoder" in run(QBRUN, artifact, *wrong, code=1).stderr, wrong
 
 
+PROGRAM = r"""
+#include "bert.h"
+#include <stdio.h>
+static _Alignas(QBRT_ALIGN) unsigned char memory[BERT_SESSION_BYTES];
+static float hidden[BERT_CONTEXT * BERT_OUTPUTS];
+static int32_t ids[BERT_CONTEXT];
+int main(void)
+{
+    struct bert_instance *m;
+    size_t n = 0;
+    while (n < BERT_CONTEXT && scanf("%d", &ids[n]) == 1)
+        n++;
+    if (!BERT_IS_ENCODER || bert_open(memory, sizeof memory, NULL, &m) || bert_eval_all(m, ids, n, hidden) || bert_argmax(m, hidden) != -1)
+        return 1;
+    fwrite(hidden, sizeof *hidden, n * BERT_OUTPUTS, stdout);
+    return 0;
+}
+"""
+
+
+def check_library(folder):
+    """The C library of an encoder gives the rows that qbrun gives."""
+    compile_model(folder / "libbert.a", "-target=native", "-prefix=bert", "-emit=static-lib", model=FOLDER / "optimum/model.onnx")
+    (folder / "main.c").write_text(PROGRAM)
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", folder, folder / "main.c", folder / "libbert.a", "-o", folder / "main")
+    tokens = np.load(FOLDER / "expected/tokens.npy").ravel()
+    made = subprocess.run([folder / "main"], input=" ".join(map(str, tokens)).encode(), stdout=subprocess.PIPE, check=True).stdout
+    want = hidden_of(folder, [QBRUN], folder / "native.qbm", tokens)
+    assert np.array_equal(np.frombuffer(made, np.float32).reshape(want.shape), want)
+
+
 def main():
     if not (FOLDER / "optimum/model.onnx").exists():
         print(f"skipped: no {FOLDER}")
@@ -62,6 +94,7 @@ def main():
         for target in TARGETS:
             check_target(folder, target)
         check_refusals(folder)
+        check_library(folder)
     return 0
 
 
