@@ -133,7 +133,7 @@ static void check_activation(struct qbc *q)
 {
     struct qbc_activation a;
     if (!qbc_activation_parse(q->options.act, &a))
-        qbc_error_in(q, "-act", "'%s' is no way to round activations; i8g32, i8t, i8s or i4tz are (docs/numerics.md)",
+        qbc_error_in(q, "-act", "'%s' is no way to round activations; i8g32, i8t, i8s, i4tz or i4g128q are (docs/numerics.md)",
                      q->options.act);
 }
 

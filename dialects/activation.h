@@ -4,8 +4,10 @@
  *     i8t       a scale for the token
  *     i8s       static: a scale for all tokens, from what calibration saw
  *     i4tz      with a zero point: 2^bits codes between the least and the greatest, 0 being one of them
+ *     i4g128q   2^bits odd multiples, none of them 0, of a scale that is the root of the mean square times what is best for a normal
+ *               distribution: D = 2 alpha rms / (2^bits - 1), D (floor(x / D) + 1/2) (QuEST, arXiv 2502.05003)
  *
- * Kernels multiply signed bytes: a code with its zero taken off is one, so bits are 2 .. 8, and 2 .. 7 with a zero point.
+ * Kernels multiply signed bytes: a code with its zero taken off is one, so bits are 2 .. 8, and 2 .. 7 with a zero point or by rms.
  */
 #ifndef QBC_ACTIVATION_H
 #define QBC_ACTIVATION_H
@@ -18,8 +20,10 @@ enum { QBC_ACT_TOKEN = 0, QBC_ACT_TENSOR = -1 };
 struct qbc_activation {
     int bits;
     int group; /* columns that share a scale, or QBC_ACT_TOKEN, QBC_ACT_TENSOR */
-    bool zero;
+    bool zero, rms;
 };
+/* Of the root of the mean square: half of the outermost levels' distance, the least squared error of a normal distribution. */
+float qbc_activation_reach(int bits);
 
 bool qbc_activation_parse(const char *name, struct qbc_activation *out); /* false: it is no such name */
 

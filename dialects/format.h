@@ -110,6 +110,7 @@ struct qbc_format {
     } part[QBC_FORMAT_PARTS];
     bool by_rows, permuted; /* SPLIT */
     double sparse;          /* SPARSE: share of a row */
+    bool any;               /* SPARSE: entries at random, to tell what choosing them is worth */
     int rank;               /* LOWRANK */
 };
 
@@ -213,7 +214,7 @@ bool qbc_format_can_fit(const struct qbc_format *f); /* false: such tensors can 
  *
  * qbc_fit_unit chooses the parameters of unit number `unit` of a row from its n real weights, and stores them in b;
  * qbc_unit_grid then gives the weight that each code of a group stands for, and qbc_grid_round the code for a weight.
- * For scalar leaves with groups in a row; the scales of rows and tensors are fitted as a whole.
+ * For scalar leaves with groups in a row; the scales of tensors are fitted as a whole, those of rows by qbc_fit_row.
  */
 struct qbc_grid {
     int low, high;
@@ -221,6 +222,9 @@ struct qbc_grid {
 };
 int64_t qbc_fit_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t unit, int n, const float *w,
                      const float *h);
+/* Leaves whose parameters are a row's, all at once: those of w [cols]. Codes are not chosen. */
+bool qbc_format_is_row(const struct qbc_format *f);
+int64_t qbc_fit_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row, const float *w, const float *h);
 void qbc_unit_grid(const struct qbc_blocks *b, int64_t row, int64_t group, struct qbc_grid *grid);
 int qbc_grid_round(const struct qbc_grid *grid, float w); /* the nearest; the lowest code in a tie */
 

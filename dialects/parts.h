@@ -36,6 +36,7 @@ static inline bool qbc_is_composite(const struct qbc_format *f)
 /* SPLIT: where part i begins, of `size` columns or rows; part n_parts begins at `size`. */
 int64_t qbc_format_cut(const struct qbc_format *f, int i, int64_t size);
 int64_t qbc_format_sparse(const struct qbc_format *f, int64_t cols); /* SPARSE: weights of a row */
+double qbc_any_rank(int64_t row, int64_t col); /* SPARSE {any}: entries are those of the highest; 0 .. 1 */
 
 /* The element of a path for part i of a composite; `out` has QBC_FORMAT_NAME bytes. */
 void qbc_part_name(const struct qbc_format *f, int i, char *out);

@@ -8,7 +8,7 @@
  * needs    qb.linear and qb.embed recognised
  * leaves   every weight of theirs with a `format`: what {assigned = "i4g64"} says, else -quant, or the last -quant-tensor rule
  *          "REGEX=FORMAT" (POSIX extended, anywhere in the weight's name) that matches;
- *          a float format is only noted: the weight stays dense
+ *          a float format is only noted: the weight stays dense. What says {keep = "f16"} gets that instead of codes
  *          Codes that the model holds (coded.h) are taken over where the format can keep them: {fit = "import"},
  *          or "import_rounded" when scales become f16 that were none. Where no option names a format they get the
  *          one that keeps them, floats f32; or {fit = "exact"}, where these are -s, 0 and s alone, the format that holds just that.
@@ -132,6 +132,13 @@ static const struct qbc_format *assigned(struct qbc *q, MlirOperation weight, co
     return name ? find_format(q, "assigned", name) : all;
 }
 
+/* {keep = "f16"}: not to be rounded more than that. */
+static const struct qbc_format *kept(struct qbc *q, MlirOperation weight, const struct qbc_format *format)
+{
+    const char *keep = qbc_string(q, weight, "keep", NULL);
+    return keep && format->codebook != QBC_CODE_FLOAT ? find_format(q, "keep", keep) : format;
+}
+
 static void assign(struct qbc *q, MlirOperation weight, const struct qbc_format *format)
 {
     MlirValue w = mlirOperationGetResult(weight, 0);
@@ -179,7 +186,7 @@ void qbc_pass_assign_formats(struct qbc *q, MlirOperation module)
         names[n] = qbc_string(q, weights.op[i], "name", "");
         const struct qbc_format *chosen = import(q, weights.op[i], choose(names[n++], assigned(q, weights.op[i], format), rules, n_rules));
         if (chosen)
-            assign(q, weights.op[i], chosen);
+            assign(q, weights.op[i], kept(q, weights.op[i], chosen));
     }
     bool good = q->errors == before;
     for (size_t i = 0; i < n_rules; ++i) {

@@ -187,20 +187,55 @@ static MlirValue turned(const struct rotation *r, struct qbc_build *b, MlirValue
     return y;
 }
 
-/* The matrix is the embedding too, and turned as such: E' = E S Q. So x g E^T = x Q^T g Q E'^T (signs cancel). A stored
- * matrix is not multiplied by while the model runs: then the output matrix becomes one of its own. */
-static void read_embedding(struct rotation *r, MlirOperation linear, const float *gain)
+/* [C][C] Q^T g Q, g the diagonal of the gain; Q has blocks of its order. */
+static float *turned_gain(const struct rotation *r, const float *gain)
+{
+    int64_t n = r->order, size = r->size;
+    const struct qbc_source *source = qbc_store_find(r->q, r->matrix);
+    const float *matrix = source->data;
+    float *out = qbc_alloc(r->q, (size_t)(size * size) * sizeof *out);
+    memset(out, 0, (size_t)(size * size) * sizeof *out);
+    for (int64_t a = 0; a < size; ++a) {
+        const float *row = matrix + a * n; /* row a % n of block a / n */
+        for (int64_t i = 0; i < n; ++i) {
+            float *to = out + (a / n * n + i) * size + a / n * n;
+            for (int64_t k = 0; k < n; ++k)
+                to[k] += row[i] * gain[a] * row[k];
+        }
+    }
+    return out;
+}
+
+/* The output matrix becomes one of its own. */
+static void copy_embedding(struct rotation *r, MlirOperation linear, const float *gain)
 {
     struct qbc_build b = qbc_before(r->q, linear);
+    MlirOperation own = mlirOperationClone(weight_at(linear, 1));
+    mlirBlockInsertOwnedOperationBefore(b.block, linear, own);
+    qbc_set_string(r->q, own, "name", "output");
+    qbc_set_string(r->q, own, "role", "output");
+    qbc_change_scale(r->q, own, QBC_ALONG_COLS, gain, r->size);
+    turn_weight(r, own, QBC_ALONG_COLS);
+    mlirOperationSetOperand(linear, 1, mlirOperationGetResult(own, 0));
+}
+
+/* The matrix is the embedding too, and turned as such: E' = E S Q. So x g E^T = x Q^T g Q E'^T (signs cancel). Of a stored Q the
+ * product Q^T g Q is a small matrix in front, of f16 where others are rounded; or, where the vocabulary is not much larger than
+ * the stream, the output matrix becomes one of its own. */
+static void read_embedding(struct rotation *r, MlirOperation linear, const float *gain)
+{
+    enum { WORTH = 8 }; /* columns of the stream: f16 against a copy in four bits or less */
+    struct qbc_build b = qbc_before(r->q, linear);
     MlirValue x = mlirOperationGetOperand(linear, 0);
+    if (r->matrix && qbc_dim(mlirOperationGetOperand(linear, 1), 0) < WORTH * r->size) {
+        copy_embedding(r, linear, gain);
+        return;
+    }
     if (r->matrix) {
-        MlirOperation own = mlirOperationClone(weight_at(linear, 1));
-        mlirBlockInsertOwnedOperationBefore(b.block, linear, own);
-        qbc_set_string(r->q, own, "name", "output");
-        qbc_set_string(r->q, own, "role", "output");
-        qbc_change_scale(r->q, own, QBC_ALONG_COLS, gain, r->size);
-        turn_weight(r, own, QBC_ALONG_COLS);
-        mlirOperationSetOperand(linear, 1, mlirOperationGetResult(own, 0));
+        MlirValue turn = qbc_matrix_values(&b, "output_turn", turned_gain(r, gain), r->size, r->size);
+        qbc_set_string(r->q, qbc_def_any(turn), "role", "output_turn");
+        qbc_set_string(r->q, qbc_def_any(turn), "keep", "f16");
+        mlirOperationSetOperand(linear, 0, qbc_op(&b, "qb.linear", mlirValueGetType(x), 2, x, turn));
         return;
     }
     x = turned(r, &b, x, true);

@@ -6,6 +6,8 @@
 #include <mlir-c/BuiltinTypes.h>
 #include <string.h>
 
+static const char MATRICES[] = "qb.matrices";
+
 static MlirAttribute entry(MlirAttribute change, const char *name)
 {
     return mlirDictionaryAttrGetElementByName(change, qbc_str(name));
@@ -100,6 +102,44 @@ static struct qbc_changed *read_changes(struct qbc *q, MlirAttribute attr, const
     return c;
 }
 
+static void store_matrix(struct qbc *q, const char *name, const float *values, size_t n)
+{
+    qbc_store_add(q, (struct qbc_source){.name = name, .element = QBC_F32, .rank = 1, .dims = {(int64_t)n}, .data = values,
+                                         .bytes = n * sizeof *values});
+}
+
+void qbc_matrices_take(struct qbc *q, MlirOperation module)
+{
+    MlirAttribute all = mlirOperationGetAttributeByName(module, qbc_str(MATRICES));
+    intptr_t n = mlirAttributeIsNull(all) || !mlirAttributeIsADictionary(all) ? 0 : mlirDictionaryAttrGetNumElements(all);
+    for (intptr_t i = 0; i < n; ++i) {
+        MlirNamedAttribute matrix = mlirDictionaryAttrGetElement(all, i);
+        MlirStringRef s = mlirIdentifierStr(matrix.name);
+        const char *name = qbc_copy(q, s.data, s.length);
+        size_t size = mlirAttributeIsADenseF32Array(matrix.attribute) ? (size_t)mlirDenseArrayGetNumElements(matrix.attribute) : 0;
+        if (size && !qbc_store_find(q, name))
+            store_matrix(q, name, numbers(q, matrix.attribute, (int64_t)size), size);
+    }
+}
+
+void qbc_matrix_add(struct qbc *q, MlirOperation module, const char *name, const float *values, size_t n)
+{
+    enum { MOST = 16 };
+    MlirNamedAttribute list[MOST];
+    MlirAttribute old = mlirOperationGetAttributeByName(module, qbc_str(MATRICES));
+    intptr_t n_old = mlirAttributeIsNull(old) ? 0 : mlirDictionaryAttrGetNumElements(old);
+    if (n_old + 1 >= MOST) {
+        qbc_error(q, module, "more than %d matrices", MOST - 1);
+        return;
+    }
+    for (intptr_t i = 0; i < n_old; ++i)
+        list[i] = mlirDictionaryAttrGetElement(old, i);
+    list[n_old] = mlirNamedAttributeGet(mlirIdentifierGet(q->mlir, qbc_str(name)),
+                                        mlirDenseF32ArrayGet(q->mlir, (intptr_t)n, values));
+    qbc_set(module, MATRICES, mlirDictionaryAttrGet(q->mlir, n_old + 1, list));
+    store_matrix(q, name, values, n);
+}
+
 static bool same(const struct qbc_view *a, const struct qbc_view *b)
 {
     return a->source == b->source && a->rows == b->rows && a->cols == b->cols && a->offset == b->offset &&
@@ -190,13 +230,24 @@ void qbc_change_rotate(struct qbc *q, MlirOperation weight, enum qbc_axis axis, 
     add_change(q, weight, axis, attrs, sizeof attrs / sizeof *attrs);
 }
 
-MlirValue qbc_values(struct qbc_build *b, const char *name, const float *values, int64_t n)
+static MlirValue add_values(struct qbc_build *b, const char *name, const float *values, size_t rank, const int64_t *dims)
 {
-    MlirOperation op = qbc_make(b, "qb.weight", qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), 1, &n), NULL, 0, NULL);
+    MlirOperation op = qbc_make(b, "qb.weight", qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), rank, dims), NULL, 0, NULL);
+    int64_t strides[2] = {rank > 1 ? dims[1] : 1, 1}, n = dims[0] * strides[0];
     qbc_set_string(b->q, op, "name", name);
     qbc_set_string(b->q, op, "source", "");
     qbc_set_int(b->q, op, "offset", 0);
-    qbc_set_ints(b->q, op, "strides", (int64_t[]){1}, 1);
+    qbc_set_ints(b->q, op, "strides", strides, rank);
     qbc_set_floats(b->q, op, "values", values, (size_t)n);
     return mlirOperationGetResult(op, 0);
+}
+
+MlirValue qbc_values(struct qbc_build *b, const char *name, const float *values, int64_t n)
+{
+    return add_values(b, name, values, 1, &n);
+}
+
+MlirValue qbc_matrix_values(struct qbc_build *b, const char *name, const float *values, int64_t rows, int64_t cols)
+{
+    return add_values(b, name, values, 2, (int64_t[]){rows, cols});
 }

@@ -6,7 +6,7 @@
  * Changes are done in their order. Each is of the vectors along the columns (so, of each row), or with {along = "rows"} of
  * those along the rows. {scale}: element i times scale[i]. {add}: plus add[i]. {rotate = n}: runs of n elements as v Q, Q a
  * Hadamard matrix (hadamard.h); {transposed}: v Q^T. {rotate = n, matrix = "name"}: by a stored f32 [n, n], or
- * [runs, n, n], for each run its own.
+ * [runs, n, n], for each run its own. It may be in the module: {qb.matrices = {name = array<f32: ...>}}.
  *
  * A qb.weight with {values = array<f32: ...>} has these and no tensor.
  */
@@ -38,7 +38,11 @@ void qbc_change_scale(struct qbc *q, MlirOperation weight, enum qbc_axis axis, c
 void qbc_change_add(struct qbc *q, MlirOperation weight, enum qbc_axis axis, const float *add, int64_t n);
 void qbc_change_rotate(struct qbc *q, MlirOperation weight, enum qbc_axis axis, int64_t order, const char *matrix,
                        bool transposed);
-/* A vector of these numbers as a weight. */
+/* A matrix [.., n] of f32 by which weights may be turned, for this compilation and in what is printed of the module. */
+void qbc_matrix_add(struct qbc *q, MlirOperation module, const char *name, const float *values, size_t n);
+void qbc_matrices_take(struct qbc *q, MlirOperation module); /* those of a module that was read from a file */
+/* A vector, or a matrix, of these numbers as a weight. */
 MlirValue qbc_values(struct qbc_build *b, const char *name, const float *values, int64_t n);
+MlirValue qbc_matrix_values(struct qbc_build *b, const char *name, const float *values, int64_t rows, int64_t cols);
 
 #endif

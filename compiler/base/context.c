@@ -69,5 +69,8 @@ MlirModule qbc_parse_file(struct qbc *q, const char *path)
     }
     fclose(file);
     qbc_note_input(q, path);
-    return mlirModuleCreateParseFromFile(q->mlir, qbc_str(path));
+    MlirModule module = mlirModuleCreateParseFromFile(q->mlir, qbc_str(path));
+    if (!mlirModuleIsNull(module))
+        qbc_matrices_take(q, mlirModuleGetOperation(module));
+    return module;
 }

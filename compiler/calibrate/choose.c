@@ -145,7 +145,7 @@ static void add_item(struct qbc *q, struct qbc_items *items, MlirOperation weigh
     struct qbc_item *item = &items->item[items->n];
     *item = (struct qbc_item){.weight = weight, .name = qbc_string(q, weight, "name", ""),
                               .role = qbc_string(q, weight, "role", ""), .block = (int)qbc_int(weight, "block", -1)};
-    const char *assigned = qbc_string(q, weight, "assigned", NULL);
+    const char *assigned = qbc_string(q, weight, "assigned", qbc_string(q, weight, "keep", NULL));
     const struct qbc_format *rule = pinned_format(q, item->name);
     const struct qbc_format *pin = rule ? rule : assigned ? qbc_find_format(q, assigned) : NULL;
     if (qbc_has(weight, "blocks") || !qbc_view_of(q, weight, &item->view))

@@ -8,6 +8,7 @@
 #include "fit_composite.h"
 #include "gptq.h"
 #include "hessians.h"
+#include "sweeps.h"
 #include "parts.h"
 
 #include <math.h>
@@ -213,6 +214,23 @@ static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
     return diagonal;
 }
 
+/* What an error in a column costs where others make good for it: 1 / (H^-1)_jj, to rank columns by, instead of H's diagonal. */
+static void rank_columns(struct qbc *q, MlirOperation weight, struct whole *w)
+{
+    int64_t cols = w->view.cols;
+    struct qbc_sweep natural = {0};
+    bool wanted = w->importance && qbc_can_sweep_parts(w->format);
+    if (!wanted || !qbc_sweep_of(q, qbc_string(q, weight, "whole", ""), qbc_string(q, weight, "role", ""), cols, &natural))
+        return;
+    for (int64_t j = 0; j < cols && natural.u; ++j) {
+        double sum = 0;
+        for (int64_t i = 0; i <= j; ++i)
+            sum += (double)natural.u[i * cols + j] * (double)natural.u[i * cols + j];
+        w->importance[j] = (float)(1 / sum);
+    }
+    qbc_sweep_destroy(&natural);
+}
+
 /* Behind `prepare`, which says in what order columns are. False: no memory. */
 static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct whole *w)
 {
@@ -245,6 +263,7 @@ bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *o
     peel(q, &w, qbc_string(q, weight, "part", ""));
     w.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
     w.importance = importance_of(q, weight, w.view.cols);
+    rank_columns(q, weight, &w);
     choose_slabs(&w);
     bool good = qbc_blocks_create(w.blocks, w.format, w.rows, w.view.cols) && prepare(&w) && prepare_sweep(q, weight, &w);
     if (!good)

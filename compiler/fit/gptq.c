@@ -6,8 +6,7 @@
  * Rows do not touch each other. Columns are done in blocks of at least BLOCK: within one the errors move at once, to all
  * behind it in one matrix product. arXiv 2210.17323; parameters with weighted errors and searched ranges are ours.
  *
- * Columns that are split over formats are done in the order of the parts (those that weigh most first, where they are
- * permuted), parts of a sum together, and where a row has an entry of its own beside codes, that takes what they leave.
+ * Columns that are split over formats are done part by part, the part of fewest bits first, parts of a sum together, and where a row has an entry of its own beside codes, that takes what they leave.
  */
 #include "swept.h"
 #include "half.h"
@@ -135,6 +134,20 @@ static void take_off(const struct row *r, const struct qbc_blocks *b, int64_t co
     }
 }
 
+/* The parameters of a leaf that has them for its whole row. -1, or the column that cannot be kept. */
+static int64_t fit_whole_row(struct row *r, const struct qbc_segment *g)
+{
+    float *x = malloc((size_t)(2 * g->cols) * sizeof *x), *h = x + g->cols;
+    for (int64_t i = 0; x && i < g->cols; ++i) {
+        bool entry = r->entry && r->entry[g->first + i] >= 0;
+        x[i] = entry ? 0 : r->w[g->first + i];
+        h[i] = entry ? 0 : r->s->weight[g->first + i];
+    }
+    int64_t bad = x ? qbc_fit_row(r->s->plain ? QBC_FIT_RTN : QBC_FIT_RANGE, g->leaf[0], r->row, x, h) : 0;
+    free(x);
+    return bad < 0 ? bad : g->first + bad;
+}
+
 /* The parameters of all leaves, for the columns of a unit from `column` of the segment on. -1, or the column that cannot be kept. */
 static int64_t fit_unit(struct row *r, const struct qbc_segment *g, int64_t column)
 {
@@ -186,7 +199,8 @@ static int64_t do_block(struct row *r, const struct qbc_segment *g, int64_t from
 {
     int64_t unit = unit_of(g->leaf[0]->format), cols = r->s->cols, end = g->first + to;
     for (int64_t column = from; column < to; ++column) {
-        int64_t j = g->first + column, bad = column % unit ? -1 : fit_unit(r, g, column);
+        bool whole = qbc_format_is_row(g->leaf[0]->format), starts = whole ? column == 0 : column % unit == 0;
+        int64_t j = g->first + column, bad = !starts ? -1 : whole ? fit_whole_row(r, g) : fit_unit(r, g, column);
         if (bad >= 0)
             return bad;
         int entry = r->entry ? r->entry[j] : -1;
@@ -266,7 +280,7 @@ int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int
         int64_t unit = unit_of(g->leaf[0]->format), block = (BLOCK + unit - 1) / unit * unit;
         for (int64_t from = 0; from < g->cols && bad < 0; from += block)
             bad = sweep_block(&like, g, from, least(from + block, g->cols), n, &total);
-        bad = bad < 0 || !b->order ? bad : bad / cols * cols + b->order[bad % cols];
+        bad = bad < 0 ? bad : bad / cols * cols + qbc_swept_column(b, bad % cols);
     }
     free(error);
     free(entry);

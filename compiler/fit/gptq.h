@@ -37,14 +37,16 @@ bool qbc_can_sweep_parts(const struct qbc_format *f); /* of a composite too */
 struct qbc_segment {
     struct qbc_blocks *leaf[QBC_FORMAT_PARTS]; /* columns count from `first` */
     int n;
-    int64_t first, cols;
+    int64_t first, cols; /* places in the sweep */
+    int64_t stored;      /* and where they are stored */
 };
 struct qbc_swept {
     struct qbc_segment segment[QBC_FORMAT_PARTS];
     int n;
-    const uint16_t *order; /* [cols] column of the tensor at each place, or NULL */
+    const uint16_t *order; /* [cols] column of the tensor at each stored place, or NULL */
     struct qbc_blocks *sparse; /* whose values and indices they are, or NULL */
 };
+int64_t qbc_swept_column(const struct qbc_swept *b, int64_t place); /* of the tensor, at a place of the sweep */
 /* Of blocks in a format that can be swept: a leaf, a sum of leaves with equal groups, columns split into such, or entries
  * beside all that. What is shared, `order` above all, was prepared. */
 struct qbc_swept qbc_swept_of(struct qbc_blocks *b);

@@ -98,9 +98,7 @@ void qbc_transform_psot(struct qbc *q, MlirOperation graph, const struct qbc_tra
     s.q = qbc_alloc(q, (size_t)(s.cols * s.order) * sizeof *s.q);
     if (!learn(q, graph, &s))
         return;
-    qbc_store_add(q, (struct qbc_source){.name = "psot.r1", .element = QBC_F32, .rank = 3, .data = s.q,
-                                         .dims = {s.cols / s.order, s.order, s.order},
-                                         .bytes = (size_t)(s.cols * s.order) * sizeof *s.q});
+    qbc_matrix_add(q, graph, "psot.r1", s.q, (size_t)(s.cols * s.order));
     q->learned = qbc_text(q, "psot: peaks %.4f of Hadamard's", s.cost / (double)s.n);
     qbc_set_string(q, graph, "qb.r1_matrix", "psot.r1");
     qbc_set_int(q, graph, "qb.r1_order", s.order);

@@ -23,7 +23,27 @@ bool qbc_activation_parse(const char *name, struct qbc_activation *out)
         name = end;
     }
     out->zero = *name == 'z';
-    return !name[out->zero] && out->bits + out->zero <= 8;
+    out->rms = *name == 'q' && out->group != QBC_ACT_TENSOR;
+    return !name[out->zero || out->rms] && out->bits + (out->zero || out->rms) <= 8;
+}
+
+float qbc_activation_reach(int bits)
+{
+    static const float reach[] = {1.4935f, 2.0511f, 2.5139f, 2.9161f, 3.2766f, 3.6010f};
+    return reach[bits - 2];
+}
+
+static void round_by_rms(const struct qbc_activation *a, int64_t n, const float *x, float *y)
+{
+    float sum = 0, half = (float)(1 << (a->bits - 1));
+    for (int64_t i = 0; i < n; ++i)
+        sum += x[i] * x[i];
+    bool bad = !isfinite(sum), tiny = sum < 0x1p-100f;
+    float scale = sqrtf(sum / (float)n) * (qbc_activation_reach(a->bits) / (2 * half - 1)), inverse = 0.5f / scale;
+    for (int64_t i = 0; i < n; ++i) {
+        float step = fminf(fmaxf(x[i] * inverse - 0.5f, -half), half - 1);
+        y[i] = bad ? NAN : tiny ? 0 : scale * (2 * rintf(step) + 1);
+    }
 }
 
 static void round_run(const struct qbc_activation *a, int64_t n, float low, float high, const float *x, float *y)
@@ -47,6 +67,10 @@ void qbc_activation_round(const struct qbc_activation *a, int64_t n, float low, 
     int64_t run = a->group > 0 ? a->group : n;
     for (int64_t from = 0; from < n; from += run) {
         int64_t length = n - from < run ? n - from : run;
+        if (a->rms) {
+            round_by_rms(a, length, x + from, y + from);
+            continue;
+        }
         float least = 0, greatest = 0;
         for (int64_t i = from; i < from + length; ++i) {
             least = x[i] < least || isnan(x[i]) ? x[i] : least;

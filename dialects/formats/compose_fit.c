@@ -4,7 +4,7 @@
  *               the error falls
  *     SPLIT     each part gets its own columns or rows; permuted: columns in falling order of h_k sum of w_nk^2
  *     SCALED    v_k = root of the mean square of a column over that of all, u_n the same of a row of w / v; the part gets w / (u v)
- *     SPARSE    the largest sqrt(h) |w| of a row are 0 for the part, and the f16 is what the part then lacks
+ *     SPARSE    the largest sqrt(h) |w| of a row are 0 for the part and do not count there, and the f16 is what the part then lacks
  *     LOWRANK   B: the main right singular vectors of what the part alone leaves (columns scaled by sqrt(h)), by subspace iteration; A
  *               by projection, then the part again, while the error falls
  */
@@ -236,12 +236,33 @@ static int64_t fit_scaled(enum qbc_fit how, struct slab *s)
 static void choose_sparse(struct slab *s, int64_t r, int64_t count, struct ranked *ranked)
 {
     for (int64_t k = 0; k < s->b->cols; ++k)
-        ranked[k] = (struct ranked){fabs((double)s->w[r * s->b->cols + k]) * sqrt(s->h ? (double)s->h[k] : 1), k};
+        ranked[k] = (struct ranked){s->b->format->any ? qbc_any_rank(s->row + r, k)
+                                                      : fabs((double)s->w[r * s->b->cols + k]) * sqrt(s->h ? (double)s->h[k] : 1), k};
     qsort(ranked, (size_t)s->b->cols, sizeof *ranked, falling);
     for (int64_t i = 0; i < count; ++i) {
         s->b->right[(s->row + r) * count + i] = (uint16_t)ranked[i].index;
         s->rest[r * s->b->cols + ranked[i].index] = 0;
     }
+}
+
+/* Row by row, as each has other columns that do not count; of parts whose rows depend on each other all at once. */
+static int64_t fit_beside_sparse(enum qbc_fit how, struct slab *s, int64_t count)
+{
+    struct qbc_blocks *part = &s->b->parts[0];
+    int64_t cols = s->b->cols, bad = -1;
+    if (qbc_is_composite(part->format) || qbc_group_rows(part->format) > 1 || qbc_vector_rows(part->format) > 1)
+        return qbc_format_fit_weighted(how, part, s->row, s->n, s->rest, s->h);
+    float *h = malloc((size_t)cols * sizeof *h);
+    for (int64_t r = 0; h && r < s->n && bad < 0; ++r) {
+        for (int64_t k = 0; k < cols; ++k)
+            h[k] = s->h ? s->h[k] : 1;
+        for (int64_t i = 0; i < count; ++i)
+            h[s->b->right[(s->row + r) * count + i]] = 0;
+        bad = qbc_format_fit_weighted(how, part, s->row + r, 1, s->rest + r * cols, h);
+        bad = bad < 0 ? bad : r * cols + bad;
+    }
+    free(h);
+    return h ? bad : 0;
 }
 
 static int64_t fit_sparse(enum qbc_fit how, struct slab *s)
@@ -252,7 +273,7 @@ static int64_t fit_sparse(enum qbc_fit how, struct slab *s)
     for (int64_t r = 0; ranked && r < s->n; ++r)
         choose_sparse(s, r, count, ranked);
     free(ranked);
-    int64_t bad = qbc_format_fit_weighted(how, &s->b->parts[0], s->row, s->n, s->rest, s->h);
+    int64_t bad = fit_beside_sparse(how, s, count);
     if (bad >= 0)
         return bad;
     qbc_format_decode_rows(&s->b->parts[0], s->row, s->n, s->decoded);

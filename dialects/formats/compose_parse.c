@@ -3,7 +3,7 @@
  *     FORMAT  = SUM { @ N % [r] [p] | SUM }     N % of the columns (r: rows) in the first, the last has the rest; p: the columns
  *                                               are permuted, the most important first
  *     SUM     = PRODUCT { + PRODUCT             planes: one is added to the other
- *                       | + sparse N %          N % of each row's weights are corrected by an f16
+ *                       | + sparse N % [x]      N % of each row's weights are corrected by an f16; x: any of them
  *                       | + lr N }              a product of rank N is added
  *     PRODUCT = ATOM [ *uv ]                    times an f16 for each row and one for each column
  *     ATOM    = a leaf | ( FORMAT )
@@ -73,6 +73,7 @@ static bool read_extra(struct qbc_reader *r, struct qbc_format *f, size_t from, 
     if (!qbc_reader_decimal(r, "a share", &f->sparse) || !qbc_reader_skip(r, "%"))
         return qbc_reader_fail(r, start, "write a share of the weights, for example +sparse0.5%%");
     f->sparse /= 100;
+    f->any = qbc_reader_skip(r, "x");
     return f->sparse <= 0.5 || qbc_reader_fail(r, start, "at most half of the weights are sparse");
 }
 

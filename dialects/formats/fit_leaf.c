@@ -193,6 +193,12 @@ static int64_t fit_whole_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row
     return -1;
 }
 
+static void fit_table(struct qbc_blocks *b, int64_t row, int64_t group, int64_t n, const float *w, const float *h)
+{
+    struct qbc_samples x = samples(w, h, n);
+    qbc_cluster(x.w, x.h, n, 1, 1 << b->format->bits, b->tables + (qbc_table_index(b, row, group) << b->format->bits));
+}
+
 /* Tables of groups, of the row. */
 static void fit_tables(struct qbc_blocks *b, int64_t row, const float *w, const float *h)
 {
@@ -200,8 +206,7 @@ static void fit_tables(struct qbc_blocks *b, int64_t row, const float *w, const 
     bool each = f->table_span == QBC_SPAN_GROUP;
     for (int64_t g = 0; g < (each ? b->groups : 1); ++g) {
         int64_t at = each ? g * f->group : 0, n = each ? columns_of(b, g, b->cols) : b->cols;
-        struct qbc_samples x = samples(w + at, h ? h + at : NULL, n);
-        qbc_cluster(x.w, x.h, n, 1, 1 << f->bits, b->tables + (qbc_table_index(b, row, g) << f->bits));
+        fit_table(b, row, g, n, w + at, h ? h + at : NULL);
     }
 }
 
@@ -229,8 +234,7 @@ static int64_t fit_params(enum qbc_fit how, struct qbc_blocks *b, int64_t row, c
 
 static int64_t fit_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row, const float *w, const float *h)
 {
-    int64_t bad = not_finite(w, b->cols);
-    bad = bad < 0 ? fit_params(how, b, row, w, h) : bad;
+    int64_t bad = qbc_fit_row(how, b, row, w, h);
     if (bad < 0)
         codes_of_row(b, row, w);
     return bad;
@@ -295,9 +299,25 @@ int64_t qbc_fit_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_
     int64_t count = qbc_format_unit(f) / f->group, bad;
     if (qbc_fit_quick_unit(how, b, row, unit, n, w, h, &bad))
         return bad;
-    if (not_finite(w, n) >= 0 || f->scale == QBC_SCALE_NONE)
-        return not_finite(w, n);
+    bad = not_finite(w, n);
+    if (bad < 0 && f->codebook == QBC_CODE_LEARNED && f->table_span == QBC_SPAN_GROUP)
+        fit_table(b, row, unit, n, w, h);
+    if (bad >= 0 || f->scale == QBC_SCALE_NONE)
+        return bad;
     return fit_groups(how, b, row, unit * count, count, n, w, h, f->outer_span == QBC_SPAN_TENSOR);
+}
+
+bool qbc_format_is_row(const struct qbc_format *f)
+{
+    enum qbc_span span = f->codebook == QBC_CODE_LEARNED ? f->table_span : f->outer_span;
+    bool scalar = f->codebook == QBC_CODE_AFFINE || f->codebook == QBC_CODE_TABLE || f->codebook == QBC_CODE_LEARNED;
+    return scalar && f->scale == QBC_SCALE_NONE && span == QBC_SPAN_ROW && qbc_group_rows(f) == 1;
+}
+
+int64_t qbc_fit_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row, const float *w, const float *h)
+{
+    int64_t bad = not_finite(w, b->cols);
+    return bad < 0 ? fit_params(how, b, row, w, h) : bad;
 }
 
 /* --- what the tensor shares */

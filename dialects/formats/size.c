@@ -100,6 +100,15 @@ int64_t qbc_format_cut(const struct qbc_format *f, int i, int64_t size)
     return at;
 }
 
+/* Looks random, is always the same (the finalizer of splitmix64). */
+double qbc_any_rank(int64_t row, int64_t col)
+{
+    uint64_t x = ((uint64_t)row << 20) + (uint64_t)col + 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return (double)((x ^ x >> 31) >> 11) * 0x1p-53;
+}
+
 int64_t qbc_format_sparse(const struct qbc_format *f, int64_t cols)
 {
     int64_t n = (int64_t)ceil(f->sparse * (double)cols - 1e-9);

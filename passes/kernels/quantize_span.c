@@ -1,5 +1,5 @@
 /* quantize_span: rows of f32 to codes whose scale is that of a token, of a longer group, or of the tensor; of any number of
- * bits, with a zero point or without (activation.h, whose qbc_activation_round is the same number by number).
+ * bits, with a zero point or without, or by the root of the mean square (activation.h, whose qbc_activation_round is the same number by number).
  *
  * Records stay as they are, with the span's scale in each; a code has its zero taken off, so products notice nothing.
  * Floats are compared as integers: what is negative has its other bits turned, then the order is the same, with infinities
@@ -94,8 +94,63 @@ static struct scale scale_of_tensor(struct qbc_kernel *k, const struct qbc_activ
     return scale_of(k, act, low, high, k_cmp(k, QBC_EQ, k_i32(k, 0), k_i32(k, 1)));
 }
 
+/* --- by the root of the mean square */
+
+static MlirValue add_squares(struct qbc_kernel *k, const struct span *s, MlirValue i, int64_t n, MlirValue sum)
+{
+    MlirValue x = k_quantize_load(k, s->row, i, n);
+    return k_fadd(k, sum, k_fmul(k, x, x));
+}
+
+static MlirValue sum_of_squares(struct qbc_kernel *k, const struct span *s)
+{
+    MlirValue sum = k_float_of(k, k_vec(k, WIDTH, k->f32), 0), whole = k_add_i(k, s->first, s->columns / WIDTH);
+    struct k_loop loop = k_for(k, s->first, whole, 1, 1, &sum);
+    MlirValue next = add_squares(k, s, loop.i, WIDTH, loop.carried[0]);
+    k_end(k, &loop, &next);
+    sum = loop.carried[0];
+    if (s->columns % WIDTH)
+        sum = add_squares(k, s, whole, s->columns % WIDTH, sum);
+    return k_reduce(k, "add", sum);
+}
+
+/* `inverse` is that of a step, two scales. */
+static struct scale scale_by_rms(struct qbc_kernel *k, const struct span *s)
+{
+    float half = (float)(1 << (s->act->bits - 1)), reach = qbc_activation_reach(s->act->bits) / (2 * half - 1);
+    MlirValue sum = sum_of_squares(k, s);
+    MlirValue bad = k_cmp(k, QBC_GE, k_bitcast(k, sum, k->i32), k_i32(k, 0x7f800000));
+    struct scale scale = {.bad = bad, .low = k_f32(k, -half), .high = k_f32(k, half - 1)};
+    scale.unusable = k_op2(k, "arith.ori", bad, k_fcmp(k, QBC_FLT, sum, k_f32(k, 0x1p-100f)));
+    MlirValue mean = k_fmul(k, k_select(k, scale.unusable, k_f32(k, 1), sum), k_f32(k, 1.0f / (float)s->columns));
+    MlirValue size = k_fmul(k, k_op1(k, "math.sqrt", mean), k_f32(k, reach));
+    scale.inverse = k_fdiv(k, k_f32(k, 0.5f), size);
+    scale.scale = k_select(k, scale.unusable, k_f32(k, 0), size);
+    return scale;
+}
+
+/* Odd codes. Columns that there are not have code 0. */
+static void put_by_rms(struct qbc_kernel *k, const struct span *s, const struct scale *scale, MlirValue i, int64_t n)
+{
+    MlirType ints = k_vec(k, WIDTH, k->i32);
+    MlirValue steps = k_fmul(k, k_quantize_load(k, s->row, i, n), k_splat(k, scale->inverse, WIDTH));
+    steps = k_fsub(k, steps, k_float_of(k, mlirValueGetType(steps), 0.5));
+    steps = k_fmin(k, k_splat(k, scale->high, WIDTH), k_fmax(k, k_splat(k, scale->low, WIDTH), steps));
+    MlirValue rounded = k_quantize_round(k, steps), codes = k_add(k, k_add(k, rounded, rounded), k_int_of(k, ints, 1));
+    codes = k_select(k, scale->unusable, k_int_of(k, ints, 0), codes);
+    if (n < WIDTH)
+        codes = k_select(k, k_cmp(k, QBC_LT, k_iota(k, WIDTH, k->i32), k_int_of(k, ints, n)), codes, k_int_of(k, ints, 0));
+    k_quantize_put(k, s->row, i, codes, scale->scale, scale->bad);
+}
+
+/* --- codes */
+
 static void put(struct qbc_kernel *k, const struct span *s, const struct scale *scale, MlirValue i, int64_t n)
 {
+    if (s->act->rms) {
+        put_by_rms(k, s, scale, i, n);
+        return;
+    }
     MlirValue x = k_quantize_load(k, s->row, i, n), bad = scale->bad, unusable = scale->unusable;
     if (s->act->group == QBC_ACT_TENSOR) { /* of these columns nobody knows yet */
         MlirValue keys = keys_of(k, x);
@@ -115,6 +170,8 @@ static void quantize(struct qbc_kernel *k, const struct span *s)
     MlirValue least, greatest, whole = k_add_i(k, s->first, s->columns / WIDTH);
     if (s->act->group == QBC_ACT_TENSOR) {
         scale = scale_of_tensor(k, s->act);
+    } else if (s->act->rms) {
+        scale = scale_by_rms(k, s);
     } else {
         find_extent(k, s, &least, &greatest);
         scale = scale_of(k, s->act, as_float(k, least), as_float(k, greatest), is_bad(k, least, greatest));
