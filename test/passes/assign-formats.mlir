@@ -18,6 +18,12 @@ func.func @step(%ids: tensor<?xi64>) -> tensor<?x64xf32> {
   // CHECK: "qb.embed"(%{{.*}}, %[[W]])
   %x = "qb.embed"(%ids, %embed) : (tensor<?xi64>, tensor<64x32xf32>) -> tensor<?x32xf32>
 
+  // not to be rounded more than this
+  // CHECK: "qb.weight"() {format = "f16", keep = "f16", name = "turn"} : () -> tensor<32x32xf32>
+  // DENSE: "qb.weight"() {format = "f32", keep = "f16", name = "turn"} : () -> tensor<32x32xf32>
+  %turn = "qb.weight"() {keep = "f16", name = "turn"} : () -> tensor<32x32xf32>
+  %t = "qb.linear"(%x, %turn) : (tensor<?x32xf32>, tensor<32x32xf32>) -> tensor<?x32xf32>
+
   // a vector is left alone
   // CHECK: "qb.weight"() {name = "0.ffn_norm"} : () -> tensor<32xf32>
   %gain = "qb.weight"() {name = "0.ffn_norm"} : () -> tensor<32xf32>
@@ -50,5 +56,5 @@ func.func @step(%ids: tensor<?xi64>) -> tensor<?x64xf32> {
 // RULE-FORMAT: -quant-tensor=down=q4: error: no format 'q4'
 // REGEX: -quant-tensor=ffn_(down=f16: error: 'ffn_(down' is no regular expression:
 // SYNTAX: -quant-tensor=down: error: write REGEX=FORMAT
-// UNUSED: -quant-tensor=nrom=f16: error: no tensor's name matches 'nrom'; the 4 tensors are embed, 0.ffn_up, 0.ffn_down, 1.ffn_down
+// UNUSED: -quant-tensor=nrom=f16: error: no tensor's name matches 'nrom'; the 5 tensors are embed, turn, 0.ffn_up, 0.ffn_down, 1.ffn_down
 // UNUSED-NOT: -quant-tensor=up

@@ -1,6 +1,7 @@
 // RUN: split-file %s %t
 // RUN: qbc-opt -insert-rotations %t/heads.mlir | FileCheck %t/heads.mlir
 // RUN: qbc-opt -insert-rotations %t/gate.mlir | FileCheck %t/gate.mlir
+// RUN: qbc-opt -insert-rotations %t/tied.mlir | FileCheck %t/tied.mlir
 // RUN: not qbc-opt -insert-rotations %t/centred.mlir 2>&1 | FileCheck %t/centred.mlir
 // RUN: not qbc-opt -insert-rotations %t/strange.mlir 2>&1 | FileCheck %t/strange.mlir
 
@@ -45,6 +46,25 @@ module attributes {qb.rotations = "r4"} {
     %z = "qb.act"(%a) {act = "silu"} : (tensor<?x22xf32>) -> tensor<?x22xf32>
     %y2 = "qb.linear"(%z, %w2) : (tensor<?x22xf32>, tensor<8x22xf32>) -> tensor<?x8xf32>
     return %y, %y2 : tensor<?x8xf32>, tensor<?x8xf32>
+  }
+}
+
+//--- tied.mlir
+// A stored matrix Q, which is in the module: the embedding is turned, and stays the output matrix behind Q^T g Q, g the diagonal of the gain.
+module attributes {qb.rotations = "r1", qb.r1_matrix = "m", qb.r1_order = 2 : i64, qb.matrices = {m = array<f32: 0.5, 1.0, -1.0, 0.5>}} {
+  // CHECK: qb.matrices = {m = array<f32: 5.000000e-01, 1.000000e+00, -1.000000e+00, 5.000000e-01>}
+  // CHECK: %[[E:.*]] = "qb.weight"() {changes = [{matrix = "m", rotate = 2 : i64}], name = "embed"}
+  // CHECK: %[[N:.*]] = "qb.rms_norm"
+  // CHECK: %[[T:.*]] = "qb.weight"() {keep = "f16", name = "output_turn", {{.*}}values = array<f32: 3.000000e+00, 1.000000e+00, 1.000000e+00, 4.500000e+00>} : () -> tensor<2x2xf32>
+  // CHECK: %[[X:.*]] = "qb.linear"(%[[N]], %[[T]])
+  // CHECK: "qb.linear"(%[[X]], %[[E]])
+  func.func @tied(%ids: tensor<?xi64>) -> tensor<?x16xf32> {
+    %embed = "qb.weight"() {name = "embed"} : () -> tensor<16x2xf32>
+    %gain = "qb.weight"() {name = "final_norm", source = "", offset = 0 : i64, strides = array<i64: 1>, values = array<f32: 4.0, 2.0>} : () -> tensor<2xf32>
+    %h = "qb.embed"(%ids, %embed) : (tensor<?xi64>, tensor<16x2xf32>) -> tensor<?x2xf32>
+    %n = "qb.rms_norm"(%h, %gain) {eps = 1.0e-5 : f32} : (tensor<?x2xf32>, tensor<2xf32>) -> tensor<?x2xf32>
+    %y = "qb.linear"(%n, %embed) : (tensor<?x2xf32>, tensor<16x2xf32>) -> tensor<?x16xf32>
+    return %y : tensor<?x16xf32>
   }
 }
 

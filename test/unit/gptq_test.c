@@ -236,7 +236,7 @@ int main(void)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i)
         test_format(formats[i], h, &state);
     static const char *const composites[] = {"i3g32@50%p|i2g64", "i2g32+i2g32", "i3g32+sparse2%", "(i4g32@25%p|i2g32@40%|i3g16)+sparse1%",
-                                             "i4g128@30%|i2g128"};
+                                             "i4g128@30%|i2g128", "i4row", "lut3row", "lut3g64", "(i4row@30%p|lut3row)+sparse2%"};
     for (size_t i = 0; i < sizeof composites / sizeof *composites; ++i)
         test_parts(composites[i], h, &state);
     test_dead_columns();
