@@ -8,8 +8,8 @@ import systems
 systems.need()
 with systems.Lab(systems.outliers()) as lab:
     weights = "-quant=i8g32"
-    ends = lab.measure("A4 from the ends", weights, "-act=i4tz")
-    both = lab.measure("A4 from the ends, hadamard", weights, "-act=i4tz", "-transform=hadamard")
-    rms = lab.measure("A4 by rms, hadamard", weights, "-act=i4tq", "-transform=hadamard")
+    ends = lab.measure("A4 from the ends", weights, "-act=i4g128z")
+    both = lab.measure("A4 from the ends, hadamard", weights, "-act=i4g128z", "-transform=hadamard")
+    rms = lab.measure("A4 by rms, hadamard", weights, "-act=i4g128q", "-transform=hadamard")
     holds = systems.lower(rms, ends)
     systems.verdict(holds and rms.ratio <= 1.01 * both.ratio, f"perplexity times {ends.ratio:.3f} from the ends, {both.ratio:.4f} with hadamard, {rms.ratio:.4f} with the grid by rms (KLD {both.kld:.4f}, {rms.kld:.4f})")
