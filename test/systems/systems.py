@@ -27,7 +27,7 @@ WINDOWS = oracle.SHARED / "data/text/docs-valid.npy"
 ALL = bool(os.environ.get("QBC_TEST_ALL"))
 FEW, FEW_BYTES = 8, 24000  # windows, bytes of calibration text
 NOT_HERE = 77
-DO_NOT_HOLD = {"adadim", "baq", "fast_2bit", "finequant", "luq", "quest", "slim_llm", "squeezellm"}  # only shrinks
+DO_NOT_HOLD = {"adadim", "fast_2bit", "finequant", "luq", "quest", "slim_llm"}  # only shrinks
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
 LEARN = ("gptq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
 
