@@ -1,5 +1,6 @@
 /* compile: the public functions, qbc.h. One context a call; nothing outlives it. */
 #include "allocator.h"
+#include "metrics.h"
 #include "format.h"
 #include "kernel.h"
 #include "output.h"
@@ -104,6 +105,13 @@ static void list_allocators(const struct lister *l)
         list_row(l, a->name, "", a->about);
 }
 
+static void list_metrics(const struct lister *l)
+{
+    const struct qbc_metric *m;
+    for (size_t i = 0; (m = qbc_metric_at(i)); ++i)
+        list_row(l, m->name, "", m->about);
+}
+
 static void list_transforms(const struct lister *l)
 {
     const struct qbc_transform *t;
@@ -133,6 +141,8 @@ enum qbc_status qbc_list_sized(const struct qbc_options *options, size_t size, e
         list_allocators(&l);
     else if (good && list == QBC_TRANSFORMS)
         list_transforms(&l);
+    else if (good && list == QBC_METRICS)
+        list_metrics(&l);
     else if (good)
         list_words(&l, list == QBC_EMITS ? qbc_emits() : qbc_fits());
     qbc_extensions_close(&q);

@@ -2,7 +2,6 @@
 #include "pipeline.h"
 
 #include "activation.h"
-#include "allocator.h"
 #include "transform.h"
 
 #include <string.h>
@@ -108,27 +107,6 @@ static void check_numbers(struct qbc *q)
             qbc_error_in(q, numbers[i].option, "'%lld' is no number from 1 up", (long long)numbers[i].value);
 }
 
-/* What goes with a budget. */
-static void check_choice(struct qbc *q)
-{
-    const struct qbc_options *o = &q->options;
-    const char *names[32] = {NULL}, *budget = o->bpw ? "-bpw" : "-size";
-    bool bound = o->max_ppl || o->max_kld, choice = o->bpw || o->size || (bound && !o->quant);
-    for (size_t i = 0; qbc_allocator_at(i) && i < 31; ++i)
-        names[i] = qbc_allocator_at(i)->name;
-    if (o->allocator)
-        one_of(q, "-allocator", o->allocator, names);
-    const struct qbc_allocator *rule = o->allocator ? qbc_find_allocator(o->allocator) : NULL;
-    if (rule && *rule->wants)
-        qbc_error_in(q, "-allocator", "'%s' goes by what is not measured yet (%s); take %s, the optimum", rule->name, rule->wants,
-                     qbc_allocator_at(0)->name);
-    if ((o->bpw || o->size) && o->quant)
-        qbc_error_in(q, "-quant", "%s chooses the formats; -formats=%s is what to choose from, -quant-tensor=REGEX=FORMAT an "
-                     "exception", budget, o->quant);
-    if (!choice && (o->formats || o->allocator))
-        qbc_error_in(q, o->formats ? "-formats" : "-allocator", "is for choosing formats; say within which budget: -bpw=N, -size=N, -max-ppl=N%%, or -max-kld=N");
-}
-
 static void check_activation(struct qbc *q)
 {
     struct qbc_activation a;
@@ -159,7 +137,7 @@ bool qbc_options_check(struct qbc *q)
     one_of(q, "-emit", o->emit, emits);
     one_of(q, "-fit", o->fit, fits);
     check_prefix(q);
-    check_choice(q);
+    qbc_choice_options_check(q);
     check_activation(q);
     qbc_transform_check(q);
     check_report(q);

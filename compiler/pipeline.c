@@ -184,6 +184,7 @@ static bool run_float(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
     bool uses = o->calib || qbc_fit_sweeps(o->fit) || !o->eval;
     l->calibration.judges = is_judged(q);
     l->calibration.only_judges = !uses;
+    l->calibration.only_moments = true;
     if (!qbc_choice_wanted(q))
         return qbc_calibrate(q, graph, &l->calibration);
     if (!qbc_choice_learn(q, graph, &l->calibration, &l->choice))

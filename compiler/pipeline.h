@@ -34,6 +34,9 @@ const char *const *qbc_emits(void); /* choices of -emit, then NULL */
 const char *const *qbc_fits(void);
 bool qbc_is_library(const char *emit); /* a choice that makes a header */
 
+/* --- choice_options.c: those that say how formats are chosen. Errors are reported. */
+void qbc_choice_options_check(struct qbc *q);
+
 /* --- depfile.c: if options.depfile asks for it. False after an error. */
 bool qbc_write_depfile(struct qbc *q);
 

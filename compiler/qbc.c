@@ -1,4 +1,5 @@
 /* qbc: the command line. It is a user of qbc.h like any other program. */
+#include "progress_line.h"
 #include "qbc.h"
 
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -34,6 +34,10 @@ static const char usage[] =
     "  -precision=FILE.json       formats by name, as -report writes them; they are not chosen again\n"
     "  -formats=NAME[,NAME ...]   what to choose from\n"
     "  -allocator=NAME            the rule: mckp unless given; --list-allocators\n"
+    "  -metric=NAME               what it goes by: hessian_loss unless given; --list-metrics\n"
+    "  -granularity=tensor|block|segment\n"
+    "                             what gets a format of its own (tensor)\n"
+    "  -share=N                   of tensors (top_ratio, 0.1), or times the median (threshold, 64)\n"
     "  -kv=FORMAT|k:FORMAT,v:FORMAT\n"
     "                             how keys and values are kept: f16, i8, i4g64, ...; with an r behind:\n"
     "                             rotated (f32)\n"
@@ -46,7 +50,8 @@ static const char usage[] =
     "  -shape=INPUT=1x3x224x224   sizes of an input of a model that is no language model; may be repeated\n"
     "  -entry=run|text            compile it as it is, arrays in and out, or as a language model (what it\n"
     "                             looks like)\n"
-    "\n"
+    "\n";
+static const char usage_of_output[] =
     "output\n"
     "  -o FILE                    - is the standard output (MODEL.qbm; - for text)\n"
     "  -emit=LEVEL                onnx, graph, quant, kernels, llvm, asm or obj: how far to go; or qbm,\n"
@@ -64,19 +69,14 @@ static const char usage[] =
     "  -threads=N                 threads of the compiler (all cores)\n"
     "  -load=FILE.so              an extension: more targets, formats, passes; may be repeated\n"
     "\n"
-    "  --list-targets  --list-formats  --list-passes  --list-allocators  --list-transforms\n"
-    "  --version  -h\n"
+    "  --list-targets  --list-formats  --list-passes  --list-allocators  --list-metrics\n"
+    "  --list-transforms  --version  -h\n"
     "\n"
     "examples\n"
     "  qbc model.onnx -quant=i4g32 -o model.qbm && qbrun model.qbm -p 'Once upon a time'\n"
     "  qbc model.onnx -target=armv8 -quant=i8g32 -emit=asm | less\n";
 
 enum { MOST_RULES = 256, MOST_LOADS = 16, MOST_SHAPES = 64 };
-
-/* The line on a terminal that tells how far long work is. */
-struct progress_line {
-    struct timespec start, last;
-};
 
 struct command {
     struct qbc_options options;
@@ -116,25 +116,9 @@ static void print_ir(void *user, const char *pass, const char *text, size_t leng
     fputc('\n', stderr);
 }
 
-static double since(const struct timespec *then, const struct timespec *now)
-{
-    return (double)(now->tv_sec - then->tv_sec) + 1e-9 * (double)(now->tv_nsec - then->tv_nsec);
-}
-
-/* Only for what takes more than a second, and five times a second. */
 static void progress(void *user, const char *what, size_t done, size_t total)
 {
-    struct progress_line *line = &((struct command *)user)->line;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (done == 0)
-        line->start = line->last = now;
-    if (since(&line->start, &now) < 1 || (since(&line->last, &now) < 0.2 && done < total))
-        return;
-    line->last = now;
-    fprintf(stderr, "\r%s %zu/%zu\033[K", what, done, total);
-    if (done >= total)
-        fputs("\r\033[K", stderr);
+    progress_line_show(&((struct command *)user)->line, what, done, total);
 }
 
 /* --- options: a row each */
@@ -184,8 +168,9 @@ static bool add_to(struct command *c, const char *arg, const char *name, const c
 
 static void unknown_option(struct command *c, const struct option *options, const char *arg)
 {
-    static const char *const flags[] = {"-quant-tensor=", "-shape=", "-load=", "--explain", "-Wslow-path", "-Wno-slow-path", "--list-targets", "--list-formats",
-                                        "--list-passes", "--list-allocators", "--list-transforms", "--version"};
+    static const char *const flags[] = {"-quant-tensor=", "-shape=", "-load=", "--explain", "-Wslow-path", "-Wno-slow-path",
+                                        "--list-targets", "--list-formats", "--list-passes", "--list-allocators",
+                                        "--list-metrics", "--list-transforms", "--version"};
     enum { N_FLAGS = sizeof flags / sizeof *flags };
     const char *names[64];
     char name[64];
@@ -271,10 +256,11 @@ static bool print_page(struct command *c, const char *arg, bool *good)
                  {"-list-formats", QBC_FORMATS, print_format},
                  {"-list-passes", QBC_PASSES, print_pass},
                  {"-list-allocators", QBC_ALLOCATORS, print_format},
+                 {"-list-metrics", QBC_METRICS, print_format},
                  {"-list-transforms", QBC_TRANSFORMS, print_format}};
     const char *name = one_dash(arg);
     if (!strcmp(name, "-h") || !strcmp(name, "-help"))
-        return fputs(usage, stdout), true;
+        return fputs(usage, stdout), fputs(usage_of_output, stdout), true;
     if (!strcmp(name, "-version"))
         return printf("qbc %s (LLVM %.2s)\n", qbc_version(), qbc_llvm_version()), true;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; ++i)
@@ -314,7 +300,8 @@ int main(int argc, char **argv)
         {"-eval=", &o->eval, NULL},           {"-max-ppl=", &o->max_ppl, NULL},
         {"-max-kld=", &o->max_kld, NULL},     {"-precision=", &o->precision, NULL},
         {"-report=", &o->report, NULL},       {"-resume=", &o->resume, NULL},
-        {"-ctx=", NULL, &o->context},
+        {"-metric=", &o->metric, NULL},       {"-granularity=", &o->granularity, NULL},
+        {"-share=", &o->share, NULL},         {"-ctx=", NULL, &o->context},
         {"-chunk=", NULL, &o->chunk},         {"-threads=", NULL, &c.threads},
         {"-mcpu=", &o->mcpu, NULL},           {"-mattr=", &o->mattr, NULL},
         {"-mtriple=", &o->mtriple, NULL},     {"-entry=", &o->entry, NULL},

@@ -128,6 +128,9 @@ struct qbc_options {
     const char *resume;    /* a folder: what was worked out is kept there, and found again after an interruption (no) */
     const char *report;    /* also write what was learned and chosen: NAME.html for people, NAME.json (no) */
     const char *max_kld;   /* mean KL divergence from the float model, in nats: "0.02" */
+    const char *metric;      /* one of QBC_METRICS: what says how much a format costs a tensor ("hessian_loss") */
+    const char *granularity; /* "tensor", "block" or "segment": what gets a format of its own ("tensor") */
+    const char *share;       /* of two allocators: "0.1" of the tensors (top_ratio), "64" times the median (threshold) */
 };
 
 /* Compile. The output appears under its name only when it is whole: after an error or a stop there is none,
@@ -147,7 +150,8 @@ enum qbc_list {
     QBC_EMITS,   /* for options.emit */
     QBC_FITS,    /* for options.fit */
     QBC_ALLOCATORS, /* for options.allocator */
-    QBC_TRANSFORMS /* for options.transform */
+    QBC_TRANSFORMS, /* for options.transform */
+    QBC_METRICS /* for options.metric */
 };
 
 struct qbc_row {

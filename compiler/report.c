@@ -20,7 +20,7 @@ static cJSON *candidates_of(const struct qbc_item *item)
         cJSON_AddStringToObject(row, "format", c->format->name);
         cJSON_AddNumberToObject(row, "bytes", (double)c->bytes);
         cJSON_AddNumberToObject(row, "loss", c->loss);
-        cJSON_AddBoolToObject(row, "measured", c->measured >= 0);
+        cJSON_AddBoolToObject(row, "measured", c->is_measured);
         cJSON_AddItemToArray(list, row);
     }
     return list;
@@ -53,7 +53,7 @@ static void add_tensors(cJSON *report, const struct qbrt_model *model, const str
         cJSON_AddNumberToObject(row, "cols", (double)t.cols);
         cJSON_AddNumberToObject(row, "bytes", (double)t.size);
         if (item) {
-            cJSON_AddNumberToObject(row, "loss", item->candidate[item->chosen].loss);
+            cJSON_AddNumberToObject(row, "loss", item->loss);
             cJSON_AddItemToObject(row, "candidates", candidates_of(item));
         }
         cJSON_AddItemToArray(rows, row);

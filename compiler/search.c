@@ -49,7 +49,9 @@ static bool try(struct qbc *q, MlirOperation graph, struct search *s, int64_t by
         return false;
     *used = qbc_bounds_used(&l->bounds, &l->quality);
     double goal = qbc_bounds_divergence(&l->bounds, l->quality.float_perplexity);
-    s->factor = fmin(fmax(fmax(*used, 0.01) * goal / (l->choice.predicted + 1e-9), 0.02), 50);
+    double found = fmax(*used, 0.01) * goal / (l->choice.predicted + 1e-9);
+    bool nats = !l->choice.items.alone;
+    s->factor = nats ? fmin(fmax(found, 0.02), 50) : found;
     int64_t chosen = qbc_choice_item_bytes(&l->choice);
     if (*used > 1) {
         s->missed = bytes;

@@ -7,6 +7,7 @@
 #include "eval.h"
 #include "moments.h"
 #include "own_text.h"
+#include "recall.h"
 #include "resume.h"
 
 #include <stdlib.h>
@@ -224,26 +225,36 @@ static size_t count_taps(const struct qbc_calibration *c)
     return n;
 }
 
+static bool read_model(struct qbc *q, MlirOperation graph, struct qbc_calibration *c)
+{
+    size_t longest = c->windows.length > c->eval.length ? c->windows.length : c->eval.length;
+    if (q->errors || !qbc_stages_create(q, graph, (int64_t)longest, &c->stages))
+        return false;
+    c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
+    c->peaks = qbc_alloc(q, (count_taps(c) + 1) * sizeof *c->peaks);
+    c->n_peaks = 0;
+    if (!run(q, c))
+        return false;
+    if (!c->watch && !c->only_judges)
+        qbc_keep_taps(q, c);
+    return true;
+}
+
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out)
 {
     struct qbc_calibration *c = out;
     *c = (struct qbc_calibration){.n_measure = c->n_measure, .judges = c->judges, .only_judges = c->only_judges,
-                                  .watch = c->watch, .user = c->user};
+                                  .only_moments = c->only_moments, .watch = c->watch, .user = c->user};
     if (qbc_bool(graph, "qb.whole", false)) {
         qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
         return false;
     }
     if (open_pool(q, c) && read_texts(q, graph, c)) {
-        size_t longest = c->windows.length > c->eval.length ? c->windows.length : c->eval.length;
-        if (qbc_stages_create(q, graph, (int64_t)longest, &c->stages)) {
-            c->n_measure = c->n_measure < c->windows.n ? c->n_measure : c->windows.n;
-            c->before = qbc_alloc(q, c->stages.n * sizeof *c->before);
-            c->peaks = qbc_alloc(q, (count_taps(c) + 1) * sizeof *c->peaks);
-            q->calibrated = c->only_judges ? NULL : describe(q, &c->windows);
-            q->judged = c->judges ? describe(q, &c->eval) : NULL;
-            if (run(q, c))
-                return true;
-        }
+        c->n_measure = c->n_measure < c->windows.n ? c->n_measure : c->windows.n;
+        q->calibrated = c->only_judges ? NULL : describe(q, &c->windows);
+        q->judged = c->judges ? describe(q, &c->eval) : NULL;
+        if ((c->only_moments && !c->judges && !c->watch && qbc_recall_taps(q, c)) || read_model(q, graph, c))
+            return true;
     }
     qbc_calibration_destroy(c);
     return false;

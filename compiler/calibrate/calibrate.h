@@ -28,6 +28,7 @@ struct qbc_calibration {
      * one tap in order. NULL: nobody does. */
     void (*watch)(void *user, const struct qbc_tap *tap, const float *x, int64_t rows);
     void *user;
+    bool only_moments;         /* nobody will run the stages, or ask for values between them: what -resume kept is enough */
     bool judges, only_judges;  /* is there a text to judge by, is that all? */
     struct qbc_windows eval;   /* to judge by; the float model's values before the last stage: */
     float *eval_before;        /* f32 [eval.n * eval.length][in_cols]; NULL where there is one stage */
@@ -36,7 +37,7 @@ struct qbc_calibration {
 };
 
 /* Run the texts through the model and keep H of every product's input (hessians.h). n_measure, `judges`,
- * `only_judges` and `watch` say what is wanted. False after an error. */
+ * `only_judges`, `only_moments` and `watch` say what is wanted. False after an error. */
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out);
 /* What only measurements needed. */
 void qbc_calibration_forget(struct qbc_calibration *c);

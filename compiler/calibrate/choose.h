@@ -2,11 +2,12 @@
 #ifndef QBC_CHOOSE_H
 #define QBC_CHOOSE_H
 
-#include "measure.h"
+#include "units.h"
 
 /* All that was learned, for as many budgets as are tried. */
 struct qbc_choice {
     struct qbc_items items;
+    struct qbc_units *units;
     const char *budget;   /* the option, for the record: "-bpw=4.25" */
     bool whole_file;      /* the budget is of the file, not of its weights alone */
     bool bounded;         /* there is no budget, but a bound on what may be lost: bytes are searched */
@@ -16,7 +17,8 @@ struct qbc_choice {
     int64_t others;       /* bytes of all that is no item, as far as is known */
     int64_t target;       /* bytes for the items, this time */
     int64_t low, high;    /* the most that came out within the budget (0: none so far), the least that did not */
-    double predicted;     /* nats, of the choice at hand */
+    bool settles;         /* another number of bytes would not change the choice */
+    double predicted;     /* nats (or the metric's unit), of the choice at hand */
     size_t measured_tokens;
 };
 

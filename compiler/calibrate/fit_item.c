@@ -1,5 +1,6 @@
 /* fit_item: see fit_item.h. */
 #include "fit_item.h"
+#include "local_loss.h"
 #include "sweeps.h"
 
 #include <stdatomic.h>
@@ -16,23 +17,22 @@ bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep
     return false;
 }
 
-/* Rows w [n][cols], used up, to codes; their squared errors, weighted where that is known, to *loss. False: they cannot be. */
-static bool fit(const struct qbc_sweep *sweep, struct qbc_blocks *b, int64_t n, float *w, double *loss)
+/* Rows w [n][cols], used up, to codes; their squared errors, weighted where that is known, to *loss. `decoded` [n][cols] (NULL:
+ * not wanted) becomes what the codes stand for. False: they cannot be. */
+static bool fit(const struct qbc_sweep *sweep, struct qbc_blocks *b, int64_t n, float *w, double *loss, float *decoded)
 {
     int64_t cols = b->cols;
-    if (sweep->u && qbc_can_sweep(b->format))
-        return qbc_gptq(sweep, b, 0, n, w, loss) < 0;
-    float *decoded = malloc((size_t)(n * cols) * sizeof *decoded);
-    bool good = decoded && qbc_format_fit_weighted(QBC_FIT_RANGE, b, 0, n, w, sweep->weight) < 0;
+    bool swept = sweep->u && qbc_can_sweep(b->format);
+    bool good = swept ? qbc_gptq(sweep, b, 0, n, w, loss) < 0
+                      : qbc_format_fit_weighted(QBC_FIT_RANGE, b, 0, n, w, sweep->weight) < 0;
     double sum = 0;
-    if (good)
+    if (good && decoded)
         qbc_format_decode_rows(b, 0, n, decoded);
-    for (int64_t i = 0; i < n * cols && good; ++i) {
+    for (int64_t i = 0; i < n * cols && good && !swept && loss; ++i) {
         double e = (double)w[i] - (double)decoded[i];
         sum += 0.5 * e * e * (sweep->weight ? (double)sweep->weight[i % cols] : 1);
     }
-    free(decoded);
-    if (loss)
+    if (loss && !swept)
         *loss = sum;
     return good;
 }
@@ -43,6 +43,7 @@ struct job {
     const struct qbc_format *format; /* of all rows, to `out` */
     float *out;
     struct qbc_candidate *candidate; /* or: all of them, of `sample` */
+    const struct qbc_local *local;
     const float *sample;
     int64_t sampled;
     atomic_long next;
@@ -53,10 +54,7 @@ static bool do_slab(struct job *j, int64_t slab, struct qbc_blocks *b, float *w)
 {
     int64_t cols = j->item->view.cols, row = slab * SLAB, rest = j->item->view.rows - row, n = rest < SLAB ? rest : SLAB;
     qbc_view_read(&j->item->view, row, n, w);
-    if (!fit(j->sweep, b, n, w, NULL))
-        return false;
-    qbc_format_decode_rows(b, 0, n, j->out + row * cols);
-    return true;
+    return fit(j->sweep, b, n, w, NULL, j->out + row * cols);
 }
 
 static void decode_share(void *user, int64_t thread)
@@ -96,35 +94,42 @@ static void losses_share(void *user, int64_t thread)
     struct job *j = user;
     int64_t cols = j->item->view.cols;
     size_t bytes = (size_t)(j->sampled * cols) * sizeof(float), at;
-    float *w = malloc(bytes);
+    float *w = malloc(bytes), *decoded = malloc(bytes);
     (void)thread;
     while ((at = (size_t)atomic_fetch_add(&j->next, 1)) < j->item->n) {
         struct qbc_candidate *candidate = &j->candidate[at];
         struct qbc_blocks b;
-        bool good = qbc_blocks_create(&b, candidate->format, j->sampled, cols) && w;
+        double swept = 0;
+        bool good = qbc_blocks_create(&b, candidate->format, j->sampled, cols) && w && decoded;
         if (good)
             memcpy(w, j->sample, bytes);
-        good = good && fit(j->sweep, &b, j->sampled, w, &candidate->squared);
-        candidate->squared *= (double)j->item->view.rows / (double)j->sampled;
+        good = good && fit(j->sweep, &b, j->sampled, w, &swept, decoded) &&
+               qbc_local_tell(j->local, j->sampled, j->sample, decoded, swept, candidate);
+        candidate->local *= (double)j->item->view.rows / (double)j->sampled;
         qbc_blocks_destroy(&b);
         if (!good)
             atomic_store(&j->failed, true);
     }
     free(w);
+    free(decoded);
 }
 
-bool qbc_item_losses(struct qbc *q, struct qbc_item *item, const struct qbc_sweep *sweep,
+bool qbc_item_losses(struct qbc *q, const struct qbc_items *items, struct qbc_item *item, const struct qbc_sweep *sweep,
                      const struct qbrt_parallel *threads)
 {
     int64_t rows = item->view.rows, cols = item->view.cols, wanted = SAMPLE_WEIGHTS / cols; /* a row costs cols^2 */
     wanted = wanted > SAMPLE ? SAMPLE : wanted < LEAST_SAMPLE ? LEAST_SAMPLE : wanted;
     int64_t n = rows < wanted ? rows : wanted;
     float *sample = malloc((size_t)(n * cols) * sizeof *sample);
-    struct job j = {.item = item, .sweep = sweep, .candidate = item->candidate, .sample = sample, .sampled = n};
+    struct qbc_local local = {0};
+    struct job j = {.item = item, .sweep = sweep, .candidate = item->candidate, .sample = sample, .sampled = n, .local = &local};
     for (int64_t i = 0; i < n && sample; ++i)
         qbc_view_read(&item->view, i * rows / n, 1, sample + i * cols);
+    if (sample)
+        qbc_local_create(q, items, item, sweep, n, sample, &local);
     atomic_store(&j.failed, !sample);
     bool good = run(q, &j, threads, losses_share);
+    qbc_local_destroy(&local);
     qbc_view_release(&item->view);
     free(sample);
     return good;

@@ -9,8 +9,8 @@ bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep
 /* out f32 [rows][cols]: what codes of this format stand for. False after an error. */
 bool qbc_item_decoded(struct qbc *q, const struct qbc_item *item, const struct qbc_sweep *sweep,
                       const struct qbc_format *format, const struct qbrt_parallel *threads, float *out);
-/* `squared` of all its candidates, from a sample of the rows. False after an error. */
-bool qbc_item_losses(struct qbc *q, struct qbc_item *item, const struct qbc_sweep *sweep,
+/* `local` (and `share`) of all its candidates, from a sample of the rows. False after an error. */
+bool qbc_item_losses(struct qbc *q, const struct qbc_items *items, struct qbc_item *item, const struct qbc_sweep *sweep,
                      const struct qbrt_parallel *threads);
 
 #endif

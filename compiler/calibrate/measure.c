@@ -1,99 +1,69 @@
-/* measure: the KL divergence of the model with one tensor rounded, for some formats of each tensor; for the others what
- * GPTQ says about squared errors, in nats by the ones measured beside it.
+/* measure: what the model loses with single tensors, blocks, or pairs of tensors rounded; for other formats what the metric says of
+ * a tensor alone, in nats by what was measured beside it.
  *
- * One walk over the stages. A variant is the model with one tensor in one format: it leaves the float model where its
- * tensor is, and from there on has values of its own, which wait for the next stage like those of all others. So a stage
- * is loaded once for all of them.
+ * First every tensor alone, in every format (fit_item.h). Then one walk over the stages. A trial leaves the float model where
+ * its first tensor is, and from there on has values of its own, which wait for the next stage like those of all others. So a
+ * stage is loaded once for all of them.
  */
-#include "measure.h"
 #include "fit_item.h"
 #include "resume.h"
-#include "score.h"
+#include "trials.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_ANCHORS = 4, MOST_WINDOWS = 4 };
 static const double MOST_WORK = 1e13; /* multiplications: about a minute a core */
 
-struct variant {
-    struct qbc_item *item;
-    struct qbc_candidate *candidate;
-    float *rows; /* [windows][length][cols] before the next stage */
-    double divergence; /* sum over tokens */
-};
-
 struct measuring {
     struct qbc *q;
     struct qbc_calibration *c;
-    struct qbc_items *items;
-    struct variant *variants;
-    size_t n_variants, done, total;
+    struct qbc_trials trials;
+    struct qbc_reference reference;
+    size_t done, total; /* passes of a trial through a stage */
     float *logits, *dense;
-    double *entropy; /* [windows][length] of the float model */
-    bool *begun; /* [items] its first stage is behind */
+    struct qbc_sweep sweep; /* of `swept`: trials of a tensor come one after the other */
+    const struct qbc_item *swept;
 };
 
 size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t *anchors)
 {
-    double weights = 0, free_items = 0;
+    double weights = 0, trials = 0;
+    bool all = items->metric->kind == QBC_METRIC_MODEL;
     for (size_t i = 0; i < items->n; ++i) {
         weights += (double)items->item[i].view.rows * (double)items->item[i].view.cols;
-        free_items += !items->item[i].pinned;
+        trials += items->item[i].pinned ? 0 : all ? (double)items->item[i].n : 1;
     }
     size_t windows = MOST_WINDOWS;
-    *anchors = MOST_ANCHORS;
-    while (*anchors > 1 && weights * free_items * (double)(*anchors * windows * length) / 2 > MOST_WORK)
+    *anchors = all ? 1 : MOST_ANCHORS;
+    while (*anchors > 1 && weights * trials * (double)(*anchors * windows * length) / 2 > MOST_WORK)
         --*anchors;
-    while (windows > 1 && weights * free_items * (double)(windows * length) / 2 > MOST_WORK)
+    while (windows > 1 && weights * trials * (double)(windows * length) / 2 > MOST_WORK)
         windows /= 2;
     return windows;
 }
 
-/* --- KL divergence of logits, rows by threads */
-
-struct scoring {
-    const float *want; /* probabilities of the float model; NULL: `got` becomes them */
-    const double *entropy; /* [rows] sum p log p */
-    float *got;
-    double *got_entropy;
-    int64_t rows, vocab, threads;
-    double *sums; /* [threads] */
-};
-
-static void score_share(void *user, int64_t thread)
+bool qbc_same_unit(const struct qbc_items *items, size_t i, size_t j)
 {
-    const struct scoring *s = user;
-    double total = 0;
-    for (int64_t r = thread; r < s->rows; r += s->threads) {
-        float *got = s->got + r * s->vocab;
-        double norm = qbc_log_norm(got, s->vocab);
-        if (s->want) {
-            total += s->entropy[r] - qbc_expectation(s->want + r * s->vocab, got, s->vocab, norm);
-            continue;
-        }
-        s->got_entropy[r] = 0;
-        for (int64_t i = 0; i < s->vocab; ++i) {
-            double logarithm = (double)got[i] - norm;
-            got[i] = (float)exp(logarithm);
-            s->got_entropy[r] += (double)got[i] * logarithm;
-        }
-    }
-    s->sums[thread] = total;
+    const struct qbc_item *a = &items->item[i], *b = &items->item[j];
+    bool block = items->granularity == QBC_GRAIN_BLOCK && a->block >= 0 && a->block == b->block;
+    return i == j || (block && !a->pinned && !b->pinned);
 }
 
-/* Of one window: its divergence, summed over tokens; or, where the float model itself is `got`, its probabilities. */
-static double score(struct measuring *m, size_t window, float *got, bool is_reference)
+bool qbc_leads_unit(const struct qbc_items *items, size_t i)
 {
-    int64_t threads = m->c->threads.threads, rows = (int64_t)m->c->windows.length, vocab = m->c->stages.vocab;
-    double sums[1024] = {0}, total = 0, *entropy = m->entropy + (int64_t)window * rows;
-    struct scoring s = {is_reference ? NULL : m->c->logits + (int64_t)window * rows * vocab, entropy, got, entropy, rows, vocab,
-                        threads, sums};
-    m->c->threads.run(m->c->threads.context, score_share, &s);
-    for (int64_t i = 0; i < threads; ++i)
-        total += sums[i];
-    return total;
+    size_t first = 0;
+    while (!qbc_same_unit(items, first, i))
+        ++first;
+    return first == i;
+}
+
+struct qbc_candidate *qbc_item_candidate(const struct qbc_item *item, const struct qbc_format *format)
+{
+    for (size_t i = 0; i < item->n; ++i)
+        if (item->candidate[i].format == format)
+            return &item->candidate[i];
+    return NULL;
 }
 
 /* --- one stage */
@@ -110,19 +80,27 @@ static bool is_last(const struct measuring *m, const struct qbc_stage *s)
     return s == &m->c->stages.stage[m->c->stages.n - 1];
 }
 
-/* All windows of `rows` (NULL: token ids) through a stage; v->rows becomes what comes out, or its divergence is summed. */
-static bool pass_through(struct measuring *m, struct qbc_stage *s, const float *rows, struct variant *v)
+static void run_window(struct measuring *m, struct qbc_stage *s, const float *rows, size_t w, float *to)
+{
+    size_t length = m->c->windows.length;
+    qbc_stage_run(s, &m->c->threads, m->c->windows.ids + w * length, rows ? rows + w * length * (size_t)s->in_cols : NULL,
+                  (int64_t)length, to);
+}
+
+/* All windows of `rows` (NULL: token ids) through a stage; v->rows becomes what comes out, or its distance is summed. */
+static bool pass_through(struct measuring *m, struct qbc_stage *s, const float *rows, struct qbc_trial *v)
 {
     size_t length = m->c->windows.length, n = m->c->n_measure;
     float *out = is_last(m, s) ? NULL : malloc(n * length * (size_t)s->out_cols * sizeof *out);
     if (!is_last(m, s) && out_of_memory(m->q, out))
         return false;
     for (size_t w = 0; w < n; ++w) {
-        float *to = out ? out + w * length * (size_t)s->out_cols : m->logits;
-        qbc_stage_run(s, &m->c->threads, m->c->windows.ids + w * length,
-                      rows ? rows + w * length * (size_t)s->in_cols : NULL, (int64_t)length, to);
-        if (!out)
-            v->divergence += score(m, w, m->logits, false);
+        run_window(m, s, rows, w, out ? out + w * length * (size_t)s->out_cols : m->logits);
+        if (out)
+            continue;
+        struct qbc_distance d = qbc_reference_distance(&m->reference, w, m->logits);
+        v->distance.divergence += d.divergence;
+        v->distance.rise += d.rise;
     }
     free(v->rows);
     v->rows = out;
@@ -139,129 +117,143 @@ static bool has(const struct qbc_stage *s, const char *weight)
     return false;
 }
 
-static bool patch_float(struct measuring *m, struct qbc_stage *s, const struct qbc_item *item)
+static bool sweep_of(struct measuring *m, const struct qbc_item *item)
 {
-    qbc_view_read(&item->view, 0, item->view.rows, m->dense);
-    return qbc_stage_patch(s, item->name, m->dense);
+    if (m->swept == item)
+        return true;
+    if (m->swept)
+        qbc_sweep_destroy(&m->sweep);
+    m->swept = qbc_item_sweep(m->q, item, &m->sweep) ? item : NULL;
+    return m->swept;
 }
 
-static bool patch_rounded(struct measuring *m, struct qbc_stage *s, const struct variant *v, const struct qbc_sweep *sweep)
+/* Its tensors that are in this stage, rounded. *found: are there any? */
+static bool patch(struct measuring *m, struct qbc_stage *s, const struct qbc_trial *v, bool *found)
 {
-    return qbc_item_decoded(m->q, v->item, sweep, v->candidate->format, &m->c->threads, m->dense) &&
-           qbc_stage_patch(s, v->item->name, m->dense);
-}
-
-/* Variants that left the float model before. A tensor that is in this stage too is rounded here as well. */
-static bool carry(struct measuring *m, struct qbc_stage *s)
-{
-    bool good = true;
-    for (size_t i = 0; i < m->n_variants && good; ++i) {
-        struct variant *v = &m->variants[i];
-        struct qbc_sweep sweep;
-        bool again = has(s, v->item->name);
-        good = !again || (qbc_item_sweep(m->q, v->item, &sweep) && patch_rounded(m, s, v, &sweep));
-        good = good && pass_through(m, s, v->rows, v) && (!again || patch_float(m, s, v->item));
-        if (again)
-            qbc_sweep_destroy(&sweep);
+    *found = false;
+    for (size_t i = 0; i < v->n; ++i) {
+        const struct qbc_patch *p = &v->patch[i];
+        if (!has(s, p->item->name))
+            continue;
+        *found = true;
+        if (!sweep_of(m, p->item) || !qbc_item_decoded(m->q, p->item, &m->sweep, p->candidate->format, &m->c->threads, m->dense) ||
+            !qbc_stage_patch(s, p->item->name, m->dense))
+            return false;
     }
-    return good;
+    return true;
 }
 
-/* The variants of one tensor leave here. */
-static bool leave(struct measuring *m, struct qbc_stage *s, size_t anchors, struct qbc_item *item)
+/* The same as floats again. */
+static void restore(struct measuring *m, struct qbc_stage *s, const struct qbc_trial *v)
 {
-    struct qbc_candidate **chosen = qbc_alloc(m->q, (item->n + 1) * sizeof *chosen);
-    const float *before = m->c->before[s - m->c->stages.stage];
-    struct qbc_sweep sweep;
-    if (!qbc_item_sweep(m->q, item, &sweep))
+    for (size_t i = 0; i < v->n; ++i) {
+        const struct qbc_item *item = v->patch[i].item;
+        if (!has(s, item->name))
+            continue;
+        qbc_view_read(&item->view, 0, item->view.rows, m->dense);
+        qbc_stage_patch(s, item->name, m->dense);
+    }
+}
+
+/* Trials that left the float model before, or leave it here. */
+static bool do_trial(struct measuring *m, struct qbc_stage *s, struct qbc_trial *v)
+{
+    bool here;
+    if (!patch(m, s, v, &here))
         return false;
-    bool good = qbc_item_losses(m->q, item, &sweep, &m->c->threads);
-    size_t n = good && !item->pinned ? qbc_choose_anchors(item, anchors, chosen) : 0;
-    for (size_t i = 0; i < n && good; ++i) {
-        struct variant *v = &m->variants[m->n_variants++];
-        *v = (struct variant){item, chosen[i], NULL, 0};
-        good = patch_rounded(m, s, v, &sweep) && pass_through(m, s, before, v);
-    }
-    qbc_sweep_destroy(&sweep);
-    return good && patch_float(m, s, item);
+    const float *rows = v->begun ? v->rows : m->c->before[s - m->c->stages.stage];
+    v->begun |= here;
+    bool good = !v->begun || pass_through(m, s, rows, v);
+    if (here)
+        restore(m, s, v);
+    return good;
 }
 
 /* The float model's own probabilities. */
 static bool score_float(struct measuring *m, struct qbc_stage *s)
 {
-    size_t length = m->c->windows.length, vocab = (size_t)m->c->stages.vocab;
-    const float *before = m->c->before[m->c->stages.n - 1];
-    m->c->logits = malloc(m->c->n_measure * length * vocab * sizeof *m->c->logits);
-    if (out_of_memory(m->q, m->c->logits))
-        return false;
+    size_t numbers = m->c->windows.length * (size_t)m->c->stages.vocab;
+    if (!qbc_reference_create(m->q, m->c, &m->reference))
+        return !out_of_memory(m->q, NULL);
     for (size_t w = 0; w < m->c->n_measure; ++w) {
-        float *to = m->c->logits + w * length * vocab;
-        qbc_stage_run(s, &m->c->threads, m->c->windows.ids + w * length,
-                      before ? before + w * length * (size_t)s->in_cols : NULL, (int64_t)length, to);
-        score(m, w, to, true);
+        run_window(m, s, m->c->before[m->c->stages.n - 1], w, m->c->logits + w * numbers);
+        qbc_reference_set(&m->reference, w, m->c->logits + w * numbers);
     }
     return true;
 }
 
-static bool do_stage(struct measuring *m, struct qbc_stage *s, size_t anchors)
+static bool do_stage(struct measuring *m, struct qbc_stage *s)
 {
-    bool good = qbc_stage_load(m->q, &m->c->stages, s) && (!is_last(m, s) || score_float(m, s)) && carry(m, s);
-    for (size_t i = 0; i < m->items->n && good; ++i)
-        if (!m->begun[i] && has(s, m->items->item[i].name)) {
-            m->begun[i] = true;
-            good = leave(m, s, anchors, &m->items->item[i]);
-        }
+    bool good = qbc_stage_load(m->q, &m->c->stages, s) && (!is_last(m, s) || score_float(m, s));
+    for (size_t i = 0; i < m->trials.n && good; ++i)
+        good = do_trial(m, s, &m->trials.list[i]);
     qbc_stage_unload(s);
     return good;
 }
 
-/* --- from squared errors to nats */
+/* --- all of it */
 
-static void convert(struct measuring *m)
+/* What the metric says of each tensor alone. */
+static bool measure_alone(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items)
 {
-    struct qbc_candidate *anchors[MOST_ANCHORS + 1];
-    double tokens = (double)(m->c->n_measure * m->c->windows.length);
-    for (size_t i = 0; i < m->n_variants; ++i) {
-        double nats = m->variants[i].divergence / tokens;
-        m->variants[i].candidate->measured = nats > 0 ? nats : 0;
+    bool good = true;
+    for (size_t i = 0; i < items->n && good; ++i) {
+        struct qbc_sweep sweep;
+        qbc_progress(q, "trying formats", i, items->n);
+        good = !qbc_stop(q) && qbc_item_sweep(q, &items->item[i], &sweep);
+        if (good) {
+            good = qbc_item_losses(q, items, &items->item[i], &sweep, &c->threads);
+            qbc_sweep_destroy(&sweep);
+        }
     }
-    for (size_t i = 0; i < m->items->n; ++i) {
-        struct qbc_item *item = &m->items->item[i];
-        size_t n = 0;
-        for (size_t v = 0; v < m->n_variants; ++v)
-            if (m->variants[v].item == item && n < MOST_ANCHORS)
-                anchors[n++] = m->variants[v].candidate;
-        qbc_set_losses(item, n, anchors);
+    qbc_progress(q, "trying formats", items->n, items->n);
+    return good;
+}
+
+/* Stages that a trial goes through. */
+static size_t passes_of(const struct qbc_stages *s, const struct qbc_trial *v)
+{
+    size_t first = 0;
+    while (first < s->n && !has(&s->stage[first], v->patch[0].item->name))
+        ++first;
+    return s->n - first;
+}
+
+static bool walk(struct measuring *m, const struct qbc_items *items)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < items->n; ++i) {
+        size_t size = (size_t)(items->item[i].view.rows * items->item[i].view.cols);
+        most = size > most ? size : most;
     }
+    for (size_t i = 0; i < m->trials.n; ++i)
+        m->total += passes_of(&m->c->stages, &m->trials.list[i]);
+    m->dense = malloc((most + 1) * sizeof *m->dense);
+    m->logits = malloc(m->c->windows.length * (size_t)m->c->stages.vocab * sizeof *m->logits);
+    bool good = !out_of_memory(m->q, m->dense) && !out_of_memory(m->q, m->logits);
+    qbc_progress(m->q, "measuring", 0, m->total);
+    for (size_t i = 0; i < m->c->stages.n && good; ++i)
+        good = do_stage(m, &m->c->stages.stage[i]);
+    if (m->swept)
+        qbc_sweep_destroy(&m->sweep);
+    free(m->dense);
+    free(m->logits);
+    return good;
 }
 
 bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items)
 {
-    struct measuring m = {.q = q, .c = c, .items = items};
-    if (qbc_find_losses(q, items))
-        return true;
-    size_t anchors, most = 0;
+    struct measuring m = {.q = q, .c = c};
+    size_t anchors;
+    if (!qbc_measure_importance(q, c, items) || !measure_alone(q, c, items))
+        return false;
     qbc_measure_windows(items, c->windows.length, &anchors);
-    m.variants = qbc_alloc(q, (items->n * anchors + 1) * sizeof *m.variants);
-    m.entropy = qbc_alloc(q, (c->n_measure * c->windows.length + 1) * sizeof *m.entropy);
-    m.begun = qbc_alloc(q, items->n + 1);
-    for (size_t i = 0; i < items->n; ++i) {
-        size_t size = (size_t)(items->item[i].view.rows * items->item[i].view.cols);
-        most = size > most ? size : most;
-        m.total += items->item[i].pinned ? 0 : anchors * c->stages.n / 2;
-    }
-    m.dense = malloc((most + 1) * sizeof *m.dense);
-    m.logits = malloc(c->windows.length * (size_t)c->stages.vocab * sizeof *m.logits);
-    bool good = !out_of_memory(q, m.dense) && !out_of_memory(q, m.logits);
-    for (size_t i = 0; i < c->stages.n && good; ++i)
-        good = do_stage(&m, &c->stages.stage[i], anchors);
-    if (good)
-        convert(&m);
-    if (good)
+    m.trials = qbc_trials_create(q, items, anchors);
+    bool good = !m.trials.n || walk(&m, items);
+    if (good) {
+        qbc_trials_tell(q, items, &m.trials, c->n_measure * c->windows.length);
         qbc_keep_losses(q, items);
-    for (size_t i = 0; i < m.n_variants; ++i)
-        free(m.variants[i].rows);
-    free(m.dense);
-    free(m.logits);
+    }
+    qbc_trials_destroy(&m.trials);
     return good;
 }

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *stage_name(struct qbc *q, size_t i)
+static const char *stage_name(struct qbc *q, const struct qbc_calibration *c, size_t i)
 {
-    return qbc_text(q, "stage %zu", i);
+    return qbc_text(q, "stage %zu, %zu windows", i, c->n_measure);
 }
 
 static const char *behind_name(struct qbc *q, size_t i)
@@ -18,9 +18,9 @@ static const char *behind_name(struct qbc *q, size_t i)
     return qbc_text(q, "behind %zu", i);
 }
 
-static const char *h_name(struct qbc *q, const struct qbc_tap *tap)
+static const char *h_name(struct qbc *q, const char *weight)
 {
-    return qbc_text(q, "H of %s", tap->weights[0]);
+    return qbc_text(q, "H of %s", weight);
 }
 
 /* The number of its first tap among all taps. */
@@ -66,14 +66,14 @@ void qbc_keep_stage(struct qbc *q, const struct qbc_calibration *c, size_t i, co
         return;
     for (size_t t = 0; t < s->n_taps && !c->only_judges; ++t) {
         const float *h = qbc_hessian_find(q, s->taps[t].weights[0], s->taps[t].cols);
-        qbc_kept_put(q, h_name(q, &s->taps[t]), h, (size_t)(s->taps[t].cols * s->taps[t].cols) * sizeof *h);
+        qbc_kept_put(q, h_name(q, s->taps[t].weights[0]), h, (size_t)(s->taps[t].cols * s->taps[t].cols) * sizeof *h);
         qbc_hessian_release(h, s->taps[t].cols);
     }
     struct place p = {.keeper = qbc_kept_begin(q, behind_name(q, i))};
     for (size_t k = 0; k < n; ++k)
         write(&p, behind[k].data, behind[k].n * sizeof(float));
     qbc_kept_end(q, p.keeper, true);
-    p = (struct place){.keeper = qbc_kept_begin(q, stage_name(q, i))};
+    p = (struct place){.keeper = qbc_kept_begin(q, stage_name(q, c, i))};
     write(&p, &i, sizeof i);
     for (size_t t = 0; t < s->n_taps && !c->only_judges; ++t) {
         const struct qbc_peak *peak = &c->peaks[first_peak(c, i) + t];
@@ -87,17 +87,17 @@ void qbc_keep_stage(struct qbc *q, const struct qbc_calibration *c, size_t i, co
         qbc_kept_remove(q, behind_name(q, i - 1));
 }
 
-static bool read_h(struct qbc *q, const struct qbc_tap *tap)
+bool qbc_recall_h(struct qbc *q, const char *const *weights, size_t n, int64_t cols)
 {
-    size_t bytes, wanted = (size_t)(tap->cols * tap->cols) * sizeof(float);
-    const void *kept = qbc_kept_find(q, h_name(q, tap), &bytes);
-    float *h = kept && bytes == wanted ? qbc_hessian_create(q, tap->cols) : NULL;
+    size_t bytes, wanted = (size_t)(cols * cols) * sizeof(float);
+    const void *kept = qbc_kept_find(q, h_name(q, weights[0]), &bytes);
+    float *h = kept && bytes == wanted ? qbc_hessian_create(q, cols) : NULL;
     if (!h)
         return false;
     memcpy(h, kept, bytes);
-    for (size_t w = 0; w < tap->n_weights; ++w)
-        qbc_hessian_name(q, tap->weights[w], h, tap->cols);
-    qbc_hessian_release(h, tap->cols);
+    for (size_t w = 0; w < n; ++w)
+        qbc_hessian_name(q, weights[w], h, cols);
+    qbc_hessian_release(h, cols);
     return true;
 }
 
@@ -108,7 +108,7 @@ static bool read_stage(struct qbc *q, struct qbc_calibration *c, size_t i, struc
     bool good = read(p, &number, sizeof number);
     for (size_t t = 0; t < s->n_taps && good && !c->only_judges; ++t) {
         double numbers[3] = {0};
-        good = read(p, numbers, sizeof numbers) && read_h(q, &s->taps[t]);
+        good = read(p, numbers, sizeof numbers) && qbc_recall_h(q, s->taps[t].weights, s->taps[t].n_weights, s->taps[t].cols);
         c->peaks[c->n_peaks++] = (struct qbc_peak){s->taps[t].weights, s->taps[t].n_weights, s->taps[t].cols, numbers[0],
                                                    numbers[1], numbers[2]};
     }
@@ -122,7 +122,7 @@ bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, str
     struct place p = {NULL};
     bool good = true;
     *done = 0;
-    while (*done < c->stages.n && good && (p.data = qbc_kept_find(q, stage_name(q, *done), &p.bytes))) {
+    while (*done < c->stages.n && good && (p.data = qbc_kept_find(q, stage_name(q, c, *done), &p.bytes))) {
         p.at = 0;
         good = read_stage(q, c, (*done)++, &p);
     }
@@ -139,44 +139,69 @@ bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, str
     return good;
 }
 
-/* --- measurements */
+/* --- measurements: of each candidate, then of tensors and pairs */
 
-enum { NUMBERS = 3 }; /* of a candidate */
+struct losses {
+    double *at;
+    bool reading;
+};
 
-static size_t count_candidates(const struct qbc_items *items)
+static void number(struct losses *l, double *x)
+{
+    if (l->reading)
+        *x = *l->at;
+    else
+        *l->at = *x;
+    ++l->at;
+}
+
+/* Other metrics have other losses of the same calibration. */
+static const char *losses_name(struct qbc *q, const struct qbc_items *items)
+{
+    return qbc_text(q, "losses, %s by %s%s%s", items->metric->name, qbc_granularities[items->granularity],
+                    items->pairs ? ", pairs" : "", items->alone ? ", alone" : "");
+}
+
+/* How many numbers there are; these, where there is room for them. */
+static size_t go_through(const struct qbc_items *items, struct losses *l)
 {
     size_t n = 0;
     for (size_t i = 0; i < items->n; ++i)
-        n += items->item[i].n;
+        for (size_t k = 0; k < items->item[i].n; ++k) {
+            struct qbc_candidate *c = &items->item[i].candidate[k];
+            double flag = c->is_measured;
+            double *numbers[] = {&c->local, &c->measured, &c->loss, &flag};
+            for (size_t x = 0; x < sizeof numbers / sizeof *numbers; ++x, ++n)
+                l ? number(l, numbers[x]) : (void)0;
+            for (int s = 0; s < QBC_SEGMENTS; ++s, ++n)
+                l ? number(l, &c->share[s]) : (void)0;
+            c->is_measured = flag > 0;
+        }
+    for (size_t i = 0; i < items->n; ++i, ++n)
+        l ? number(l, &items->item[i].importance) : (void)0;
+    for (size_t i = 0; i < items->n * items->n && items->pairs; ++i, ++n)
+        l ? number(l, &items->pairs[i]) : (void)0;
     return n;
 }
 
 void qbc_keep_losses(struct qbc *q, const struct qbc_items *items)
 {
-    size_t n = NUMBERS * count_candidates(items), at = 0;
+    size_t n = go_through(items, NULL);
     double *numbers = qbc_alloc(q, (n + 1) * sizeof *numbers);
-    for (size_t i = 0; i < items->n; ++i)
-        for (size_t k = 0; k < items->item[i].n; ++k) {
-            const struct qbc_candidate *c = &items->item[i].candidate[k];
-            numbers[at++] = c->squared;
-            numbers[at++] = c->measured;
-            numbers[at++] = c->loss;
-        }
-    qbc_kept_put(q, "losses", numbers, n * sizeof *numbers);
+    struct losses l = {numbers, false};
+    go_through(items, &l);
+    qbc_kept_put(q, losses_name(q, items), numbers, n * sizeof *numbers);
 }
 
 bool qbc_find_losses(struct qbc *q, struct qbc_items *items)
 {
-    size_t bytes, n = NUMBERS * count_candidates(items), at = 0;
-    const double *numbers = qbc_kept_find(q, "losses", &bytes);
-    if (!numbers || bytes != n * sizeof *numbers)
+    size_t bytes, n = go_through(items, NULL);
+    const void *kept = qbc_kept_find(q, losses_name(q, items), &bytes);
+    if (!kept || bytes != n * sizeof(double))
         return false;
-    for (size_t i = 0; i < items->n; ++i)
-        for (size_t k = 0; k < items->item[i].n; ++k) {
-            struct qbc_candidate *c = &items->item[i].candidate[k];
-            c->squared = numbers[at++];
-            c->measured = numbers[at++];
-            c->loss = numbers[at++];
-        }
+    double *numbers = qbc_alloc(q, bytes + 1);
+    memcpy(numbers, kept, bytes);
+    struct losses l = {numbers, true};
+    go_through(items, &l);
     return true;
 }

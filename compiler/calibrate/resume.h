@@ -17,6 +17,9 @@ void qbc_keep_stage(struct qbc *q, const struct qbc_calibration *c, size_t i, co
 bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, struct qbc_values *behind, size_t n,
                      size_t (*size)(const struct qbc_calibration *c, size_t stage, size_t which));
 
+/* The H that was kept for the first of these weights becomes that of all of them. False: there is none of this size. */
+bool qbc_recall_h(struct qbc *q, const char *const *weights, size_t n, int64_t cols);
+
 /* Losses of all candidates. */
 void qbc_keep_losses(struct qbc *q, const struct qbc_items *items);
 bool qbc_find_losses(struct qbc *q, struct qbc_items *items); /* false: they were not kept */

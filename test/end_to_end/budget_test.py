@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """-bpw= and -size= choose a format for each tensor: never beyond the budget, nearly all of it used, better than one format for all."""
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -10,7 +11,10 @@ import numpy as np
 import tools
 from calibration_test import divergence
 
-FORMATS = "-formats=i2g64z,i3g64z,i4g64,i4g32,i5g64,i6g64,i8g32"
+sys.path.insert(0, str(tools.ROOT / "test/tools"))
+import choices
+
+FORMATS = "-formats=i2g128,i2g64z,i3g64z,i4g64,i4g32,i5g64,i6g64,i8g32,f16"
 LEAST_USED = 0.995
 LEAST_OF_FILE = 0.99  # another format is more code, which a small model feels
 
@@ -47,8 +51,22 @@ def check_quality(work):
     assert ours < 0.9 * theirs
 
 
+def check_forty(work, calib):
+    """From 2.2 to 9 bits: every eighth of them (all: QBC_TEST_ALL) compiled; all by the solver alone, against the optimum."""
+    kept, budgets = f"-resume={work}/kept", np.linspace(2.2, 9, 40)
+    for bits in budgets if os.environ.get("QBC_TEST_ALL") else budgets[3::8]:
+        artifact = tools.compile_model(work / "bits.qbm", f"-bpw={bits:.6f}", calib, FORMATS, kept, f"-report={work}/report.json")
+        found = info(artifact)["bits_per_weight"]
+        print(f"-bpw={bits:.3f}: {found:.4f}, {100 * found / bits:.2f} % used")
+        assert LEAST_USED * bits <= found <= bits
+    solver = tools.BUILD / "test/allocators_test"
+    if solver.exists():
+        (work / "docs-4m.choices").write_text(choices.choices(json.loads((work / "report.json").read_text())))
+        print(tools.run(solver, work / "docs-4m.choices").stdout.strip())
+
+
 def check_size(work, calib):
-    artifact = tools.compile_model(work / "size.qbm", "-size=2.4M", calib, FORMATS)
+    artifact = tools.compile_model(work / "size.qbm", "-size=2.4M", calib, FORMATS, f"-resume={work}/kept")
     size = artifact.stat().st_size
     print(f"-size=2.4M: {size}")
     assert LEAST_OF_FILE * 2.4e6 <= size <= 2.4e6
@@ -66,9 +84,14 @@ def check_exceptions(work, calib):
 
 def check_complaints(work, calib):
     tools.check_refused(work, ((["-bpw=4", calib, "-formats=i8g32"], "cannot be met"), (["-bpw=4", "-quant=i4g32", calib], "-formats"),
-                          (["-bpw=x", calib], "no number"), (["-size=4Q", calib], "no size"), (["-bpw=4", calib, "-allocator=mckq"], "mckp"), (["-bpw=4", calib, "-allocator=waterfill"], "not measured"),
+                          (["-bpw=x", calib], "no number"), (["-size=4Q", calib], "no size"), (["-bpw=4", calib, "-allocator=mckq"], "greedy_order; did you mean 'mckp'"), (["-bpw=4", "-metric=klogits"], "fisher_mse"),
+                          (["-bpw=4", "-metric=zscore"], "mckp goes by"), (["-bpw=4", "-allocator=threshold", "-metric=cos_inout"], "peak_ratio"),
+                          (["-bpw=4", "-allocator=quad_block", "-granularity=block"], "pairs"), (["-bpw=4", "-allocator=quad_block", "-metric=out_mse"], "kl_logits"),
+                          (["-bpw=4", "-granularity=columns"], "segment"), (["-bpw=4", "-granularity=segment", "-metric=range", "-allocator=top_ratio"], "out_mse"),
+                          (["-bpw=4", "-share=0.5"], "top_ratio"), (["-bpw=4", "-share=2", "-allocator=top_ratio"], "no share"),
+                          (["-max-ppl=5%", "-allocator=threshold"], "-bpw=N"), (["-metric=range"], "-bpw"),
                           (["-bpw=4", calib, "-formats=i4g32,nonsense"], "nonsense"), (["-allocator=mckp"], "-bpw")))
-    assert "waterfill" in tools.run(tools.QBC, "--list-allocators").stdout
+    assert "waterfill" in tools.run(tools.QBC, "--list-allocators").stdout and "act_entropy" in tools.run(tools.QBC, "--list-metrics").stdout
 
 
 def main():
@@ -82,6 +105,7 @@ def main():
         check_complaints(work, calib)
         check_bits(work)
         check_quality(work)
+        check_forty(work, calib)
         check_size(work, calib)
         check_exceptions(work, calib)
     return 0

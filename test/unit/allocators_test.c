@@ -167,10 +167,73 @@ static void test_no_choice(void)
     CHECK(!strcmp(qbc_allocator_at(0)->name, "mckp"), "the default is the first");
 }
 
-int main(void)
+/* --- a real instance: test/unit/inputs/docs-4m.choices, or what a report says (test/end_to_end/budget_test.py) */
+
+enum { MOST_REAL_ITEMS = 256, MOST_REAL_OPTIONS = 256 * 40 };
+
+static struct {
+    size_t n, first[MOST_REAL_ITEMS + 1];
+    double loss[MOST_REAL_OPTIONS];
+    int64_t bytes[MOST_REAL_OPTIONS], parameters, others;
+} real;
+
+/* "PARAMETERS OTHER-BYTES", then a line an item: "NAME BYTES LOSS BYTES LOSS ...". */
+static void read_real(const char *path)
 {
+    static char line[1 << 16];
+    FILE *file = fopen(path, "r");
+    REQUIRE(file && fgets(line, sizeof line, file));
+    char *at = line;
+    real.parameters = strtoll(at, &at, 10);
+    real.others = strtoll(at, &at, 10);
+    size_t o = 0;
+    while (fgets(line, sizeof line, file)) {
+        REQUIRE(real.n < MOST_REAL_ITEMS);
+        at = strchr(line, ' ');
+        while (at && at[strspn(at, " \n")]) {
+            REQUIRE(o < MOST_REAL_OPTIONS);
+            real.bytes[o] = strtoll(at, &at, 10);
+            real.loss[o++] = strtod(at, &at);
+        }
+        real.first[++real.n] = o;
+    }
+    fclose(file);
+    REQUIRE(real.n && o && real.parameters > 0);
+}
+
+/* Forty budgets from 2.2 to 9 bits a weight. */
+static void test_real(const char *path)
+{
+    enum { BUDGETS = 40 };
+    double worst = 0, least_used = 1;
+    read_real(path);
+    for (int b = 0; b < BUDGETS; ++b) {
+        size_t choice[MOST_REAL_ITEMS];
+        double bits = 2.2 + (9 - 2.2) * b / (BUDGETS - 1);
+        struct qbc_problem p = {.n = real.n, .first = real.first, .loss = real.loss, .bytes = real.bytes};
+        p.budget = (int64_t)(bits * (double)real.parameters / 8) - real.others;
+        CHECK(qbc_allocate_mckp(&p, choice), "there is a choice of %.3f bits", bits);
+        int64_t bytes = qbc_choice_bytes(&p, choice);
+        CHECK(bytes <= p.budget, "%.3f bits: %lld bytes of %lld", bits, (long long)bytes, (long long)p.budget);
+        double best = optimum(&p), got = qbc_choice_loss(&p, choice), gap = (got - best) / fabs(best);
+        double used = (double)(bytes + real.others) / (double)(p.budget + real.others);
+        CHECK(gap <= 1e-3, "%.3f bits: %.9g, the optimum is %.9g", bits, got, best);
+        CHECK(used >= 0.995, "%.3f bits: %.2f %% used", bits, 100 * used);
+        worst = gap > worst ? gap : worst;
+        least_used = used < least_used ? used : least_used;
+    }
+    printf("%s, %zu tensors, %d budgets: at most %.2g above the optimum, at least %.3f %% used\n", path, real.n, BUDGETS, worst, 100 * least_used);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        test_real(argv[1]);
+        return check_failures() != 0;
+    }
     test_rules();
     test_no_choice();
     test_mckp_is_optimal();
+    test_real("test/unit/inputs/docs-4m.choices");
     return check_failures() != 0;
 }
