@@ -29,6 +29,8 @@ struct qbc_learned {
     struct qbc_bounds bounds;
     struct qbc_quality quality; /* of the artifact as far as it was judged */
     double seconds[QBC_PHASES];
+    const struct qbc_peak *before; /* [n_before] peaks before -transform, for the report; NULL: not looked at */
+    size_t n_before;
 };
 
 /* --- report.c: -report. False after an error. */

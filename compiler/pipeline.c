@@ -192,6 +192,28 @@ static bool run_float(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
     return l->choice.bounded ? qbc_search_bytes(q, graph, l) : qbc_choice_make(q, &l->choice);
 }
 
+static void see_nothing(void *user, const struct qbc_tap *tap, const float *x, int64_t rows)
+{
+    (void)user;
+    (void)tap;
+    (void)x;
+    (void)rows;
+}
+
+/* Peaks of activations as they were before a transform: the report shows both. Nothing of it is kept by -resume: a watched
+ * calibration is not. */
+static bool look_before(struct qbc *q, MlirOperation graph, struct qbc_learned *l)
+{
+    struct qbc_calibration c = {.watch = see_nothing};
+    if (!qbc_calibrate(q, graph, &c))
+        return false;
+    l->before = c.peaks;
+    l->n_before = c.n_peaks;
+    qbc_calibration_destroy(&c);
+    qbc_hessians_destroy(q);
+    return true;
+}
+
 /* Between levels "graph" and "quant". */
 static bool learn(struct qbc *q, MlirOperation module, const char **level, struct qbc_learned *l)
 {
@@ -211,6 +233,8 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
         return false;
     *level = "graph";
     if (!qbc_kept_open(q))
+        return false;
+    if (transform && runs && o->report && !look_before(q, module, l))
         return false;
     if ((transform && !qbc_transform_run(q, module)) || (runs && !qbc_static_ranges(q, module)))
         return false;

@@ -52,7 +52,8 @@ void progress_line_show(struct progress_line *line, const char *what, size_t don
         return;
     line->last = now;
     int filled = total ? (int)(BAR * line->at / total) : BAR;
-    fprintf(stderr, "\r%s [%.*s%.*s] %zu/%zu", what, filled, full, BAR - filled, empty, line->at, total);
+    int percent = total ? (int)(100.0 * (double)line->at / (double)total) : 100;
+    fprintf(stderr, "\r%s [%.*s%.*s] %d %%", what, filled, full, BAR - filled, empty, percent);
     print_rest(line, total, passed);
     fputs(done >= total ? "\033[K\r\033[K" : "\033[K", stderr);
 }

@@ -21,6 +21,8 @@ static cJSON *candidates_of(const struct qbc_item *item)
         cJSON_AddNumberToObject(row, "bytes", (double)c->bytes);
         cJSON_AddNumberToObject(row, "loss", c->loss);
         cJSON_AddBoolToObject(row, "measured", c->is_measured);
+        if (c->is_measured && c->measured < 0)
+            cJSON_AddNumberToObject(row, "change", c->measured); /* it got better: the loss is 0 */
         cJSON_AddItemToArray(list, row);
     }
     return list;
@@ -55,6 +57,8 @@ static void add_tensors(cJSON *report, const struct qbrt_model *model, const str
         if (item) {
             cJSON_AddNumberToObject(row, "loss", item->loss);
             cJSON_AddItemToObject(row, "candidates", candidates_of(item));
+            if (choice->items.metric->kind == QBC_METRIC_IMPORTANCE)
+                cJSON_AddNumberToObject(row, "importance", item->importance);
         }
         cJSON_AddItemToArray(rows, row);
     }
@@ -93,8 +97,18 @@ static void add_quality(struct qbc *q, cJSON *report, const struct qbc_learned *
     }
 }
 
-static void add_peaks(cJSON *report, const struct qbc_calibration *c)
+static const struct qbc_peak *peak_before(const struct qbc_learned *l, const struct qbc_peak *p)
 {
+    for (size_t i = 0; i < l->n_before && p->n_weights; ++i)
+        for (size_t w = 0; w < l->before[i].n_weights; ++w)
+            if (!strcmp(l->before[i].weights[w], p->weights[0]))
+                return &l->before[i];
+    return NULL;
+}
+
+static void add_peaks(cJSON *report, const struct qbc_learned *l)
+{
+    const struct qbc_calibration *c = &l->calibration;
     cJSON *rows = cJSON_AddArrayToObject(report, "activations");
     for (size_t i = 0; i < c->n_peaks; ++i) {
         const struct qbc_peak *p = &c->peaks[i];
@@ -104,6 +118,11 @@ static void add_peaks(cJSON *report, const struct qbc_calibration *c)
         cJSON_AddNumberToObject(row, "peak", p->most);
         cJSON_AddNumberToObject(row, "median", p->median);
         cJSON_AddNumberToObject(row, "entropy", p->entropy);
+        const struct qbc_peak *before = peak_before(l, p);
+        if (before) {
+            cJSON_AddNumberToObject(row, "peak_before", before->most);
+            cJSON_AddNumberToObject(row, "median_before", before->median);
+        }
         cJSON_AddItemToArray(rows, row);
     }
 }
@@ -126,6 +145,20 @@ static bool add_frontier(struct qbc *q, cJSON *report, struct qbc_choice *choice
     const double chosen[] = {((double)qbc_choice_item_bytes(choice) + others) * bits, choice->predicted};
     cJSON_AddItemToObject(report, "chosen", cJSON_CreateDoubleArray(chosen, 2));
     return true;
+}
+
+/* What it was chosen by. */
+static void add_rule(cJSON *report, const struct qbc *q, const struct qbc_choice *choice)
+{
+    const char *allocator = q->options.allocator ? q->options.allocator : qbc_allocator_at(0)->name;
+    if (!choice->budget)
+        return;
+    cJSON *to = cJSON_AddObjectToObject(report, "rule");
+    cJSON_AddStringToObject(to, "budget", choice->budget);
+    cJSON_AddStringToObject(to, "allocator", allocator);
+    cJSON_AddStringToObject(to, "metric", choice->items.metric->name);
+    cJSON_AddStringToObject(to, "granularity", qbc_granularities[choice->items.granularity]);
+    cJSON_AddStringToObject(to, "unit", choice->items.alone ? "squared error" : "nats a token");
 }
 
 static void add_times(cJSON *report, const struct qbc_learned *l)
@@ -182,7 +215,8 @@ bool qbc_write_report(struct qbc *q, struct qbc_learned *l)
     add_facts(report, model);
     add_quality(q, report, l);
     add_tensors(report, model, &l->choice);
-    add_peaks(report, &l->calibration);
+    add_peaks(report, l);
+    add_rule(report, q, &l->choice);
     add_times(report, l);
     bool good = add_frontier(q, report, &l->choice) && write(q, report);
     cJSON_Delete(report);

@@ -151,14 +151,28 @@ static const char *const *groups_of(struct qbc *q, struct qbc_ops weights)
     return groups;
 }
 
+/* How much work a tensor is: its numbers. */
+static size_t work_of(MlirOperation weight)
+{
+    MlirValue w = mlirOperationGetResult(weight, 0);
+    size_t numbers = 1;
+    for (size_t i = 0; i < qbc_rank(w); ++i)
+        numbers *= (size_t)qbc_dim(w, i);
+    return numbers;
+}
+
 bool qbc_stream_sections(struct qbc *q, struct qbc_ops weights, const struct qbc_artifact_weights *sections, size_t n,
                          qbc_put write, void *const *users)
 {
     struct sink sink = {sections, n, 0, qbc_alloc(q, n * sizeof *sink.way), write, users, false};
     struct qbc_packing *packings = qbc_alloc(q, n * sizeof *packings);
     const char *const *groups = groups_of(q, weights);
+    size_t done = 0, total = 0;
+    for (size_t i = 0; i < weights.n; ++i)
+        total += work_of(weights.op[i]);
     for (; sink.tensor < weights.n && !sink.failed; ++sink.tensor) { /* whoever closes the file reports it */
-        qbc_progress(q, "fitting weights", sink.tensor, weights.n);
+        qbc_progress(q, "fitting weights", done, total);
+        done += work_of(weights.op[sink.tensor]);
         if (is_done(groups, sink.tensor))
             continue;
         bool good = !qbc_stop(q);
@@ -169,7 +183,7 @@ bool qbc_stream_sections(struct qbc *q, struct qbc_ops weights, const struct qbc
         if (!good)
             return false;
     }
-    qbc_progress(q, "fitting weights", weights.n, weights.n);
+    qbc_progress(q, "fitting weights", total, total);
     return true;
 }
 

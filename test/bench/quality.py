@@ -3,7 +3,7 @@
 
     test/bench/quality.py                                     # docs-4m of ../shared, 200 windows
     test/bench/quality.py --bits 3.119,2.91 --options "-fit=gptq-cd"
-    test/bench/quality.py --model ../shared/data/stories260K/model.onnx --calib none --bits 3,4,5,6
+    test/bench/quality.py --model ../shared/data/stories260K/model.onnx --calib none --eval own --bits 3,4,5,6
 
 A row a size: bits asked for and used, KL divergence from the float model in nats (mean, 99 %), perplexity over the float model's, same likeliest token in percent; then whose type has that size on docs-4m, what it loses
 (llama.cpp with importance matrix, ik_llama.cpp: measured elsewhere on the same weights, tokens and positions), our share of that, and the share that is wanted.
@@ -35,7 +35,7 @@ def arguments():
     p.add_argument("--shared", default=SHARED, type=pathlib.Path)
     p.add_argument("--model", type=pathlib.Path, help="docs-4m of --shared")
     p.add_argument("--calib", help="a text; none: the model's own (docs-calib.txt of --shared)")
-    p.add_argument("--eval", help="docs-valid.npy of --shared")
+    p.add_argument("--eval", help="docs-valid.npy of --shared; own: drawn from the model's own predictions, other draws than what it is calibrated with")
     p.add_argument("--bits", default=",".join(map(str, sorted(THEIRS, reverse=True))))
     p.add_argument("--options", default="", help="more of qbc's")
     p.add_argument("--accept", action="store_true", help="measured by accept.py")
@@ -53,6 +53,23 @@ def arguments():
 def options(a, work, bits):
     calib = [] if a.calib == "none" else [f"-calib={a.calib}"]
     return [f"-bpw={bits}", *calib, f"-resume={work}/kept", *a.options.split()]
+
+
+def own_windows(a, work, windows=64, length=256):
+    """Texts that the float model writes, each from its first token, every token as likely as it says."""
+    import numpy as np
+
+    qbrun, floats = a.qbc.parent / "qbrun", work / "float.qbm"
+    run = lambda *command: subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
+    run(a.qbc, a.model, "-quant=f32", "-o", floats)
+    first = np.array([json.loads(run(qbrun, floats, "--info=json"))["bos"]], np.int64)
+    np.save(work / "first.npy", first)
+    rows = []
+    for seed in range(windows):
+        run(qbrun, floats, "--tokens", work / "first.npy", "-n", length - 1, "--temp", 1, "--top-k", 0, "--top-p", 1, "--min-p", 0, "--seed", 1000 + seed, "-o", work / "row.npy")
+        rows.append(np.concatenate([first, np.load(work / "row.npy").ravel()]))
+    np.save(work / "own.npy", np.stack(rows))
+    return work / "own.npy"
 
 
 def judged(a, work, bits):
@@ -95,6 +112,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(a.work or folder)
         work.mkdir(exist_ok=True)
+        a.eval = own_windows(a, work) if a.eval == "own" else a.eval
         for bits in map(float, a.bits.split(",")):
             results[bits] = (accepted if a.accept else judged)(a, work, bits)
             print(row(a, bits, results[bits]).rstrip(), flush=True)

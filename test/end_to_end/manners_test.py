@@ -5,6 +5,7 @@ Damaged models are edits of a tiny model (onnx_file.py), and of the bundled one 
 import os
 import pathlib
 import pty
+import re
 import resource
 import shutil
 import signal
@@ -301,7 +302,8 @@ def test_terminal(work):
     except OSError as why:
         print(f"no terminals here: {why}")
         return
-    check(status == 0 and "\r" in text and "/" in text, f"a progress line on a terminal: {text!r}")
+    check(status == 0 and re.search(r"\rfitting weights \[[#.]{20}\] \d+ %", text), f"a progress line on a terminal: {text!r}")
+    check(re.search(r"%, \d+:\d\d left", text), f"with an estimate of the time left: {text!r}")
     check(text.endswith("\r\x1b[K"), f"the progress line is gone at the end: {text[-40:]!r}")
     text, status = on_a_terminal([*command, "-q"], work)
     check(status == 0 and not text, f"none with -q: {text!r}")

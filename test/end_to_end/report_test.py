@@ -15,13 +15,17 @@ def formats(artifact):
 
 
 def check_report(work, calib):
-    chosen = tools.compile_model(work / "chosen.qbm", "-bpw=4.5", calib, FORMATS, f"-report={work}/report.json")
+    chosen = tools.compile_model(work / "chosen.qbm", "-bpw=4.5", calib, FORMATS, "-transform=hadamard", f"-report={work}/report.json")
     report = json.loads((work / "report.json").read_text())
     assert report["tensors"] == formats(chosen) and 4.47 < report["bits_per_weight"] <= 4.5, report["tensors"]
     bits, losses = zip(*report["frontier"])
     assert list(bits) == sorted(bits) and list(losses) == sorted(losses, reverse=True)
     assert abs(report["chosen"][0] - 4.5) < 0.05 and all(len(d["candidates"]) == 3 for d in report["details"])
     assert {a["reader"] for a in report["activations"]} > {"0.attn_q", "3.ffn_down"} and all(a["peak"] >= a["median"] > 0 for a in report["activations"])
+    ratio = lambda a, which: a["peak" + which] / a["median" + which]
+    assert all(a["peak_before"] >= a["median_before"] > 0 for a in report["activations"])
+    assert max(ratio(a, "") for a in report["activations"]) < max(ratio(a, "_before") for a in report["activations"])  # turned: fewer peaks
+    assert report["rule"] == {"budget": "-bpw=4.5", "allocator": "mckp", "metric": "hessian_loss", "granularity": "tensor", "unit": "nats a token"}
     again = tools.compile_model(work / "again.qbm", f"-precision={work}/report.json")
     assert formats(again) == formats(chosen)
     print("report.json is a precision file:", len(report["tensors"]), "tensors")
