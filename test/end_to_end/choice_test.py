@@ -74,7 +74,7 @@ def check_alone(lab):
     """Losses of tensors alone."""
     fill, best = (lab.formats("-metric=out_mse", f"-allocator={a}") for a in ("waterfill", "mckp"))
     assert len(set(fill.values())) > 1 and len(set(best.values())) > 1
-    swapped = lab.formats("-metric=fisher_mse", "-allocator=swap_pairs", bits=4.4)
+    swapped = lab.formats("-metric=fisher_mse", "-allocator=swap_pairs", bits=6)
     assert set(swapped.values()) == set(FORMATS), swapped
     least = lab.formats("-metric=fisher_mse", "-allocator=argmin_local", bits=9)
     assert set(least.values()) == {"i8g32"}, least
