@@ -151,36 +151,13 @@ static bool find_product(struct qbc_router_finder *f, MlirOperation op, struct p
 
 /* --- the rewrite */
 
-static MlirValue route_of(struct qbc_build *b, struct qbc_router *r)
-{
-    if (!mlirValueIsNull(r->route))
-        return r->route;
-    struct qbc *q = b->q;
-    struct qbc_build at = qbc_after(q, qbc_def_any(r->logits));
-    MlirValue operands[2] = {r->logits, {NULL}};
-    size_t n = 1;
-    if (r->law.bias)
-        operands[n++] = qbc_weight(&at, &r->bias, 1, &r->bias_axis);
-    MlirOperation op = qbc_make(&at, "qb.route", qbc_rows_type(q, 2 * r->law.top), NULL, n, operands);
-    qbc_set_int(q, op, "top", r->law.top);
-    qbc_set_string(q, op, "score", r->law.score);
-    qbc_set_bool(q, op, "normalise", r->law.normalise);
-    qbc_set_float(q, op, "scale", (float)r->law.scale);
-    if (r->law.groups > 1) {
-        qbc_set_int(q, op, "groups", r->law.groups);
-        qbc_set_int(q, op, "kept", r->law.kept);
-        qbc_set_int(q, op, "best", r->law.best);
-    }
-    return r->route = mlirOperationGetResult(op, 0);
-}
-
 static MlirValue emit(struct qbc_build *b, struct qbc_router *r, const struct product *p, const struct qbc_strided *w,
                       const struct qbc_strided *bias)
 {
     struct qbc *q = b->q;
     int64_t n = w->dims[0] / r->law.experts;
     MlirValue operands[4] = {p->shared ? p->rows : qbc_rows(b, p->x, r->law.top * p->depth), qbc_weight(b, w, 2, (size_t[]){0, 1}),
-                             route_of(b, r)};
+                             qbc_router_route(b, r)};
     if (bias->rank)
         operands[3] = qbc_weight(b, bias, 1, (size_t[]){0});
     MlirOperation op = qbc_make(b, "qb.expert_linear", qbc_rows_type(q, r->law.top * n), NULL, bias->rank ? 4 : 3, operands);
@@ -339,10 +316,7 @@ static void combine(struct qbc_router_finder *f, MlirOperation op)
     if (!good)
         return;
     r->settled = true;
-    MlirOperation route = qbc_def_any(r->route);
-    qbc_set_string(q, route, "score", r->law.score);
-    qbc_set_bool(q, route, "normalise", r->law.normalise);
-    qbc_set_float(q, route, "scale", (float)r->law.scale);
+    qbc_router_settle(q, r);
     struct qbc_build b = qbc_before(q, qbc_def_any(sum));
     MlirValue y = qbc_op(&b, "qb.combine", qbc_rows_type(q, qbc_dim(rows, 1) / r->law.top), 2, rows, r->route);
     qbc_set_int(q, qbc_def_any(y), "top", r->law.top);

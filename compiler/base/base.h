@@ -233,6 +233,7 @@ struct qbc_source {
     size_t bytes;
     bool mapped; /* data lies in a file mapping, whose pages may be given back */
     const struct qbc_coded *coded; /* elements are codes with scales, floats in f32; NULL: plain */
+    const struct qbc_stack *stack; /* rows of several views, f32; `data` is NULL then; NULL: it is none */
     struct qbc_changed *changed;   /* what a transform made of a view, f32; `data` is NULL then; NULL: nothing */
 };
 
@@ -251,6 +252,16 @@ struct qbc_view {
     int64_t offset, row_stride, col_stride;
     int64_t run, run_stride; /* rows, of a vector columns, in a run; 0: all are one */
 };
+
+/* --- stack.c: views of one shape, one after the other */
+struct qbc_stack {
+    const struct qbc_view *parts;
+    size_t n;
+    int64_t rows, cols; /* of each */
+};
+const char *qbc_stack_add(struct qbc *q, const struct qbc_view *parts, size_t n); /* the source's name; n > 0 */
+void qbc_stack_read(const struct qbc_stack *stack, int64_t first, int64_t n, float *out); /* n elements, row-major */
+void qbc_stack_release(const struct qbc_stack *stack);
 
 struct qbc_store *qbc_store_create(struct qbc *q);
 void qbc_store_destroy(struct qbc_store *store);

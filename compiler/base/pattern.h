@@ -249,6 +249,10 @@ struct qbc_router_finder {
 struct qbc_router *qbc_router_find(struct qbc_router_finder *f, MlirOperation where, MlirValue ids);
 /* Is v the sum of what the chosen experts gave, rows [T, top C], times their weights? Then the law is all known. */
 bool qbc_router_sums(struct qbc_router_finder *f, struct qbc_router *r, MlirValue rows, MlirValue v);
+/* Are these the weights that the router gives all experts, [tokens][experts], for these logits? Then the law is all known. */
+bool qbc_router_weighs(struct qbc_router *r, size_t tokens, const float *logits, const double *weights);
+MlirValue qbc_router_route(struct qbc_build *b, struct qbc_router *r); /* its qb.route, made behind the logits */
+void qbc_router_settle(struct qbc *q, struct qbc_router *r);           /* qb.route says the law as it is known now */
 /* The only level-1 value that v is made of; null: none, or several. */
 MlirValue qbc_only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
 

@@ -4,6 +4,7 @@
  */
 #include "pattern.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TOKENS = 9, CHOICES = 256 };
@@ -152,6 +153,73 @@ struct qbc_router *qbc_router_find(struct qbc_router_finder *f, MlirOperation wh
         known = &f->router[f->n_routers++];
     }
     return good ? known : NULL;
+}
+
+/* --- the weights of all experts, those that are not chosen 0 */
+
+bool qbc_router_weighs(struct qbc_router *r, size_t tokens, const float *logits, const double *weights)
+{
+    static const char *const scores[] = {"softmax", "sigmoid", "none"};
+    int64_t ids[QBC_MOST_CHOSEN], n = r->law.experts;
+    double made[QBC_MOST_CHOSEN];
+    struct qbc_routing law = r->law;
+    bool found = false;
+    for (int way = 0; way < 6 && !found; ++way) {
+        law.score = law.bias || r->settled ? r->law.score : scores[way / 2];
+        law.normalise = way % 2;
+        law.scale = 1;
+        found = true;
+        for (size_t t = 0; t < tokens && found; ++t) {
+            const double *want = weights + (int64_t)t * n;
+            double sum = 0, all = 0;
+            qbc_route(&law, logits + (int64_t)t * n, ids, made);
+            if (t == 0)
+                law.scale = qbc_shortest(want[ids[0]] / made[0], 1e-4);
+            for (int64_t j = 0; j < law.top; ++j) {
+                made[j] *= t == 0 ? law.scale : 1;
+                found = found && qbc_near(made[j], want[ids[j]], 2e-4, 2e-5);
+                sum += fabs(want[ids[j]]);
+            }
+            for (int64_t e = 0; e < n; ++e)
+                all += fabs(want[e]);
+            found = found && qbc_near(sum, all, 1e-6, 1e-7);
+        }
+    }
+    if (found)
+        r->law = law;
+    return found;
+}
+
+/* --- qb.route */
+
+MlirValue qbc_router_route(struct qbc_build *b, struct qbc_router *r)
+{
+    if (!mlirValueIsNull(r->route))
+        return r->route;
+    struct qbc *q = b->q;
+    struct qbc_build at = qbc_after(q, qbc_def_any(r->logits));
+    MlirValue operands[2] = {r->logits, {NULL}};
+    size_t n = 1;
+    if (r->law.bias)
+        operands[n++] = qbc_weight(&at, &r->bias, 1, &r->bias_axis);
+    MlirOperation op = qbc_make(&at, "qb.route", qbc_rows_type(q, 2 * r->law.top), NULL, n, operands);
+    r->route = mlirOperationGetResult(op, 0);
+    qbc_set_int(q, op, "top", r->law.top);
+    if (r->law.groups > 1) {
+        qbc_set_int(q, op, "groups", r->law.groups);
+        qbc_set_int(q, op, "kept", r->law.kept);
+        qbc_set_int(q, op, "best", r->law.best);
+    }
+    qbc_router_settle(q, r);
+    return r->route;
+}
+
+void qbc_router_settle(struct qbc *q, struct qbc_router *r)
+{
+    MlirOperation route = qbc_def_any(r->route);
+    qbc_set_string(q, route, "score", r->law.score);
+    qbc_set_bool(q, route, "normalise", r->law.normalise);
+    qbc_set_float(q, route, "scale", (float)r->law.scale);
 }
 
 /* --- the sum */

@@ -157,7 +157,7 @@ size_t qbc_element_bytes(enum qbc_element element)
 int64_t qbc_source_elements(const struct qbc_source *source)
 {
     int64_t n = 1;
-    if (!source->coded && !source->changed)
+    if (!source->coded && !source->changed && !source->stack)
         return (int64_t)source->bytes * 8 / qbc_element_bits(source->element);
     for (size_t i = 0; i < source->rank; ++i)
         n *= source->dims[i];
@@ -262,6 +262,8 @@ static void convert(const struct qbc_source *s, int64_t first, int64_t n, float 
     const char *from = (const char *)s->data + first * size;
     if (s->coded)
         qbc_coded_read(s->coded, first, n, out);
+    else if (s->stack)
+        qbc_stack_read(s->stack, first, n, out);
     else if (s->element == QBC_F32)
         memcpy(out, from, (size_t)n * sizeof *out);
     else
@@ -315,6 +317,10 @@ void qbc_view_read(const struct qbc_view *view, int64_t row, int64_t rows, float
         read_runs(view, row, rows, out);
         return;
     }
+    if (view->source->stack && view->col_stride == 1 && view->row_stride == view->cols) { /* many rows of a part at once */
+        qbc_stack_read(view->source->stack, view->offset + row * view->row_stride, rows * view->cols, out);
+        return;
+    }
     int64_t first = view->offset + row * view->row_stride;
     bool lines = view->row_stride == 1; /* elements of neighbouring rows lie together */
     int64_t height = lines ? BLOCK_ROWS : 1;
@@ -343,6 +349,8 @@ void qbc_view_release(const struct qbc_view *view)
     const char *data = view->source->data;
     if (view->source->changed)
         qbc_changed_release(view->source->changed);
+    else if (view->source->stack)
+        qbc_stack_release(view->source->stack);
     else
         release(view->source, data, data + view->source->bytes);
 }
@@ -350,7 +358,7 @@ void qbc_view_release(const struct qbc_view *view)
 void qbc_view_release_rows(const struct qbc_view *view, int64_t row, int64_t rows)
 {
     int64_t size = (int64_t)qbc_element_bytes(view->source->element);
-    if (view->source->changed)
+    if (view->source->changed || view->source->stack)
         return;
     const char *first = (const char *)view->source->data + (view->offset + row * view->row_stride) * size;
     if (view->col_stride == 1 && view->row_stride == view->cols && !view->source->coded && !view->run)

@@ -6,6 +6,7 @@
 
 #include <mlir-c/BuiltinAttributes.h>
 #include <mlir-c/BuiltinTypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool element_of(MlirType type, enum qbc_element *element)
@@ -152,13 +153,32 @@ static bool transpose(struct qbc *q, MlirOperation op, struct qbc_strided *s)
     return true;
 }
 
-/* The integers of operand i; NULL where there are none. */
-static const int64_t *list(struct qbc_evaluation *e, MlirOperation op, intptr_t i, size_t *n)
+/* Numbers that fold-shapes made an attribute of, as texts; NULL where there are none, or some that depend on T. */
+static const int64_t *texts(struct qbc *q, MlirAttribute a, size_t *n)
 {
-    *n = 0;
+    *n = mlirAttributeIsNull(a) || !mlirAttributeIsAArray(a) ? 0 : (size_t)mlirArrayAttrGetNumElements(a);
+    int64_t *out = *n ? qbc_alloc(q, *n * sizeof *out) : NULL;
+    for (size_t i = 0; i < *n; ++i) {
+        MlirAttribute text = mlirArrayAttrGetElement(a, (intptr_t)i);
+        MlirStringRef s = mlirAttributeIsAString(text) ? mlirStringAttrGetValue(text) : (MlirStringRef){"", 0};
+        const char *word = qbc_copy(q, s.data, s.length);
+        char *end;
+        out[i] = strtoll(word, &end, 10);
+        if (end == word || *end)
+            return NULL;
+    }
+    return out;
+}
+
+/* The integers of operand i, or of the attribute that it became; NULL where there are none. */
+static const int64_t *list(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, intptr_t i, const char *name, size_t *n)
+{
+    const int64_t *numbers;
     MlirValue v = qbc_operand_at(op, i);
+    if (mlirValueIsNull(v) && (*n = qbc_ints(q, op, name, &numbers)) > 0)
+        return numbers;
     if (mlirValueIsNull(v))
-        return NULL;
+        return texts(q, mlirOperationGetAttributeByName(op, qbc_str(name)), n);
     const struct qbc_array *a = qbc_evaluate_small(e, v);
     *n = a && a->known && a->i ? a->n : 0;
     return *n ? a->i : NULL;
@@ -170,12 +190,11 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high)
 }
 
 /* `to` has the shape of the result: only where it starts and how it steps is to be found. */
-static bool slice(struct qbc_evaluation *e, MlirOperation op, const struct qbc_array *to,
-                  struct qbc_strided *s)
+static bool slice(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, const struct qbc_array *to, struct qbc_strided *s)
 {
     size_t n, n_axes, n_steps;
-    const int64_t *starts = list(e, op, 1, &n), *axes = list(e, op, 3, &n_axes),
-                  *steps = list(e, op, 4, &n_steps);
+    const int64_t *starts = list(q, e, op, 1, "starts", &n), *axes = list(q, e, op, 3, "axes", &n_axes),
+                  *steps = list(q, e, op, 4, "steps", &n_steps);
     if (!starts || (axes && n_axes != n) || (steps && n_steps != n) || to->rank != s->rank)
         return false;
     for (size_t i = 0; i < n; ++i) {
@@ -209,6 +228,23 @@ static bool split(struct qbc_evaluation *e, MlirOperation op, MlirValue v,
     return true;
 }
 
+/* One entry along an axis: the matrix of an expert. */
+static bool pick(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, const struct qbc_array *to, struct qbc_strided *s)
+{
+    size_t n;
+    const int64_t *index = list(q, e, op, 1, "indices", &n);
+    int64_t axis = qbc_int(op, "axis", 0);
+    axis += axis < 0 ? (int64_t)s->rank : 0;
+    if (n != 1 || axis < 0 || axis >= (int64_t)s->rank)
+        return false;
+    int64_t at = index[0] < 0 ? index[0] + s->dims[axis] : index[0];
+    if (at < 0 || at >= s->dims[axis])
+        return false;
+    s->offset += at * s->strides[axis];
+    s->dims[axis] = 1;
+    return reshape(s, to->rank, to->dims);
+}
+
 bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct qbc_strided *out)
 {
     *out = (struct qbc_strided){0};
@@ -220,8 +256,8 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
     if (qbc_is(op, "onnx.Constant"))
         return of_constant(q, op, out);
     bool cuts = qbc_is(op, "onnx.Slice") || qbc_is(op, "onnx.Split");
-    bool turns = qbc_is(op, "onnx.Transpose");
-    MlirValue from = cuts || turns ? mlirOperationGetOperand(op, 0) : qbc_strip(v);
+    bool turns = qbc_is(op, "onnx.Transpose"), picks = qbc_is(op, "onnx.Gather");
+    MlirValue from = cuts || turns || picks ? mlirOperationGetOperand(op, 0) : qbc_strip(v);
     if (qbc_same(from, v) || !qbc_strided_of(q, e, from, out) || out->run)
         return false;
     const struct qbc_array *to = qbc_evaluate_small(e, v);
@@ -229,8 +265,10 @@ bool qbc_strided_of(struct qbc *q, struct qbc_evaluation *e, MlirValue v, struct
         return false;
     if (turns)
         return transpose(q, op, out);
+    if (picks)
+        return pick(q, e, op, to, out);
     if (cuts)
-        return qbc_is(op, "onnx.Slice") ? slice(e, op, to, out) : split(e, op, v, to, out);
+        return qbc_is(op, "onnx.Slice") ? slice(q, e, op, to, out) : split(e, op, v, to, out);
     return reshape(out, to->rank, to->dims);
 }
 

@@ -39,7 +39,17 @@ DEEPSEEK = ["node Sigmoid l -> p", "node Add p,correction -> c", "node Reshape c
             "node Shape g3 -> g3s", "node Expand gm3,g3s -> gme", "node Reshape gme,flat -> mask", "node Cast mask -> maskb to=9", "node Where maskb,c,minus -> cm",
             "node TopK cm,top -> unused3,ids", "node GatherElements p,ids -> w0 axis=1", "node ReduceSum w0,last -> total keepdims=1", "node Div w0,total -> w2",
             "node Mul w2,factor -> w"]
-FORMS = {"Mixtral": (MIXTRAL, GATHERED), "Qwen2": (QWEN2, GATHERED), "GPT-OSS": (GPT_OSS, TURNED), "DeepSeek-V3": (DEEPSEEK, GATHERED)}
+# all experts are computed, one by one, and weighed by a table of weights, most of them 0 (loops over experts, traced)
+DENSE = [*(line for e in range(EXPERTS) for line in (
+             f"node Gather up,at{e} -> ups{e} axis=0", f"node Transpose ups{e} -> upt{e} perm=[1,0]", f"node MatMul xr,upt{e} -> u{e}",
+             f"node Split u{e},sizes -> gate{e},value{e} axis=1", f"node Sigmoid gate{e} -> s{e}", f"node Mul gate{e},s{e} -> silu{e}",
+             f"node Mul silu{e},value{e} -> h{e}", f"node Gather down,at{e} -> downs{e} axis=0", f"node Transpose downs{e} -> downt{e} perm=[1,0]",
+             f"node MatMul h{e},downt{e} -> z{e}", f"node Gather table,at{e} -> t{e} axis=1", f"node Unsqueeze t{e},last -> c{e}", f"node Mul z{e},c{e} -> y{e}",
+             f"node Add sum{e},y{e} -> {'sum' if e == EXPERTS - 1 else f'sum{e + 1}'}")),
+         "node Reshape x,rows -> xr", "node Shape xr -> xs", "node ConstantOfShape xs -> sum0 value=f32[1]:0", "node Shape l -> ls",
+         "node ConstantOfShape ls -> none value=f32[1]:0", "node ScatterElements none,ids,w -> table axis=1"]
+FORMS = {"Mixtral": (MIXTRAL, GATHERED), "Qwen2": (QWEN2, GATHERED), "GPT-OSS": (GPT_OSS, TURNED), "DeepSeek-V3": (DEEPSEEK, GATHERED), "dense": (MIXTRAL, DENSE),
+         "DeepSeek-V3 dense": (DEEPSEEK, DENSE)}
 
 
 def sorted_nodes(lines, known):
@@ -60,16 +70,16 @@ def softmax(x):
 
 def choose(name, l, t):
     """ids and weights of a token."""
-    p = 1 / (1 + np.exp(-l)) if name == "DeepSeek-V3" else softmax(l)
+    p = 1 / (1 + np.exp(-l)) if "DeepSeek-V3" in name else softmax(l)
     c = p.copy()
-    if name == "DeepSeek-V3":
+    if "DeepSeek-V3" in name:
         c = p + t["correction"]
         groups = c.reshape(4, 2)
         kept = np.argsort(-np.sort(groups, -1).sum(-1), kind="stable")[:2]
         c = np.where(np.isin(np.arange(EXPERTS) // 2, kept), c, -np.inf)
     ids = np.argsort(-c, kind="stable")[:TOP]
     w = p[ids]
-    return ids, w if name == "Qwen2" else w / w.sum() * (2.5 if name == "DeepSeek-V3" else 1)
+    return ids, w if name == "Qwen2" else w / w.sum() * (2.5 if "DeepSeek-V3" in name else 1)
 
 
 def layer(name, x, t):
@@ -101,12 +111,13 @@ def write_model(folder, name, t):
     ints = {"flat": [-1, EXPERTS], "rows": [-1, WIDTH], "one": [1], "last": [-1], "top": [TOP], "width": [WIDTH], "column": [-1, WIDTH, 1], "row": [-1, 1, WIDTH],
             "slots": [-1, 1], "line": [-1], "each": [-1, TOP, WIDTH], "sizes": [INNER, INNER], "groups": [-1, 4, 2], "best": [2], "kept": [2], "zero": [0],
             "two": [2], "many": [1 << 40], "whole": [1, -1, WIDTH]}
+    at = {f"at{e}": e for e in range(EXPERTS)}
     floats = {"minus": [-np.inf], "factor": [2.5], "low": [-0.5], "high": [0.5]}
     nodes = [*FIRST, *route, *products, "node Reshape sum,whole -> moe", "node Add x,moe -> y", "node MatMul y,head -> logits"]
-    known = ["x", *t, *ints, *floats]
+    known = ["x", *t, *ints, *at, *floats]
     read = {word for line in [*nodes, "node Gather embed,x"] for word in line.split()[2].split(",")}
     lines = ["opset 18", "input input_ids i64 1 T", f"output logits f32 1 T {VOCABULARY}", "node Gather embed,input_ids -> x",
-             *(weight(n, "f32", v) for n, v in t.items() if n in read), *(weight(n, "i64", np.array(v)) for n, v in ints.items()),
+             *(weight(n, "f32", v) for n, v in t.items() if n in read), *(weight(n, "i64", np.array(v)) for n, v in ints.items()), *(weight(n, "i64", np.array(v)) for n, v in at.items()),
              *(f"weight {n} f32 - raw {v[0]}" for n, v in floats.items()), *sorted_nodes(nodes, known)]
     (folder / "model.txt").write_text("\n".join(lines) + "\n")
     tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
