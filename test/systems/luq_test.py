@@ -21,24 +21,8 @@ def entropy(x, clusters=64, rounds=10):
     return float(-(p[p > 0] * np.log(p[p > 0])).sum())
 
 
-def rows_of_blocks(tokens):
-    import reference
-
-    model = reference.Model(reference.Config(systems.MODEL / "config.json"), reference.from_safetensors(systems.MODEL / "model.safetensors"))
-    seen, block = {}, model.block
-
-    def watch(x, i):
-        seen.setdefault(i, []).append(x)
-        return block(x, i)
-
-    model.block = watch
-    for window in tokens:
-        model.logits(window)
-    return [np.concatenate(seen[i]) for i in sorted(seen)]
-
-
 with systems.Lab() as lab:
-    entropies = [entropy(x) for x in rows_of_blocks(lab.tokens[:8])]
+    entropies = [entropy(x) for x in systems.stream(lab.tokens[:8])[:-1]]
     order = np.argsort(entropies)
     print("  entropy of blocks: " + ", ".join(f"{i}: {e:.3f}" for i, e in enumerate(entropies)))
 
