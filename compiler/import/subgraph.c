@@ -9,7 +9,10 @@
 bool onnx_is_graph(const Onnx__NodeProto *node, const Onnx__AttributeProto *a)
 {
     static const char *const ops[] = {"If", "Loop", "Scan", NULL};
-    return a->g && !*onnx_domain_of(node) && qbc_one_of(node->op_type, ops);
+    const char *domain = onnx_domain_of(node);
+    if (!strcmp(domain, "ai.onnx.preview"))
+        return a->g && !strcmp(node->op_type, "FlexAttention");
+    return a->g && !*domain && qbc_one_of(node->op_type, ops);
 }
 
 void onnx_note_uses(struct import *m, struct names *used, const Onnx__GraphProto *g)

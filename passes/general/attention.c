@@ -67,7 +67,7 @@ static struct g_num shared_at(struct general *g, const struct g_tensor *t, const
     return g_at(g, s->x, own);
 }
 
-static struct g_tensor *for_heads(struct general *g, struct g_tensor *x, struct g_size heads)
+struct g_tensor *g_for_heads(struct general *g, struct g_tensor *x, struct g_size heads)
 {
     struct shared *s = qbc_alloc(g->q, sizeof *s);
     struct g_size size[] = {x->size[0], heads, x->size[2], x->size[3]};
@@ -180,7 +180,7 @@ void g_lower_attention(struct g_op *o)
     struct g_size past = g_has(o, 4) ? o->in[4]->size[2] : g_size(0);
     k = with_past(o, k, 4, 1);
     v = with_past(o, v, 5, 2);
-    struct g_tensor *products = g_product(o, q, for_heads(g, k, q->size[1]), false, true, QBC_F32, NULL, NULL);
+    struct g_tensor *products = g_product(o, q, g_for_heads(g, k, q->size[1]), false, true, QBC_F32, NULL, NULL);
     struct g_tensor *scores = products ? scaled(o, products, q->size[3]) : NULL;
     if (!scores)
         return;
@@ -192,7 +192,7 @@ void g_lower_attention(struct g_op *o)
     give(o, 2, scores);
     scores = softmax(o, scores);
     give(o, 3, scores);
-    struct g_tensor *y = g_product(o, scores, for_heads(g, v, q->size[1]), false, false, QBC_F32, NULL, NULL);
+    struct g_tensor *y = g_product(o, scores, g_for_heads(g, v, q->size[1]), false, false, QBC_F32, NULL, NULL);
     if (!y)
         return;
     y = o->in[0]->rank == 3 ? without_heads(o, y) : y;

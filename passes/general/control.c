@@ -12,14 +12,21 @@
 
 /* --- running a region's operations here */
 
-static MlirBlock body_of(struct g_op *o, const char *name)
+MlirBlock g_body(struct g_op *o, const char *name)
 {
     MlirAttribute names = mlirOperationGetAttributeByName(o->op, qbc_str("graphs"));
     for (intptr_t i = 0; !mlirAttributeIsNull(names) && i < mlirArrayAttrGetNumElements(names); ++i)
         if (mlirStringRefEqual(mlirStringAttrGetValue(mlirArrayAttrGetElement(names, i)), qbc_str(name)))
             return mlirRegionGetFirstBlock(mlirOperationGetRegion(o->op, i));
-    g_refuse(o, "it has no subgraph '%s'", name);
     return (MlirBlock){NULL};
+}
+
+static MlirBlock body_of(struct g_op *o, const char *name)
+{
+    MlirBlock body = g_body(o, name);
+    if (mlirBlockIsNull(body))
+        g_refuse(o, "it has no subgraph '%s'", name);
+    return body;
 }
 
 /* The last operation of a body; there is no terminator that MLIR would know. */
@@ -31,7 +38,7 @@ static MlirOperation yield_of(MlirBlock body)
     return op;
 }
 
-static struct g_tensor *result_of(struct general *g, MlirBlock body, size_t i)
+struct g_tensor *g_body_result(struct general *g, MlirBlock body, size_t i)
 {
     struct g_tensor *t = g_value(g, mlirOperationGetOperand(yield_of(body), (intptr_t)i));
     return t ? g_solid(g, t) : NULL;
@@ -90,7 +97,7 @@ static void lower_known_if(struct g_op *o, bool holds)
         return;
     g_lower_block(o->g, body);
     for (size_t i = 0; i < o->n_out && !o->g->q->errors; ++i)
-        o->out[i] = result_of(o->g, body, i);
+        o->out[i] = g_body_result(o->g, body, i);
 }
 
 /* Data and sizes of a branch's results are what the scf.if gives. */
@@ -119,7 +126,7 @@ static void branch(struct g_op *o, MlirOperation op, size_t region, const char *
     g->k.b = qbc_at_end(g->q, qbc_region_block(op, region), outer.loc);
     g_lower_block(g, body);
     for (size_t i = 0; i < o->n_out && !g->q->errors; ++i)
-        t[i] = result_of(g, body, i);
+        t[i] = g_body_result(g, body, i);
     if (!g->q->errors)
         yield_branch(g, o->n_out, t);
     g->k.b = outer;
@@ -134,7 +141,7 @@ static bool rank_of_branch(struct g_op *o, size_t i, size_t *rank)
         return false;
     struct trial trial = begin_trial(g);
     g_lower_block(g, body);
-    struct g_tensor *t = g->q->errors ? NULL : result_of(g, body, i);
+    struct g_tensor *t = g->q->errors ? NULL : g_body_result(g, body, i);
     end_trial(g, &trial);
     *rank = t ? t->rank : 0;
     return t;
@@ -285,7 +292,7 @@ static bool write_body(struct g_op *o, MlirBlock body, size_t n, struct g_tensor
 {
     g_lower_block(o->g, body);
     for (size_t i = 0; i < n && !o->g->q->errors; ++i)
-        results[i] = result_of(o->g, body, i);
+        results[i] = g_body_result(o->g, body, i);
     return !o->g->q->errors;
 }
 

@@ -205,6 +205,9 @@ struct g_tensor *g_reduce(struct g_op *o, const char *name, struct g_tensor *x, 
 struct g_tensor *g_softmax(struct g_op *o, struct g_tensor *x, const bool *axis, bool logarithm); /* x solid */
 struct g_tensor *g_transposed(struct general *g, struct g_tensor *x, const int64_t *order);
 struct g_tensor *g_part(struct general *g, struct g_tensor *x, size_t axis, struct g_size from, struct g_size n);
+struct g_tensor *g_for_heads(struct general *g, struct g_tensor *x, struct g_size heads); /* [B, fewer, S, D]: shared in order */
+MlirBlock g_body(struct g_op *o, const char *name); /* of a subgraph; null: there is none */
+struct g_tensor *g_body_result(struct general *g, MlirBlock body, size_t i); /* solid, once it was lowered; NULL after an error */
 bool g_shape_operand(struct g_op *o, size_t i, size_t *rank, struct g_size *size);
 /* To a narrow float where what is too large becomes infinite, or NaN. */
 struct g_tensor *g_unsaturated(struct g_op *o, struct g_tensor *t);

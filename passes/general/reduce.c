@@ -267,7 +267,8 @@ struct g_tensor *g_softmax(struct g_op *o, struct g_tensor *x, const bool *axis,
 {
     struct g_tensor *largest = g_reduce(o, "ReduceMax", x, axis, true);
     struct g_tensor *in[] = {x, largest, NULL};
-    struct g_tensor *sum = g_reduce(o, "ReduceSum", g_map_tensors(o, "exp(x - y)", QBC_F32, 2, in), axis, true);
+    enum qbc_element wide = x->element == QBC_F64 ? QBC_F64 : QBC_F32;
+    struct g_tensor *sum = g_reduce(o, "ReduceSum", g_map_tensors(o, "exp(x - y)", wide, 2, in), axis, true);
     in[2] = sum;
     return g_map_tensors(o, logarithm ? "x - y - log(z)" : "exp(x - y) / z", x->element, 3, in);
 }

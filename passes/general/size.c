@@ -40,21 +40,21 @@ static struct g_size binary(struct general *g, const char *name, struct g_size a
 struct g_size g_plus(struct general *g, struct g_size a, struct g_size b)
 {
     if (g_is_known(a) && g_is_known(b))
-        return g_size(a.n + b.n);
+        return g_size((int64_t)((uint64_t)a.n + (uint64_t)b.n));
     return g_is(a, 0) ? b : g_is(b, 0) ? a : binary(g, "arith.addi", a, b);
 }
 
 struct g_size g_minus(struct general *g, struct g_size a, struct g_size b)
 {
     if (g_is_known(a) && g_is_known(b))
-        return g_size(a.n - b.n);
+        return g_size((int64_t)((uint64_t)a.n - (uint64_t)b.n));
     return g_is(b, 0) ? a : binary(g, "arith.subi", a, b);
 }
 
 struct g_size g_times(struct general *g, struct g_size a, struct g_size b)
 {
     if (g_is_known(a) && g_is_known(b))
-        return g_size(a.n * b.n);
+        return g_size((int64_t)((uint64_t)a.n * (uint64_t)b.n));
     return g_is(a, 1) ? b : g_is(b, 1) ? a : binary(g, "arith.muli", a, b);
 }
 
