@@ -21,6 +21,7 @@ static const struct qbc_tile tiles[] = {
     .features = "+neon,+dotprod", \
     .machine = 183, .vector_bits = 128, .vector_regs = 32, .tiles = tiles, \
     .lookup = {"llvm.aarch64.neon.tbl1.v16i8"}, .lookup_ends = true, .compares_to_bytes = true, .multiplies_bytes = true, \
+    .insert_left = "llvm.aarch64.neon.vsli.v16i8", \
     .lookup_more = {"llvm.aarch64.neon.tbl2.v16i8", "llvm.aarch64.neon.tbl4.v16i8"}
 
 const struct qbc_target qbc_target_armv8_2_dotprod = {

@@ -78,6 +78,7 @@ struct qbc_target {
     const char *lookup_64;
     const char *lookup_more[2];
     bool lookup_ends;
+    const char *insert_left; /* intrinsic: of 16 bytes, (a, b, n) has the low n bits of a's, and b's above them; or NULL */
     const struct qbc_tile *tiles; /* ends with {0} */
 };
 

@@ -140,6 +140,14 @@ MlirValue k_bitcast(struct qbc_kernel *k, MlirValue v, MlirType type)
     return qbc_op(&k->b, name, type, 1, v);
 }
 
+MlirValue k_hidden(struct qbc_kernel *k, MlirValue vector)
+{
+    MlirType type = mlirValueGetType(vector);
+    int64_t bits = mlirShapedTypeGetDimSize(type, 0) * mlirIntegerTypeGetWidth(element_of(type));
+    MlirValue v = k_bitcast(k, vector, k_vec(k, bits / 32, k->f32));
+    return k_bitcast(k, k_intrinsic(k, "llvm.arithmetic.fence", mlirValueGetType(v), 1, &v), type);
+}
+
 MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n)
 {
     return qbc_op(&k->b, "vector.broadcast", k_vec(k, n, mlirValueGetType(scalar)), 1, scalar);

@@ -107,6 +107,7 @@ MlirValue k_fma(struct qbc_kernel *k, MlirValue a, MlirValue b, MlirValue c); /*
 MlirValue k_mul_i(struct qbc_kernel *k, MlirValue a, int64_t b); /* i64 by a constant */
 MlirValue k_add_i(struct qbc_kernel *k, MlirValue a, int64_t b);
 MlirValue k_cast(struct qbc_kernel *k, const char *name, MlirValue v, MlirType element);
+MlirValue k_hidden(struct qbc_kernel *k, MlirValue vector); /* the same, of which LLVM knows nothing; bytes or more, by fours */
 MlirValue k_bitcast(struct qbc_kernel *k, MlirValue v, MlirType type);
 MlirValue k_splat(struct qbc_kernel *k, MlirValue scalar, int64_t n);
 MlirValue k_extract(struct qbc_kernel *k, MlirValue vector, int64_t i);

@@ -37,6 +37,7 @@ static void codes(const struct qbc_format *f, bool as_signed, struct qbc_levels 
     bool biased = f->offset == QBC_OFFSET_NONE;
     v->shift = biased && !as_signed ? f->bias : 0;
     v->most = as_signed ? -LEAST_LEVEL : f->high;
+    v->base = f->digits ? qbc_number_base(f) : 0;
 }
 
 static bool is_power(int n)
@@ -75,8 +76,10 @@ static void digits(const struct qbc_format *f, int plane, struct qbc_levels *v)
         v->step = f->plane_step;
         return;
     }
-    if (qbc_number_parts(f) > 1 && f->plane_step == 1)
+    if (qbc_number_parts(f) > 1 && f->plane_step == 1) {
+        v->base = f->digits ? f->plane_base : 0;
         return; /* digits of their own */
+    }
     v->entries = SMALL;
     for (int code = 0; code <= f->high; ++code)
         v->table[code] = (uint8_t)(code / place % f->plane_base * f->plane_step);
@@ -129,9 +132,7 @@ static MlirValue bit_of(struct qbc_kernel *k, int step, MlirValue bytes, int pla
 static MlirValue unknown(struct qbc_kernel *k, MlirType bytes, int64_t value)
 {
     MlirType words = k_vec(k, mlirShapedTypeGetDimSize(bytes, 0) / 4, k->i32);
-    MlirValue v = k_int_of(k, words, (int32_t)(value * 0x01010101));
-    v = k_bitcast(k, v, k_with_element(words, k->f32));
-    return k_bitcast(k, k_intrinsic(k, "llvm.arithmetic.fence", mlirValueGetType(v), 1, &v), bytes);
+    return k_bitcast(k, k_hidden(k, k_int_of(k, words, (int32_t)(value * 0x01010101))), bytes);
 }
 
 /* -1 where bit `place` of the byte is set, 0 elsewhere. */
@@ -184,5 +185,7 @@ MlirValue qbc_level_chunk(struct qbc_linear *l, const struct qbc_run *run, int r
     int depth = l->packing.depth;
     struct qbc_chunk c = qbc_chunk_of(l, run->first + chunk);
     MlirValue at = k_at_i(l->k, run->codes, (int64_t)row * depth);
+    if (run->fractions)
+        return qbc_unpack_fractions(l, at, rows * depth, &c, run->operand, run->fractions - 1);
     return qbc_unpack_level(l, run->operand, at, rows * depth, &c, run->selectors, row);
 }

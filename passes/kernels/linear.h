@@ -20,6 +20,7 @@ struct qbc_levels {
     int shift;         /* where the format has zero points, theirs comes besides */
     int most;          /* the largest byte, or magnitude */
     bool is_signed;
+    int base;          /* of digits that are the bytes themselves; 0: they are not */
 };
 int qbc_operands(const struct qbc_format *f);    /* planes, or 1 */
 bool qbc_has_levels(const struct qbc_format *f); /* its weights are whole levels times scales */
@@ -117,10 +118,17 @@ struct qbc_run {
     int first, chunks;   /* of the span */
     int column;          /* of the record, where they begin: 0 or 16 */
     int operand;
+    int fractions;       /* 0: levels; else what digits are taken from, before (1) and after (2) that (linear_fractions.c) */
     MlirValue act[QBC_MOST_TOKENS]; /* the activations' records */
 };
 /* out[token] = vectors of exact integers (i32, or f32 from linear_fma.c): sum of level * activation code; for formats with
  * zero points sum of code * activation code. */
+/* Digits without taking them out (linear_fractions.c): whether that pays for so many tokens; what sums of fractions start at. */
+bool qbc_takes_fractions(const struct qbc_target *t, const struct qbc_tile *tile, const struct qbc_levels *v, int tokens);
+void qbc_linear_fractions(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
+MlirValue qbc_fractions_start(struct qbc_linear *l, const struct qbc_run *run, int token);
+/* The same for each kind of arithmetic. */
+void qbc_linear_bytes(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
 void qbc_linear_dot4(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
 void qbc_linear_mull(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
 void qbc_linear_mmla(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out);
@@ -153,6 +161,8 @@ struct qbc_chunk qbc_chunk_of(const struct qbc_linear *l, int chunk);
 MlirValue qbc_unpack_bit(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int bit, int *place);
 /* The digits of one part of the numbers; of base 3, less one. */
 MlirValue qbc_unpack_digits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part);
+/* What the digit of the chunk, and `digits` before it, are taken from. */
+MlirValue qbc_unpack_fractions(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part, int digits);
 MlirValue qbc_unpack_trits(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part);
 /* A chunk as operand number `operand` (levels.c); the first row is `row` in `selectors`. */
 MlirValue qbc_unpack_level(struct qbc_linear *l, int operand, MlirValue at, int bytes, const struct qbc_chunk *c,

@@ -44,10 +44,12 @@ static MlirValue less_shift(struct qbc_linear *l, const struct qbc_run *run, int
 
 MlirValue qbc_run_start(struct qbc_linear *l, const struct qbc_run *run, int token)
 {
+    if (run->fractions)
+        return qbc_fractions_start(l, run, token);
     return l->levels[run->operand].times ? k_i32(l->k, 0) : less_shift(l, run, token);
 }
 
-static void multiply_bytes(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
+void qbc_linear_bytes(struct qbc_linear *l, int m, const struct qbc_run *run, MlirValue *out)
 {
     switch (l->tile->kind) {
     case QBC_KIND_DOT4:
@@ -71,7 +73,11 @@ static void multiply(struct qbc_linear *l, int m, const struct qbc_run *run, Mli
 {
     struct qbc_kernel *k = l->k;
     int times = l->levels[run->operand].times;
-    multiply_bytes(l, m, run, out);
+    if (qbc_takes_fractions(k->q->target, l->tile, &l->levels[run->operand], m)) {
+        qbc_linear_fractions(l, m, run, out);
+        return;
+    }
+    qbc_linear_bytes(l, m, run, out);
     for (int j = 0; j < m && times; ++j)
         out[j] = k_add(k, k_mul_i(k, out[j], times), k_splat(k, less_shift(l, run, j), l->rows));
 }

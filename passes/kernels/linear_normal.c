@@ -58,7 +58,7 @@ bool qbc_normal_form(const struct qbc_linear *l, const struct qbc_tile *tile, st
     for (int i = 0; i < out->operands; ++i) {
         struct qbc_levels *v = &out->levels.levels[i];
         out->from[i] = l->levels[i];
-        v->entries = v->bit = 0;
+        v->entries = v->bit = v->base = 0;
         if (l->format->offset == QBC_OFFSET_ZERO)
             fits = place_zero(l, tile, v);
         else if (tile->kind == QBC_KIND_TILE)

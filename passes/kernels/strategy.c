@@ -38,13 +38,28 @@ static double digit_work(const struct qbc_target *t, const struct qbc_format *f)
     return t->multiplies_bytes ? 3 + next : 4 + 2 * next;
 }
 
-static double code_work(const struct qbc_target *t, const struct qbc_format *f, struct qbc_packing p)
+static double fields_work(const struct qbc_format *f, struct qbc_packing p)
 {
     struct qbc_layout layout = qbc_layout(f, p, p.rows, f->group);
     double all = 0;
-    for (int i = 0; i < layout.codes.n && !f->digits; ++i)
+    for (int i = 0; i < layout.codes.n; ++i)
         all += field_work(&layout.codes.field[i]) + (i ? 1 : 0);
-    return f->digits ? digit_work(t, f) : all;
+    return all;
+}
+
+static double code_work(const struct qbc_target *t, const struct qbc_format *f, struct qbc_packing p)
+{
+    return f->digits ? digit_work(t, f) : fields_work(f, p);
+}
+
+/* Of digits that stay in their numbers: what is left after one, by a product of bytes (as slow as two additions) or by additions;
+ * the numbers themselves. */
+static double fraction_work(const struct qbc_target *t, const struct qbc_format *f, struct qbc_packing p, int base)
+{
+    double next = 2;
+    for (int i = 2; i < base - 1 && !t->multiplies_bytes; i *= 2)
+        ++next;
+    return next + (fields_work(f, p) + 1) / f->digits;
 }
 
 /* Of bytes, in a table of so many. */
@@ -69,12 +84,13 @@ static double level_work(const struct qbc_target *t, const struct qbc_format *f,
 }
 
 /* Levels of all operands. */
-static double levels_work(const struct qbc_target *t, const struct qbc_format *f, struct qbc_packing p, bool as_signed)
+static double levels_work(const struct qbc_target *t, const struct qbc_format *f, struct qbc_packing p, bool as_signed,
+                          bool fractions)
 {
     double all = 0;
     for (int i = 0; i < qbc_operands(f); ++i) {
         struct qbc_levels v = qbc_levels(f, i, as_signed);
-        all += level_work(t, f, &v, p);
+        all += fractions ? fraction_work(t, f, p, v.base) : level_work(t, f, &v, p);
     }
     return all;
 }
@@ -107,7 +123,7 @@ static struct work decoded(const struct qbc_target *t, const struct qbc_format *
         w.shared = code_work(t, f, p) + 14 * FLOATS;
         break;
     default: /* extended, converted, scaled; zero points taken off, planes added */
-        w.shared = levels_work(t, f, p, false) + 4 * FLOATS * qbc_operands(f);
+        w.shared = levels_work(t, f, p, false, false) + 4 * FLOATS * qbc_operands(f);
     }
     w.shared += FLOATS * groups * scale_work(f) * qbc_operands(f);
     return w;
@@ -133,17 +149,20 @@ static double product_work(const struct qbc_format *f, const struct qbc_tile *ti
     }
 }
 
-static struct work in_runs(const struct qbc_target *t, const struct qbc_format *f, const struct qbc_tile *tile)
+static struct work in_runs(const struct qbc_target *t, const struct qbc_format *f, const struct qbc_tile *tile, int tokens)
 {
     struct qbc_packing p = {.rows = tile->n, .depth = qbc_tile_depth(tile)};
     bool as_signed = qbc_takes_signed(tile, f), zero = f->offset == QBC_OFFSET_ZERO, min = f->offset == QBC_OFFSET_MIN;
+    struct qbc_levels first = qbc_levels(f, 0, as_signed);
+    bool fractions = qbc_takes_fractions(t, tile, &first, tokens);
     double columns = qbc_run_columns(f), share = columns / f->group, operands = qbc_operands(f);
     double run = operands * (share * scale_work(f)) + (zero ? share * 2 : 0) + (min ? share * scale_work(f) : 0);
     double floats = tile->kind == QBC_KIND_FMA ? 2 * FLOATS * operands : 0; /* extended, converted */
     double each = operands * 3 + (zero ? 1 : 0) + (min ? 1 : 0);
+    each += fractions ? 4 * operands : 0; /* two sums become one */
     return (struct work){
-        .shared = levels_work(t, f, p, as_signed) + floats + run * FLOATS / columns,
-        .each = operands * product_work(f, tile, as_signed) + each * FLOATS / columns,
+        .shared = levels_work(t, f, p, as_signed, fractions) + floats + run * FLOATS / columns,
+        .each = (fractions ? 2 : 1) * operands * product_work(f, tile, as_signed) + each * FLOATS / columns,
     };
 }
 
@@ -166,7 +185,7 @@ double qbc_strategy_speed(const struct qbc_target *t, const struct qbc_format *f
     if (!is_able(t, f, s))
         return 0;
     const struct qbc_tile *tile = s == QBC_STRATEGY_INTEGERS ? qbc_target_tile(t, 8, f->bits, 1) : qbc_target_tile(t, 32, 32, 1);
-    struct work w = s == QBC_STRATEGY_DECODE ? decoded(t, f) : in_runs(t, f, tile);
+    struct work w = s == QBC_STRATEGY_DECODE ? decoded(t, f) : in_runs(t, f, tile, tokens);
     double issue = t->vector_issue ? t->vector_issue : 1;
     return tokens * bytes_of(t) * issue / (w.shared + tokens * w.each);
 }

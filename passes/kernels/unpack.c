@@ -3,6 +3,8 @@
  */
 #include "linear.h"
 
+#include <mlir-c/BuiltinTypes.h>
+
 /* The vector of a field that has the chunk. */
 static MlirValue vector_of(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, const struct qbc_chunk *c)
 {
@@ -30,7 +32,15 @@ static MlirValue down_to_slot(struct qbc_linear *l, const struct qbc_field *f, M
     return in_pairs ? k_bitcast(k, v, type) : v;
 }
 
-static MlirValue field(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, const struct qbc_chunk *c)
+/* The low bits of bytes. */
+static MlirValue below(struct qbc_kernel *k, MlirValue v, int bits)
+{
+    return k_op2(k, "arith.andi", v, k_int_of(k, mlirValueGetType(v), (1 << bits) - 1));
+}
+
+/* `with_above`: what is above the field may be anything. */
+static MlirValue field(struct qbc_linear *l, const struct qbc_field *f, MlirValue at, int bytes, const struct qbc_chunk *c,
+                       bool with_above)
 {
     struct qbc_kernel *k = l->k;
     MlirValue v = vector_of(l, f, at, bytes, c);
@@ -43,7 +53,7 @@ static MlirValue field(struct qbc_linear *l, const struct qbc_field *f, MlirValu
         v = down_to_slot(l, f, v, bytes, c), top = false;
     else if (slot)
         v = k_op2(k, "arith.shrui", v, k_int_of(k, type, slot * f->bits));
-    return top ? v : k_op2(k, "arith.andi", v, k_int_of(k, type, (1 << f->bits) - 1));
+    return top || with_above ? v : below(k, v, f->bits);
 }
 
 MlirValue qbc_unpack_bit(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int bit, int *place)
@@ -55,6 +65,26 @@ MlirValue qbc_unpack_bit(struct qbc_linear *l, MlirValue at, int bytes, const st
     return vector_of(l, f, at, bytes, c);
 }
 
+static bool inserts(const struct qbc_linear *l, int bytes)
+{
+    return l->k->q->target->insert_left && bytes == l->k->q->target->vector_bits / 8;
+}
+
+/* All fields, and above them anything: each goes above those that are there already, so that none is masked. Where something
+ * must be at the end, this is no gain: inserting needs the unit that shifts, and the others idle. */
+static MlirValue fields_inserted(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c)
+{
+    struct qbc_kernel *k = l->k;
+    const struct qbc_fields *s = &l->layout.codes;
+    MlirValue code = field(l, &s->field[0], at, bytes, c, true);
+    for (int i = 1; i < s->n; ++i) {
+        MlirValue part = field(l, &s->field[i], at, bytes, c, true);
+        MlirValue operands[] = {code, part, k_i32(k, s->field[i].shift)};
+        code = k_intrinsic(k, k->q->target->insert_left, mlirValueGetType(code), 3, operands);
+    }
+    return code;
+}
+
 /* Fields first .. to - 1 of a chunk; the first of them is moved to bit 0. */
 static MlirValue fields(struct qbc_linear *l, int first, int to, MlirValue at, int bytes, const struct qbc_chunk *c)
 {
@@ -62,7 +92,7 @@ static MlirValue fields(struct qbc_linear *l, int first, int to, MlirValue at, i
     const struct qbc_fields *s = &l->layout.codes;
     MlirValue code = {NULL};
     for (int i = first; i < to; ++i) {
-        MlirValue part = field(l, &s->field[i], at, bytes, c);
+        MlirValue part = field(l, &s->field[i], at, bytes, c, false);
         int up = s->field[i].shift - s->field[first].shift;
         if (up)
             part = k_op2(k, "arith.shli", part, k_int_of(k, mlirValueGetType(part), up));
@@ -78,7 +108,8 @@ static MlirValue fractions(struct qbc_linear *l, MlirValue at, int bytes, const 
 {
     struct qbc_kernel *k = l->k;
     bool is_one = qbc_number_parts(l->format) == 1;
-    MlirValue v = fields(l, is_one ? 0 : part, is_one ? l->layout.codes.n : part + 1, at, bytes, c);
+    MlirValue v = is_one && inserts(l, bytes) ? fields_inserted(l, at, bytes, c)
+                                              : fields(l, is_one ? 0 : part, is_one ? l->layout.codes.n : part + 1, at, bytes, c);
     int up = is_one ? 8 - l->format->radix_bits : 0;
     return up ? k_op2(k, "arith.shli", v, k_int_of(k, mlirValueGetType(v), up)) : v;
 }
@@ -114,6 +145,29 @@ static MlirValue digits_in_pairs(struct qbc_kernel *k, MlirValue fractions, int 
 static MlirValue after(struct qbc_kernel *k, MlirValue fractions, int base, int digit)
 {
     return digit ? k_mul(k, fractions, k_int_of(k, mlirValueGetType(fractions), (int8_t)power(base, digit))) : fractions;
+}
+
+/* Bytes times the base, of which LLVM shall not see that it could go the whole way at once: the next run goes on from there. */
+static MlirValue times_base(struct qbc_kernel *k, MlirValue v, int base)
+{
+    MlirType type = mlirValueGetType(v), words = k_vec(k, mlirShapedTypeGetDimSize(type, 0) / 4, k->i32);
+    if (k->q->target->multiplies_bytes)
+        return k_mul(k, v, k_bitcast(k, k_hidden(k, k_int_of(k, words, base * 0x01010101)), type));
+    MlirValue sum = v;
+    for (int i = 1; 2 * i < base; i *= 2)
+        sum = k_add(k, sum, sum);
+    return k_add(k, sum, k_hidden(k, v));
+}
+
+MlirValue qbc_unpack_fractions(struct qbc_linear *l, MlirValue at, int bytes, const struct qbc_chunk *c, int part, int digits)
+{
+    struct qbc_kernel *k = l->k;
+    MlirValue v = fractions(l, at, bytes, c, qbc_number_parts(l->format) > 1 ? part : 0);
+    if (l->tile->dot_signed)
+        v = k_op2(k, "arith.xori", v, k_int_of(k, mlirValueGetType(v), INT8_MIN));
+    for (int i = 0; i < c->digit + digits; ++i)
+        v = times_base(k, v, qbc_number_base(l->format));
+    return v;
 }
 
 static MlirValue digits_as_bytes(struct qbc_kernel *k, MlirValue fractions, int base, int digit)

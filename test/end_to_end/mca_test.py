@@ -26,7 +26,7 @@ LEAST = {
 # listed, which must be below: whoever makes one faster strikes it off.
 SLOWEST = 1 / 3
 LAGGING = {
-    "neoverse-n1": {"l5g96", "bcq3g128", "p9g160"},
+    "neoverse-n1": {"bcq3g128", "p9g160"},
     "znver4": {"p9g160"},
 }
 

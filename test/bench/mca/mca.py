@@ -33,6 +33,8 @@ import inner_loops
 MCA = "llvm-mca-22"
 TURNS = 300
 PLANES = re.compile(r"(?:bp|bcq|fdb)(\d)|(p)9")  # formats that multiply each weight so many times; p9: twice
+FRACTIONS = re.compile(r"t1\.|l5|p9")  # digits; with two products of bytes a weight (passes/kernels/linear_fractions.c),
+EXACT = "dot products of four bytes, exact"  # where a target has these
 FLOATS = ("f32", "f16", "bf16")  # formats that are no codes
 CPUS = {"x86-64-v2": "nehalem"}  # whose pipeline stands for a target that is not named after one
 TARGETS = ("x86-64-v2", "haswell", "alderlake", "skylake-avx512", "icelake-server", "znver4", "znver5", "sapphirerapids",
@@ -58,11 +60,11 @@ def products(line):
     return 0
 
 
-def weights(loop, fmt):
+def weights(loop, fmt, exact=False):
     """Weights a turn; floats' products count only where there are none of integers, which scales follow."""
     integer = [n for line in loop if (n := products(line)) and not re.match(r"\s*(fmla|vfn?m|addps)", line)]
     planes = PLANES.match(fmt)
-    times = int(planes[1] or 2) if planes else 1
+    times = (int(planes[1] or 2) if planes else 1) * (2 if exact and FRACTIONS.match(fmt) else 1)
     return (sum(integer) or sum(map(products, loop))) // times
 
 
@@ -72,15 +74,21 @@ def clean(loop):
     return [line for line in lines if re.match(r"^\s+[a-z]", line)]
 
 
-def hottest(listing, function, fmt):
+def hottest(listing, function, fmt, exact):
     loops = [clean(loop) for body in inner_loops.functions(listing.splitlines(), function) for loop in inner_loops.innermost(body)]
-    return max(loops, key=lambda loop: weights(loop, fmt), default=[])
+    return max(loops, key=lambda loop: weights(loop, fmt, exact), default=[])
 
 
 def formats(bins):
     """Names of the formats that have kernels, and whether weights are only decoded for them."""
     lines = subprocess.run([bins / "qbc", "--list-formats"], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
     return {line.split()[0]: "weights decoded" in line for line in lines if "no kernels yet" not in line}
+
+
+def description(bins, target):
+    """What qbc --list-targets says of it."""
+    lines = subprocess.run([bins / "qbc", "--list-targets"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return re.search(rf"^{re.escape(target)}\s(.*\n(?:\s.*\n)*)", lines, re.M)[1]
 
 
 def compile_model(bins, target, fmt):
@@ -117,8 +125,9 @@ def analyse(loop, cpu):
 
 def measure(bins, target, fmt, function="linear_.*_one"):
     """A row of the table, or None where no loop multiplies weights."""
-    loop = hottest(compile_model(bins, target, fmt), function, fmt)
-    n = weights(loop, fmt)
+    exact = EXACT in description(bins, target)
+    loop = hottest(compile_model(bins, target, fmt), function, fmt, exact)
+    n = weights(loop, fmt, exact)
     if not n:
         return None
     row = analyse(loop, CPUS.get(target, target))
