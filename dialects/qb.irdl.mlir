@@ -94,12 +94,23 @@ irdl.dialect @qb {
     irdl.operands(s: %s, x: %x)
     irdl.results(y: %y)
   }
-  // q [T, heads * head_dim], k and v [context or T, kv_heads * head_dim] -> [T, heads * head_dim].
+  // a [T, C], b [T, D] or none -> [T, heads * head_dim]: heads put together of columns of the operands. {heads, head_dim, runs}: for each run
+  // five numbers: which operand, its column for the first head, how many columns further for each next head, from element to
+  // element, and how many elements; one after the other they fill a head.
+  irdl.operation @heads {
+    %a = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(a: %a, b: variadic %b)
+    irdl.results(y: %y)
+  }
+  // q [T, heads * head_dim], k and v [context or T, kv_heads * head_dim] -> [T, heads * head_dim]; with {value_dim} heads of
+  // values, and of the result, have so many columns.
   // Token t sees rows 0 .. pos + t, or with {window} the last `window` of them, its own included; with {ahead}
   // also as many later ones of the call, -1: all of them. With {cap} a score s is cap tanh(s / cap); with {slopes
   // [heads]} less by a head's slope for each position back (ALiBi). sinks [heads]: a score for each head that
   // takes part in the softmax and has no value.
-  // {heads, kv_heads, head_dim, scale, block [, window, ahead, cap, slopes]}
+  // {heads, kv_heads, head_dim, scale, block [, value_dim, window, ahead, cap, slopes]}
   irdl.operation @attention {
     %q = irdl.any
     %k = irdl.any

@@ -133,7 +133,7 @@ static void set_format(struct qbc *q, MlirOperation append, const struct side *s
 static void change(struct qbc *q, MlirOperation attention, const struct plan *p)
 {
     enum { QUERIES = 0, KEYS = 1, VALUES = 2 };
-    int64_t head_dim = qbc_int(attention, "head_dim", 0);
+    int64_t head_dim = qbc_int(attention, "head_dim", 0), dims[] = {head_dim, qbc_int(attention, "value_dim", head_dim)};
     const struct side *sides[] = {&p->keys, &p->values};
     for (int i = 0; i < 2; ++i) {
         MlirOperation append = qbc_def(mlirOperationGetOperand(attention, KEYS + i), "qb.append");
@@ -142,7 +142,7 @@ static void change(struct qbc *q, MlirOperation attention, const struct plan *p)
             return;
         }
         if (!qbc_has(append, "kv"))
-            set_format(q, append, sides[i], head_dim);
+            set_format(q, append, sides[i], dims[i]);
         qbc_set_bool(q, append, "kv", true);
     }
     struct qbc_build before = qbc_before(q, attention), after = qbc_after(q, attention);
@@ -150,7 +150,7 @@ static void change(struct qbc *q, MlirOperation attention, const struct plan *p)
         mlirOperationSetOperand(attention, QUERIES, rotated(&before, mlirOperationGetOperand(attention, QUERIES), head_dim));
     if (!p->values.rotated)
         return;
-    MlirValue y = mlirOperationGetResult(attention, 0), back = rotated(&after, y, head_dim);
+    MlirValue y = mlirOperationGetResult(attention, 0), back = rotated(&after, y, dims[1]);
     MlirOperation except = qbc_def_any(back);
     mlirValueReplaceAllUsesExcept(y, back, 1, &except);
 }

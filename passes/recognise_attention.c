@@ -1,7 +1,7 @@
 /* recognise-attention: softmax(scale * q k^T, mask) v, whatever mask and scale are written as.
  *
  *   before   MatMul(%q, %k^T), Mul or Div, Add or Where with a mask, Softmax, Where(IsNaN), MatMul(., %v)
- *   after    %y = "qb.attention"(%q, %k, %v) {heads, kv_heads, head_dim, scale [, window, ahead, cap, slopes]}
+ *   after    %y = "qb.attention"(%q, %k, %v) {heads, kv_heads, head_dim, scale [, value_dim, window, ahead, cap, slopes]}
  *            operands as rows [T or P + T, heads * head_dim], transposed from the heads' layout
  *
  * The product before the Softmax is bound to random scores. What then comes to the product after it
@@ -26,7 +26,7 @@ struct core {
     MlirOperation softmax, scores, output; /* the products before and after */
     MlirValue y;                           /* what the heads are side by side in */
     struct qbc_dims dims[4];               /* of q, k, v as operands, and y */
-    int64_t heads, kv_heads, head_dim;
+    int64_t heads, kv_heads, head_dim, value_dim;
     bool keys_transposed; /* k is [.., S, D], not [.., D, S] */
     bool joined;              /* something stands beside the scores in the softmax */
     struct qbc_strided sinks; /* which is this */
@@ -139,6 +139,7 @@ static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
     c->heads = leading(&scores);
     c->kv_heads = leading(kd);
     c->head_dim = qd->at[qd->rank - 1];
+    c->value_dim = vd->at[vd->rank - 1];
     if (scores.at[scores.rank - 2] != tokens || scores.at[scores.rank - 1] != past || c->heads < 1 ||
         qbc_int(c->scores, "transA", 0)) {
         qbc_miss(q, c->softmax, "no attention: the scores are not [heads, T, P + T]");
@@ -146,7 +147,7 @@ static bool has_layout(struct qbc *q, struct qbc_shapes *s, struct core *c)
     }
     if (leading(qd) != c->heads || k[!c->keys_transposed] != past ||
         k[c->keys_transposed] != c->head_dim || vd->at[vd->rank - 2] != past ||
-        vd->at[vd->rank - 1] != c->head_dim || leading(vd) != c->kv_heads || c->kv_heads < 1 ||
+        vd->at[vd->rank - 1] < 1 || leading(vd) != c->kv_heads || c->kv_heads < 1 ||
         !repeats_in_order(qd, kd) || !repeats_in_order(qd, vd)) {
         qbc_miss(q, c->softmax, "no attention: queries, keys and values do not have the same heads");
         return false;
@@ -322,7 +323,7 @@ static bool is_side_by_side(struct qbc_evaluation *e, const struct core *c, Mlir
                             int64_t tokens)
 {
     const struct qbc_array *a = qbc_floats_of(e, v);
-    int64_t i = 0, d = c->head_dim;
+    int64_t i = 0, d = c->value_dim;
     if (!a || (int64_t)a->n != tokens * c->heads * d)
         return false;
     for (int64_t t = 0; t < tokens; ++t)
@@ -351,7 +352,7 @@ static bool find_result(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
         }
     qbc_evaluation_destroy(e);
     bool good = !mlirValueIsNull(c->y) &&
-                qbc_shapes_width(s, c->y, &c->dims[3]) == c->heads * c->head_dim;
+                qbc_shapes_width(s, c->y, &c->dims[3]) == c->heads * c->value_dim;
     if (!good)
         qbc_miss(q, c->softmax, "no attention: its heads are not put side by side");
     return good;
@@ -406,19 +407,21 @@ static void apply(struct qbc *q, struct core *c)
 {
     struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
     b.loc = mlirOperationGetLocation(c->softmax);
-    int64_t width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
+    int64_t width = c->heads * c->value_dim;
     MlirValue qv = heads_to_rows(&b, mlirOperationGetOperand(c->scores, 0), &c->dims[0], false,
-                                 width);
+                                 c->heads * c->head_dim);
     MlirValue kv = heads_to_rows(&b, mlirOperationGetOperand(c->scores, 1), &c->dims[1],
-                                 !c->keys_transposed, kv_width);
+                                 !c->keys_transposed, c->kv_heads * c->head_dim);
     MlirValue vv = heads_to_rows(&b, mlirOperationGetOperand(c->output, 1), &c->dims[2], false,
-                                 kv_width);
+                                 c->kv_heads * c->value_dim);
     MlirValue operands[] = {qv, kv, vv, c->joined ? qbc_weight(&b, &c->sinks, 1, (size_t[]){0}) : (MlirValue){NULL}};
     MlirOperation op = qbc_make(&b, "qb.attention", qbc_rows_type(q, width), NULL, 3 + c->joined, operands);
     MlirValue y = mlirOperationGetResult(op, 0);
     qbc_set_int(q, op, "heads", c->heads);
     qbc_set_int(q, op, "kv_heads", c->kv_heads);
     qbc_set_int(q, op, "head_dim", c->head_dim);
+    if (c->value_dim != c->head_dim)
+        qbc_set_int(q, op, "value_dim", c->value_dim);
     double scale = qbc_shortest(c->law.scale * qbc_float(c->scores, "alpha", 1), 3e-6);
     qbc_set_float(q, op, "scale", (float)scale);
     set_law(q, op, &c->law, c->heads);

@@ -1,7 +1,7 @@
 /* operand: what an operand of attention is made of (pattern.h).
  *
- * It must be a rotation of each head of one level-1 value, by angles that depend on the position
- * only, times a factor; for keys and values after the rows of the past, each head maybe repeated.
+ * It must be a rotation of each head of one level-1 value, or of heads put together of columns of several (columns.c), by angles
+ * that depend on the position only, times a factor; for keys and values after the rows of the past, each head maybe repeated.
  * Ones in one column of each pair make it a table of cosines and sines, in which qbc_rotary_fit
  * finds the law; random numbers, other positions and a random past verify it.
  */
@@ -23,22 +23,18 @@ static bool find_sources(struct qbc *q, MlirOperation func, MlirOperation attent
     for (size_t i = 0; i < leaves.n; ++i) {
         const char *input = qbc_input(q, func, leaves.v[i]);
         bool past = input && !strcmp(input, "past");
-        if (qbc_is_level1(leaves.v[i]) && n_rows++ == 0)
-            o->rows = leaves.v[i];
+        if (qbc_is_level1(leaves.v[i]) && n_rows++ < QBC_MOST_SOURCES)
+            o->source[n_rows - 1] = leaves.v[i];
         if (past && n_past++ == 0)
             o->past = leaves.v[i];
     }
-    if (n_rows != 1 || n_past > 1) {
+    o->n_sources = n_rows;
+    o->rows = o->source[0];
+    if (n_rows < 1 || n_rows > QBC_MOST_SOURCES || n_past > 1)
         qbc_miss(q, attention,
                  "an operand is made of %zu activations and %zu inputs of past keys or values, not "
-                 "of one and at most one", n_rows, n_past);
-        return false;
-    }
-    int64_t width = qbc_dim(o->rows, 1);
-    o->heads = width / o->head_dim;
-    if (width % o->head_dim)
-        qbc_miss(q, attention, "an operand of %ld columns has no heads of %ld", width, o->head_dim);
-    return width % o->head_dim == 0;
+                 "of one or %d and at most one", n_rows, n_past, QBC_MOST_SOURCES);
+    return n_rows >= 1 && n_rows <= QBC_MOST_SOURCES && n_past <= 1;
 }
 
 static bool verify(struct qbc *q, MlirOperation func, const struct qbc_operand *o, int64_t tokens,
@@ -65,15 +61,17 @@ static double column_factor(const struct qbc_sample *s, const struct qbc_operand
     return below > 0 ? above / below : 0;
 }
 
-/* The last column that changes with the position, plus 1; even. */
-static int64_t columns_that_turn(const struct qbc_sample *s, const struct qbc_operand *o)
+/* The last column that changes with the position, plus 1; even. *first: the first one. */
+static int64_t columns_that_turn(const struct qbc_sample *s, const struct qbc_operand *o, int64_t *first)
 {
     int64_t d = o->head_dim, group = s->heads / o->heads, last = 0;
+    *first = d;
     for (int64_t i = 0; i < s->rows * s->heads * d; ++i) {
         int64_t row = i / d, column = i % d, t = row / s->heads, h = row % s->heads / group;
         double x = (double)s->x->f[(t * o->heads + h) * d + column];
         bool turned = !qbc_near(o->factor * x, (double)s->y[i], 0, 3e-6 * qbc_sample_size(t) * fabs(o->factor));
         last = turned && column + 1 > last ? column + 1 : last;
+        *first = turned && column < *first ? column : *first;
     }
     return (last + 1) & ~(int64_t)1;
 }
@@ -114,13 +112,18 @@ static bool find_law(struct qbc *q, MlirOperation func, MlirOperation attention,
 {
     struct qbc_values tables;
     int64_t length = qbc_sample_tables(q, o, &tables);
-    int64_t n = length && length < MOST_POSITIONS ? length : MOST_POSITIONS;
+    int64_t n = length && length < MOST_POSITIONS ? length : MOST_POSITIONS, first;
     struct qbc_sample s = qbc_sample_take(q, func, o, n, 0, QBC_RANDOM);
     bool good = false;
     if (s.y) {
         o->factor = column_factor(&s, o, o->head_dim - 1);
         o->rotary = (struct qbc_rotary){.scale = 1};
-        int64_t dim = columns_that_turn(&s, o);
+        int64_t dim = columns_that_turn(&s, o, &first);
+        if (dim && first && o->from) {
+            qbc_columns_turn(q, o, first);
+            qbc_evaluation_destroy(s.e);
+            return find_law(q, func, attention, o);
+        }
         good = dim == 0 && qbc_sample_agrees(q, &s, o);
         for (int i = 0; i < 4 && dim && n > 1 && !good; ++i)
             good = try_law(q, func, &s, o, i < 2 ? dim : o->head_dim, i % 2);
@@ -182,23 +185,39 @@ static bool find_past(struct qbc *q, MlirOperation func, MlirOperation attention
     return good;
 }
 
+/* As it was in another layer, or found out. */
+static bool find_turns(struct qbc *q, MlirOperation func, MlirOperation attention, struct qbc_operand *o,
+                       const struct qbc_operand *like)
+{
+    if (like->factor != 0 && !like->from == !o->from) {
+        o->factor = like->factor;
+        o->rotary = like->rotary;
+        qbc_columns_turn(q, o, like->first);
+        if (verify(q, func, o, SHORT, 0))
+            return true;
+        qbc_columns_turn(q, o, o->first ? o->head_dim - o->first : 0);
+    }
+    if (!find_law(q, func, attention, o))
+        return false;
+    exact_frequencies(q, o);
+    return true;
+}
+
 bool qbc_operand_find(struct qbc *q, MlirOperation func, MlirOperation attention,
                       struct qbc_operand *o, const struct qbc_operand *like)
 {
-    bool known = false;
     o->past_factor = 1;
-    o->head_dim = qbc_int(attention, "head_dim", 1);
     if (!find_sources(q, func, attention, o))
         return false;
-    if (like->factor != 0) {
-        o->factor = like->factor;
-        o->rotary = like->rotary;
-        known = verify(q, func, o, SHORT, 0);
-    }
-    if (!known) {
-        if (!find_law(q, func, attention, o))
+    int64_t width = qbc_dim(o->rows, 1);
+    o->heads = width / o->head_dim;
+    if (o->n_sources > 1 || width % o->head_dim || !find_turns(q, func, attention, o, like)) {
+        if (!qbc_columns_find(q, func, o)) {
+            qbc_miss(q, attention, "an operand's heads are not put together of columns of what it is made of");
             return false;
-        exact_frequencies(q, o);
+        }
+        if (!find_turns(q, func, attention, o, like))
+            return false;
     }
     return !qbc_has_past(func) || find_past(q, func, attention, o);
 }
@@ -225,12 +244,12 @@ bool qbc_operand_check_present(struct qbc *q, MlirOperation func, MlirOperation 
 
 MlirValue qbc_operand_emit(struct qbc_build *b, MlirOperation func, const struct qbc_operand *o)
 {
-    MlirValue v = o->rows;
+    MlirValue v = o->from ? qbc_columns_emit(b, o) : o->rows;
     if (o->rotary.dim)
         v = qbc_rotary_emit(b, &o->rotary, v, o->head_dim);
     if (mlirValueIsNull(o->past))
         return v;
-    v = qbc_op(b, "qb.append", mlirValueGetType(o->rows), 2, o->past, v);
+    v = qbc_op(b, "qb.append", mlirValueGetType(v), 2, o->past, v);
     intptr_t i = qbc_present_of(func, o->past);
     if (i >= 0)
         mlirOperationSetOperand(qbc_return_of(func), i, v);

@@ -174,22 +174,36 @@ bool qbc_rotary_check_table(struct qbc *q, MlirOperation where, const struct qbc
                             MlirValue table);
 
 /* --- operand.c: what an operand of attention is made of */
+enum { QBC_MOST_SOURCES = 2 };
 struct qbc_operand {
     MlirValue value;
     MlirValue rows, past; /* the level-1 value that turns, and the input before it or null */
     int64_t head_dim, heads; /* of rows */
+    MlirValue source[QBC_MOST_SOURCES]; /* level-1 values of whose columns, side by side, rows are made; `rows` is the first */
+    size_t n_sources;
+    const int64_t *from; /* [heads * head_dim], which of these columns; NULL: all of `rows` as they are */
+    int64_t first;       /* column of a head as the graph has it that is our first: those that turn come first */
     double factor, past_factor; /* of the new and of the past rows */
     struct qbc_rotary rotary;
 };
-/* Fills in all but `value`. `like`: of another layer, tried first; factor 0: none. False after a
+/* Fills in all but `value` and `head_dim`. `like`: of another layer, tried first; factor 0: none. False after a
  * note at `attention`. */
 bool qbc_operand_find(struct qbc *q, MlirOperation func, MlirOperation attention,
                       struct qbc_operand *o, const struct qbc_operand *like);
 /* Is what the function returns for the next call the past with the rows that attention used? */
 bool qbc_operand_check_present(struct qbc *q, MlirOperation func, MlirOperation attention,
                                const struct qbc_operand *o);
-/* qb.rope where it turns, qb.append where it has a past; the function returns the latter. */
+/* qb.heads where columns are put together, qb.rope where it turns, qb.append where it has a past; the function returns the
+ * latter. */
 MlirValue qbc_operand_emit(struct qbc_build *b, MlirOperation func, const struct qbc_operand *o);
+
+/* --- columns.c: which columns of which level-1 values the heads of an operand are */
+/* Finds `from` and `heads`. False: the operand is not made of columns at position 0. */
+bool qbc_columns_find(struct qbc *q, MlirOperation func, struct qbc_operand *o);
+/* Column `first` of each head, as it is now, becomes the first one; those before it the last. */
+void qbc_columns_turn(struct qbc *q, struct qbc_operand *o, int64_t first);
+/* "qb.heads" of the sources; null: no equal runs in all heads. */
+MlirValue qbc_columns_emit(struct qbc_build *b, const struct qbc_operand *o);
 
 /* --- sample.c: an operand computed from numbers of our own */
 enum qbc_pattern {
@@ -205,6 +219,8 @@ struct qbc_sample {
     const float *y;                  /* [rows][heads][head_dim]; NULL: could not be computed */
     int64_t heads;                   /* of y */
 };
+/* The heads [rows][heads][head_dim] that an evaluation gives for the operand; NULL: none. */
+const float *qbc_sample_heads(struct qbc *q, struct qbc_evaluation *e, const struct qbc_operand *o, int64_t rows, int64_t *heads);
 struct qbc_sample qbc_sample_take(struct qbc *q, MlirOperation func, const struct qbc_operand *o,
                                   int64_t tokens, int64_t past, enum qbc_pattern pattern);
 double qbc_sample_size(int64_t token); /* of a random sample's numbers */

@@ -52,17 +52,61 @@ static const float *side_by_side(struct qbc *q, const struct qbc_array *a, int64
     return out;
 }
 
+/* n heads with column `first` of each as the first one. */
+static const float *shifted(struct qbc *q, const struct qbc_operand *o, const float *heads, size_t n)
+{
+    size_t d = (size_t)o->head_dim, first = (size_t)o->first;
+    if (!first)
+        return heads;
+    float *out = qbc_alloc(q, n * d * sizeof *out);
+    for (size_t i = 0; i < n; ++i) {
+        memcpy(out + i * d, heads + i * d + first, (d - first) * sizeof *out);
+        memcpy(out + i * d + d - first, heads + i * d, first * sizeof *out);
+    }
+    return out;
+}
+
+const float *qbc_sample_heads(struct qbc *q, struct qbc_evaluation *e, const struct qbc_operand *o, int64_t rows, int64_t *heads)
+{
+    const struct qbc_array *y = qbc_floats_of(e, o->value);
+    int64_t d = o->head_dim;
+    if (!y || y->rank < 2 || y->n == 0 || (int64_t)y->n % (rows * d))
+        return NULL;
+    *heads = (int64_t)y->n / (rows * d);
+    bool heads_first = y->rank >= 3 && y->dims[y->rank - 2] == rows;
+    return shifted(q, o, heads_first ? side_by_side(q, y, *heads, rows, d) : y->f, (size_t)(rows * *heads));
+}
+
 static void read_result(struct qbc *q, const struct qbc_operand *o, struct qbc_sample *s)
 {
-    const struct qbc_array *y = qbc_floats_of(s->e, o->value);
-    int64_t d = o->head_dim;
-    if (!y || y->rank < 2 || y->n == 0 || (int64_t)y->n % (s->rows * d))
-        return;
-    s->heads = (int64_t)y->n / (s->rows * d);
-    bool heads_first = y->rank >= 3 && y->dims[y->rank - 2] == s->rows;
-    s->y = heads_first ? side_by_side(q, y, s->heads, s->rows, d) : y->f;
-    if (s->heads % o->heads)
+    s->y = qbc_sample_heads(q, s->e, o, s->rows, &s->heads);
+    if (!s->y || s->heads % o->heads)
         s->y = NULL;
+}
+
+/* Gives the operand's sources the numbers x [tokens][heads * head_dim]; a column that several are made of has the last one's,
+ * and so have they all then. */
+static bool bind_rows(struct qbc *q, struct qbc_evaluation *e, const struct qbc_operand *o, struct qbc_array *x, int64_t tokens)
+{
+    int64_t width = o->heads * o->head_dim, first = 0;
+    for (size_t i = 0; i < o->n_sources; ++i) {
+        struct qbc_array *source = qbc_bind_zero(q, e, o->source[i]);
+        int64_t columns = qbc_dim(o->source[i], 1);
+        if (!source || (int64_t)source->n != tokens * columns)
+            return false;
+        for (int put = 1; put >= 0; --put)
+            for (int64_t k = 0; k < tokens * width; ++k) {
+                int64_t from = (o->from ? o->from[k % width] : k % width) - first, at = k / width * columns + from;
+                if (from < 0 || from >= columns)
+                    continue;
+                if (put)
+                    source->f[at] = x->f[k];
+                else
+                    x->f[k] = source->f[at];
+            }
+        first += columns;
+    }
+    return true;
 }
 
 /* Heads of the past; it may have each of the rows' heads several times. 0: it has other heads. */
@@ -101,19 +145,25 @@ static struct qbc_sample take(struct qbc *q, MlirOperation func, const struct qb
             qbc_fill_random(old, 12);
             repeat_heads(old, past, o);
         }
-        s.old = old;
+        if (old) {
+            struct qbc_array *seen = qbc_alloc(q, sizeof *seen);
+            *seen = *old;
+            seen->f = (float *)(uintptr_t)shifted(q, o, old->f, old->n / (size_t)o->head_dim);
+            s.old = seen;
+        }
         s.old_rows = past;
     }
     s.rows = s.old_rows + tokens;
-    struct qbc_array *x = qbc_bind_zero(q, s.e, o->rows);
+    struct qbc_array *x = qbc_alloc(q, sizeof *x);
+    x->n = (size_t)(tokens * o->heads * o->head_dim);
+    x->f = qbc_alloc(q, x->n * sizeof *x->f);
+    if (numbers)
+        memcpy(x->f, numbers, x->n * sizeof *x->f);
+    else
+        fill(x, pattern, o);
     s.x = x;
-    if (x) {
-        if (numbers)
-            memcpy(x->f, numbers, x->n * sizeof *x->f);
-        else
-            fill(x, pattern, o);
+    if (bind_rows(q, s.e, o, x, tokens))
         read_result(q, o, &s);
-    }
     return s;
 }
 
@@ -128,6 +178,7 @@ static struct qbc_sample take_steps(struct qbc *q, MlirOperation func, const str
     fill(x, pattern, o);
     struct qbc_sample s = take(q, func, o, 1, past, pattern, x->f);
     float *y = NULL;
+    memcpy(x->f, s.x->f, width * sizeof *x->f);
     if (s.y) {
         row = (size_t)(s.heads * o->head_dim);
         y = qbc_alloc(q, (size_t)(s.old_rows + tokens) * row * sizeof *y);
@@ -136,6 +187,7 @@ static struct qbc_sample take_steps(struct qbc *q, MlirOperation func, const str
     for (int64_t t = 1; t < tokens && y; ++t) {
         struct qbc_sample one = take(q, func, o, 1, past + t, pattern, x->f + (size_t)t * width);
         bool good = one.y && one.heads == s.heads;
+        memcpy(x->f + (size_t)t * width, one.x->f, width * sizeof *x->f); /* columns that are the same one */
         if (good)
             memcpy(y + (size_t)(s.old_rows + t) * row, one.y + (size_t)(one.rows - 1) * row, row * sizeof *y);
         y = good ? y : NULL;

@@ -1,7 +1,7 @@
 /* attention: softmax(q k^T * scale) v over the state, grouped heads, without a T x T buffer.
  *
  *   operands   y, q, keys, values, and vectors [heads] of sinks and slopes where attributes say so
- *   attributes heads, kv_heads, head_dim, scale, context, window (0: none)
+ *   attributes heads, kv_heads, head_dim, value_dim (of values; as head_dim), scale, context, window (0: none)
  *              keys, values  formats of the state (f32); codes become numbers in registers (cache.h)
  *              sink, recent, ring  blocks of positions that are floats beside codes (0)
  *              ahead    later positions that a token sees too, -1: all of the call (0)
@@ -28,7 +28,7 @@ enum part { ALL, SINK, CODES, RING };
 struct attention {
     struct qbc_kernel *k;
     enum part part;
-    int64_t head_dim, padded, group, window; /* group: query heads a kv head */
+    int64_t head_dim, value_dim, padded, group, window; /* padded: value_dim; group: query heads a kv head */
     int64_t ahead, sinks, slopes;
     double cap;
     struct qbc_cache keys, values; /* that are being read */
@@ -95,17 +95,17 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
         MlirValue token = k_add_i(k, k_mul_i(k, token_block, a->token_rows), i / a->head_rows);
         /* rows past the end do the last token's work again, with the same result */
         token = k_op2(k, "arith.minsi", token, last_token);
-        MlirValue column = k_mul_i(k, k_add_i(k, head, i % a->head_rows), a->head_dim * 4);
+        MlirValue nth = k_add_i(k, head, i % a->head_rows);
         MlirValue own = k_add_i(k, k_add(k, k->pos, token), 1), sees = limit_of(a, own);
-        MlirValue number = k_mul_i(k, k_add_i(k, head, i % a->head_rows), 4);
+        MlirValue number = k_mul_i(k, nth, 4);
         if (a->sinks)
             r.sink[i] = k_load(k, k->f32, k_at(k, k->operand[a->sinks], number), 4);
         if (a->slopes)
             r.slope[i] = k_load(k, k->f32, k_at(k, k->operand[a->slopes], number), 4);
         r.own[i] = k_cast(k, "arith.trunci", own, k->i32);
         r.recent[i] = first_recent(a, own);
-        r.q[i] = k_at(k, k_row(k, Q, token), column);
-        r.y[i] = k_at(k, k_row(k, Y, token), column);
+        r.q[i] = k_at(k, k_row(k, Q, token), k_mul_i(k, nth, a->head_dim * 4));
+        r.y[i] = k_at(k, k_row(k, Y, token), k_mul_i(k, nth, a->value_dim * 4));
         r.limit[i] = k_cast(k, "arith.trunci", sees, k->i32);
         r.last = sees;
     }
@@ -329,7 +329,7 @@ static void unit(struct attention *a, MlirValue index, MlirValue token_blocks)
             .y = r.y[i],
             .inverse = k_fdiv(k, k_f32(k, 1), state[2 * i + 1]),
         };
-        k_columns(k, a->head_dim, BLOCK, put, &o, (MlirValue){NULL});
+        k_columns(k, a->value_dim, BLOCK, put, &o, (MlirValue){NULL});
     }
 }
 
@@ -339,6 +339,7 @@ void qbc_kernel_attention(struct qbc_kernel *k)
     struct attention a = {
         .k = k,
         .head_dim = qbc_int(k->launch, "head_dim", 0),
+        .value_dim = qbc_int(k->launch, "value_dim", qbc_int(k->launch, "head_dim", 0)),
         .group = qbc_int(k->launch, "heads", 0) / kv_heads,
         .window = qbc_int(k->launch, "window", 0),
         .scale = (float)qbc_float(k->launch, "scale", 1),
@@ -350,7 +351,7 @@ void qbc_kernel_attention(struct qbc_kernel *k)
         .all_values = qbc_cache_of(k->q, k->launch, false, "values"),
         .kept = qbc_cache_kept(k->launch),
     };
-    a.padded = (a.head_dim + BLOCK - 1) / BLOCK * BLOCK;
+    a.padded = (a.value_dim + BLOCK - 1) / BLOCK * BLOCK;
     /* a row is a chain of sums: eight of them hide the latency of two products a cycle */
     int rows = wide_registers(k) >= 4 * MOST_ROWS ? MOST_ROWS : FEW_ROWS;
     a.head_rows = largest_divisor(a.group, FEW_ROWS);

@@ -96,7 +96,8 @@ struct qbc_cache_kept qbc_cache_kept(MlirOperation launch)
 struct qbc_cache qbc_cache_of(struct qbc *q, MlirOperation launch, bool keys, const char *format)
 {
     const struct qbc_format *f = qbc_find_format(q, qbc_string(q, launch, format, "f32"));
-    struct qbc_cache c = qbc_cache(f, keys, qbc_int(launch, "context", 0), qbc_int(launch, "head_dim", 0), qbc_cache_kept(launch));
+    int64_t head_dim = qbc_int(launch, "head_dim", 0), own = keys ? head_dim : qbc_int(launch, "value_dim", head_dim);
+    struct qbc_cache c = qbc_cache(f, keys, qbc_int(launch, "context", 0), own, qbc_cache_kept(launch));
     c.norm = (float)qbc_float(launch, "norm", 0);
     return c;
 }

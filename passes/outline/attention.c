@@ -52,7 +52,7 @@ void qbc_outline_append(struct outline *o, MlirOperation op)
     MlirValue operands[] = {state, qbc_place_of(o, mlirOperationGetOperand(op, 1))};
     MlirOperation l = qbc_launch(o, keys ? "append_keys" : "append_values", "all", 2, operands);
     qbc_set_int(o->q, l, "kv_heads", kv_heads);
-    qbc_set_int(o->q, l, "head_dim", head_dim);
+    qbc_set_int(o->q, l, "head_dim", keys ? head_dim : qbc_int(attention, "value_dim", head_dim));
     qbc_set_int(o->q, l, "context", o->context);
     copy_cache(o, op, l, "format");
     qbc_set_int(o->q, qbc_def_any(state), "bytes", qbc_state_bytes(o->q, l, keys));
@@ -61,7 +61,7 @@ void qbc_outline_append(struct outline *o, MlirOperation op)
 
 void qbc_outline_attention(struct outline *o, MlirOperation op)
 {
-    static const char *const copied[] = {"heads", "kv_heads", "head_dim", "scale", "window", "ahead", "cap"};
+    static const char *const copied[] = {"heads", "kv_heads", "head_dim", "value_dim", "scale", "window", "ahead", "cap"};
     enum { SINKS = 4 };
     MlirValue operands[6];
     const float *slopes;
@@ -81,4 +81,17 @@ void qbc_outline_attention(struct outline *o, MlirOperation op)
     copy_cache(o, qbc_def_any(mlirOperationGetOperand(op, 1)), l, "keys");
     copy_cache(o, qbc_def_any(mlirOperationGetOperand(op, 2)), l, "values");
     qbc_set_int(o->q, l, "context", o->context);
+}
+
+void qbc_outline_heads(struct outline *o, MlirOperation op)
+{
+    size_t n = (size_t)mlirOperationGetNumOperands(op);
+    MlirValue *operands = qbc_alloc(o->q, (n + 1) * sizeof *operands);
+    for (size_t i = 0; i < n; ++i)
+        operands[i + 1] = qbc_place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
+    operands[0] = qbc_place_output(o, op, "all");
+    MlirOperation l = qbc_launch(o, "heads", "all", n + 1, operands);
+    qbc_copy_attribute(op, l, "heads");
+    qbc_copy_attribute(op, l, "head_dim");
+    qbc_copy_attribute(op, l, "runs");
 }

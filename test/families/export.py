@@ -53,6 +53,7 @@ def make_model(family, attention):
     config = configs.config_of(family)
     torch.manual_seed(0)
     auto = transformers.AutoModelForCausalLM
+    config._experts_implementation = "batched_mm"  # the others cannot be exported
     try:
         model = auto.from_config(config, attn_implementation=attention)
     except (ValueError, ImportError):
@@ -87,7 +88,7 @@ def legacy(family, path, opset):
 def hugging_face(family, path, step):
     """transformers' own exporter: the cache is inputs and outputs. `step`: one token a call, as recurrences need it."""
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
-    ids = torch.arange(3, 3 + 2 * 9).reshape(2, 9)
+    ids = torch.arange(3, 3 + 9)[None] if step else torch.arange(3, 3 + 2 * 9).reshape(2, 9)  # recurrences fix the batch
     out = OnnxExporter().export_for_generation(make_model(family, "sdpa"), dict(input_ids=ids, attention_mask=torch.ones_like(ids)),
                                                OnnxConfig(dynamic=True), multi_token_decode=not step)
     out.save_pretrained(path.parent / "all")
