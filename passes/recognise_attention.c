@@ -176,6 +176,22 @@ static int64_t largest_number(struct qbc *q, struct qbc_shapes *s, const struct 
     return largest;
 }
 
+/* Positions of a stored table [.., N, N] in what makes the probabilities: all that the mask is known for; 0: none. */
+static int64_t table_rows(struct qbc *q, struct qbc_shapes *s, const struct core *c)
+{
+    MlirValue scores = mlirOperationGetResult(c->scores, 0);
+    struct qbc_values leaves = qbc_leaves(q, mlirOperationGetOperand(c->output, 0), 1, &scores);
+    int64_t rows = 0;
+    for (size_t i = 0; i < leaves.n; ++i) {
+        struct qbc_dims d;
+        if (!qbc_is_constant(leaves.v[i]) || !qbc_shapes_dims(s, leaves.v[i], &d) || d.rank < 2 || d.at[d.rank - 1] < 2 ||
+            d.at[d.rank - 1] != d.at[d.rank - 2])
+            continue;
+        rows = rows && rows < d.at[d.rank - 1] ? rows : d.at[d.rank - 1];
+    }
+    return rows;
+}
+
 /* Scores: random, times `size`; of one head only, which what follows repeats, where all would be too many. */
 static const struct qbc_array *bind_scores(struct qbc *q, struct qbc_evaluation *e, MlirValue v, float size)
 {
@@ -288,9 +304,17 @@ static bool find_sinks(struct qbc *q, struct qbc_shapes *s, struct core *c)
 /* Cone of masks may hold numbers up to which nothing shows: samples are longer than these, and of several sizes. */
 static bool follows_law(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct core *c)
 {
-    enum { SHORT = 256 };
-    int64_t far = largest_number(q, s, c) + 6, at[MOST_SAMPLES][2] = {{5, 0}, {1, 0}};
+    enum { SHORT = 256, LONGEST = 2048 }; /* so many squared can be evaluated */
+    int64_t far = largest_number(q, s, c) + 6, table = table_rows(q, s, c), at[MOST_SAMPLES][2] = {{5, 0}, {1, 0}};
     size_t n = 2;
+    if (table > LONGEST) {
+        qbc_miss(q, c->softmax, "no attention: a mask is stored for %ld positions; up to %d can be tried", (long)table, LONGEST);
+        return false;
+    }
+    if (table) {
+        far = s->past[0] ? table - 3 : table;
+        qbc_limit_context(q, c->softmax, table);
+    }
     if (s->past[0]) {
         memcpy(at[n++], (int64_t[]){5, 3}, sizeof *at);
         memcpy(at[n++], (int64_t[]){1, 7}, sizeof *at);
