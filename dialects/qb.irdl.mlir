@@ -145,6 +145,20 @@ irdl.dialect @qb {
     irdl.operands(s: %s, x: %x, dt: %dt, b: %b, c: %c, a: %a, d: %d)
     irdl.results(y: %y)
   }
+  // s a state, q [T, Hq Dk], k [T, H Dk], v [T, H Dv] -> [T, Hq Dv]: linear attention, a recurrence over a matrix for each of H heads,
+  // passes/kernels/linear_attention.c. decay [T, H] or [T, H Dk], where {decays}, else k again; beta [T, H] or [T, 1], where {betas}, else k.
+  // {heads, scale [, decays, betas, delta], block}
+  irdl.operation @linear_attention {
+    %s = irdl.any
+    %q = irdl.any
+    %k = irdl.any
+    %v = irdl.any
+    %decay = irdl.any
+    %beta = irdl.any
+    %y = irdl.any
+    irdl.operands(s: %s, q: %q, k: %k, v: %v, decay: %decay, beta: %beta)
+    irdl.results(y: %y)
+  }
   // x [T, E], bias [E] or none -> [T, 2 top]: which experts a token goes to, then how much each counts: passes/kernels/route.c.
   // {top, score, normalise, scale [, groups, kept, best], block}
   irdl.operation @route {

@@ -145,6 +145,7 @@ void qbc_pass_derive_cache(struct qbc *q, MlirOperation module)
     }
     name_states(q, func, "qb.conv1d");
     name_states(q, func, "qb.ssm_scan");
+    name_states(q, func, "qb.linear_attention");
     if (!return_logits(q, module, func))
         return;
     note_encoder(q, module, func, &ops);

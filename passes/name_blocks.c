@@ -167,7 +167,7 @@ static void follow(struct stream *s, MlirValue v)
             return;
         MlirValue a = mlirOperationGetOperand(sum, 0);
         MlirValue branch = qbc_same(a, v) ? mlirOperationGetOperand(sum, 1) : a;
-        bool scan = has(s, branch, "qb.ssm_scan", false), attention = scan || has(s, branch, "qb.attention", false);
+        bool scan = has(s, branch, "qb.ssm_scan", false) || has(s, branch, "qb.linear_attention", false), attention = scan || has(s, branch, "qb.attention", false);
         if (attention || has(s, branch, "qb.linear", false)) { /* else positions */
             s->block = s->block < 0 ? 0 : s->block + attention;
             has(s, branch, "qb.linear", true);

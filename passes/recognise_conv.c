@@ -5,6 +5,11 @@
  *   after    %s = "qb.state"() {name = "conv"}
  *            %y = "qb.conv1d"(%s, %x, %w, %b)         rows [T, C], %w [C K], taps of a column side by side
  *
+ * Rows that are multiplied on their way to one, or behind one, and lie across, are multiplied as rows:
+ *
+ *   before   Mul(Transpose(%a), Transpose(%b))
+ *   after    Transpose("arith.mulf"(%a, %b))
+ *
  * It is one if for random rows, and a random window before them, what follows the Conv gives
  * y[t][c] = b[c] + sum of w[c][k] x[t - K + 1 + k][c].
  *
@@ -162,11 +167,54 @@ static void apply(struct qbc *q, MlirOperation func, const struct qbc_shapes *s,
         mlirOperationSetOperand(qbc_return_of(func), present, state); /* nobody else computes it */
 }
 
+/* --- products of rows that lie across */
+
+/* The rows that v [1, C, T] is the transposition of, or in a graph for one token is; null: none. */
+static MlirValue rows_across(struct qbc *q, MlirValue v, bool step)
+{
+    MlirOperation turned = qbc_def(v, "onnx.Transpose");
+    const int64_t *perm;
+    if (mlirOperationIsNull(turned))
+        return step && qbc_is_level1(qbc_strip(v)) ? qbc_strip(v) : (MlirValue){NULL};
+    bool across = qbc_ints(q, turned, "perm", &perm) == 3 && perm[0] == 0 && perm[1] == 2;
+    MlirValue rows = qbc_strip(mlirOperationGetOperand(turned, 0));
+    return across && qbc_is_level1(rows) ? rows : (MlirValue){NULL};
+}
+
+static void multiply(struct qbc *q, MlirOperation product, const struct qbc_dims *dims, bool step)
+{
+    MlirValue a = rows_across(q, mlirOperationGetOperand(product, 0), step), b = rows_across(q, mlirOperationGetOperand(product, 1), step);
+    if (mlirValueIsNull(a) || mlirValueIsNull(b) || dims->rank != 3 || !mlirTypeEqual(mlirValueGetType(a), mlirValueGetType(b)) ||
+        dims->at[1] != qbc_dim(a, 1))
+        return;
+    struct qbc_build build = qbc_before(q, product);
+    MlirValue y = qbc_op(&build, "arith.mulf", mlirValueGetType(a), 2, a, b);
+    y = step ? qbc_unrows(&build, y, dims) : qbc_unrows_across(&build, y, dims);
+    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(product, 0), y);
+}
+
+static void multiply_rows(struct qbc *q, MlirOperation module, MlirOperation func)
+{
+    struct qbc_ops ops = qbc_collect(q, func, "onnx.Mul");
+    struct qbc_dims *dims = qbc_alloc(q, (ops.n + 1) * sizeof *dims);
+    struct qbc_shapes s;
+    qbc_shapes_open(q, func, &s);
+    for (size_t i = 0; i < ops.n; ++i)
+        if (!qbc_shapes_dims(&s, mlirOperationGetResult(ops.op[i], 0), &dims[i]))
+            dims[i].rank = 0;
+    qbc_shapes_close(&s);
+    for (size_t i = 0; i < ops.n; ++i)
+        multiply(q, ops.op[i], &dims[i], s.step);
+    qbc_tidy(q, module);
+}
+
 void qbc_pass_recognise_conv(struct qbc *q, MlirOperation module)
 {
     MlirOperation func = qbc_main(q, module);
     if (mlirOperationIsNull(func))
         return;
+    if (qbc_collect(q, func, "onnx.Conv").n)
+        multiply_rows(q, module, func);
     struct qbc_ops ops = qbc_collect(q, func, "onnx.Conv");
     struct conv *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_shapes s;
@@ -180,4 +228,6 @@ void qbc_pass_recognise_conv(struct qbc *q, MlirOperation module)
     for (size_t i = 0; i < n; ++i)
         apply(q, func, &s, &found[i]);
     qbc_tidy(q, module);
+    if (n)
+        multiply_rows(q, module, func);
 }

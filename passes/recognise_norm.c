@@ -10,7 +10,8 @@
  *
  * A decomposed norm is found from its reduction: what lies after it is a norm of what lies before it
  * if, for random x, w and b, it gives x / sqrt(mean(x^2) + eps) * w, or (x - mean(x)) / sqrt(variance(x) + eps) * w + b.
- * Rows of tiny numbers tell eps.
+ * Rows of tiny numbers tell eps. Without a gain its place takes a vector of one number, which is measured: x / sqrt(sum(x^2) + eps),
+ * and LpNormalization, are RMS norms times 1 / sqrt(C).
  *
  * needs    level 0
  * leaves   norms over the last dimensions of rows
@@ -26,7 +27,8 @@ enum { LONGEST_CHAIN = 16, MOST_ENDS = 32, ROWS = 4 };
 /* y = norm(x) * w + b over runs of the last `width` columns of rows that are `columns` wide. */
 struct norm {
     MlirOperation op;   /* of y */
-    MlirValue x, w, b, y; /* b null: none */
+    MlirValue x, w, b, y; /* w, b null: none */
+    double factor;      /* in place of a gain */
     bool centred;       /* a layer norm */
     int64_t width, columns;
     double eps;
@@ -81,8 +83,24 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, struct norm *n)
         return false;
     }
     n->width = dims.at[dims.rank - 1];
-    return is_vector(q, s, n, n->w, "gain", &n->gain) &&
+    return (mlirValueIsNull(n->w) || is_vector(q, s, n, n->w, "gain", &n->gain)) &&
            (mlirValueIsNull(n->b) || is_vector(q, s, n, n->b, "bias", &n->shift));
+}
+
+/* A vector of one number. */
+static MlirValue made_gain(struct qbc_build *b, const struct norm *n)
+{
+    struct qbc *q = b->q;
+    float *numbers = qbc_alloc(q, (size_t)n->width * sizeof *numbers);
+    const char *name = qbc_text(q, "%s.gain", qbc_place_name(q, n->op));
+    for (int64_t i = 0; i < n->width; ++i)
+        numbers[i] = (float)n->factor;
+    while (qbc_store_find(q, name))
+        name = qbc_text(q, "%s'", name);
+    qbc_store_add(q, (struct qbc_source){.name = name, .element = QBC_F32, .rank = 1, .dims = {n->width}, .data = numbers,
+                                         .bytes = (size_t)n->width * sizeof *numbers});
+    struct qbc_strided made = {.name = name, .source = name, .rank = 1, .dims = {n->width}, .strides = {1}};
+    return qbc_weight(b, &made, 1, (size_t[]){0});
 }
 
 /* What takes its place. */
@@ -90,7 +108,8 @@ static MlirValue apply(struct qbc *q, struct norm *n)
 {
     struct qbc_build b = qbc_before(q, n->op);
     size_t last = n->gain.rank - 1, last_of_shift = n->shift.rank - 1;
-    MlirValue operands[3] = {qbc_rows(&b, n->rows, n->columns), qbc_weight(&b, &n->gain, 1, &last)};
+    bool bare = mlirValueIsNull(n->w);
+    MlirValue operands[3] = {qbc_rows(&b, n->rows, n->columns), bare ? made_gain(&b, n) : qbc_weight(&b, &n->gain, 1, &last)};
     size_t count = 2;
     if (!mlirValueIsNull(n->b))
         operands[count++] = qbc_weight(&b, &n->shift, 1, &last_of_shift);
@@ -108,12 +127,29 @@ static MlirValue apply(struct qbc *q, struct norm *n)
 
 static bool is_fused(MlirOperation op)
 {
-    return qbc_is(op, "onnx.RMSNormalization") || qbc_is(op, "onnx.SimplifiedLayerNormalization") ||
+    return qbc_is(op, "onnx.LpNormalization") || qbc_is(op, "onnx.RMSNormalization") || qbc_is(op, "onnx.SimplifiedLayerNormalization") ||
            qbc_is(op, "onnx.com.microsoft.SimplifiedLayerNormalization") || qbc_is(op, "onnx.LayerNormalization");
+}
+
+/* x / sqrt(sum(x^2)); a row of zeros stays one. */
+static bool unit_length(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct norm *n)
+{
+    *n = (struct norm){.op = op, .x = mlirOperationGetOperand(op, 0), .y = mlirOperationGetResult(op, 0), .eps = 1e-30};
+    const struct qbc_array *x = qbc_evaluate_small(s->at[0], n->x);
+    int64_t axis = qbc_int(op, "axis", -1);
+    if (!x || (axis != -1 && axis != (int64_t)x->rank - 1) || qbc_int(op, "p", 2) != 2) {
+        qbc_miss(q, op, "a norm over axis %ld with p %ld, not over the last with p 2", axis, (long)qbc_int(op, "p", 2));
+        return false;
+    }
+    bool good = describe(q, s, n);
+    n->factor = good ? 1 / sqrt((double)n->width) : 0;
+    return good;
 }
 
 static bool fused(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct norm *n)
 {
+    if (qbc_is(op, "onnx.LpNormalization"))
+        return unit_length(q, s, op, n);
     *n = (struct norm){.op = op,
                        .x = mlirOperationGetOperand(op, 0),
                        .w = mlirOperationGetOperand(op, 1),
@@ -219,7 +255,7 @@ static size_t ends(struct qbc *q, MlirOperation reduction, MlirValue *out)
     return n;
 }
 
-/* Is y made of x, numbers, and one or two vectors: gain and bias? */
+/* Is y made of x, numbers, and at most two vectors: gain and bias? */
 static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n)
 {
     struct qbc_values leaves = qbc_leaves(q, n->y, 1, &n->x);
@@ -239,7 +275,7 @@ static bool closed(struct qbc *q, struct qbc_shapes *s, struct norm *n)
     }
     n->w = vector[0];
     n->b = vector[1];
-    return reaches && vectors >= 1 && vectors <= 2;
+    return reaches && vectors <= 2 && !qbc_same(n->x, n->y);
 }
 
 /* Rows of usual size, and the last two so small that eps decides. */
@@ -344,10 +380,40 @@ static double exact_eps(struct qbc *q, struct qbc_shapes *s, const struct norm *
     for (size_t i = 0; i < leaves.n; ++i) {
         const struct qbc_array *a =
             qbc_is_constant(leaves.v[i]) ? qbc_floats_of(s->at[0], leaves.v[i]) : NULL;
-        if (a && a->n == 1 && qbc_near((double)a->f[0], n->eps, 1e-2 + 8 * rounding_of(q, n), 0))
-            return (double)a->f[0];
+        double by = mlirValueIsNull(n->w) && n->factor < 0.99 ? n->factor * n->factor : 1; /* of a sum, not a mean */
+        if (a && a->n == 1 && qbc_near((double)a->f[0] * by, n->eps, 1e-2 + 8 * rounding_of(q, n), 0))
+            return (double)a->f[0] * by;
     }
     return qbc_shortest(n->eps, 1e-3);
+}
+
+/* One number in place of a gain, as the first row, which is not tiny, shows it; 1, or a root of the columns, as it was meant. */
+static double measured_factor(const struct qbc_array *x, const struct qbc_array *y, size_t width, bool centred)
+{
+    double mean = mean_of(x->f, width, centred), usual[] = {1, 1 / sqrt((double)width)};
+    size_t best = 0;
+    for (size_t i = 1; i < width; ++i)
+        best = fabs((double)x->f[i] - mean) > fabs((double)x->f[best] - mean) ? i : best;
+    double factor = (double)y->f[best] * sqrt(mean_square(x->f, width, mean)) / ((double)x->f[best] - mean);
+    for (int i = 0; i < 2; ++i)
+        if (qbc_near(factor, usual[i], 2e-4, 0))
+            return usual[i];
+    return qbc_shortest(factor, 1e-4);
+}
+
+static bool choose_bare(struct qbc *q, const struct qbc_array *x, const struct qbc_array *y, size_t width, double rounding, struct norm *n)
+{
+    float *gain = qbc_alloc(q, width * sizeof *gain);
+    for (int centred = 0; centred < 2; ++centred) {
+        n->factor = measured_factor(x, y, width, centred);
+        for (size_t i = 0; i < width; ++i)
+            gain[i] = (float)n->factor;
+        n->centred = centred;
+        struct tried t = {.w = gain, .width = width, .rounding = rounding, .centred = centred};
+        if (isfinite(n->factor) && n->factor != 0 && is_norm(x, y, t, &n->eps))
+            return true;
+    }
+    return false;
 }
 
 /* Which of the norms it is, and which vector is the gain. */
@@ -388,7 +454,8 @@ static bool computes_rows(struct qbc *q, MlirOperation func, struct norm *n, str
         }
         for (size_t i = 0; i < width; ++i)
             row->f[i] = x->f[r * width + i];
-        qbc_bind_random(q, e, n->w, 2);
+        if (!mlirValueIsNull(n->w))
+            qbc_bind_random(q, e, n->w, 2);
         if (!mlirValueIsNull(n->b))
             qbc_bind_random(q, e, n->b, 3);
         const struct qbc_array *result = width ? qbc_floats_of(e, n->y) : NULL;
@@ -410,15 +477,19 @@ static bool computes_norm(struct qbc *q, MlirOperation func, struct norm *n)
         return false;
     struct qbc_evaluation *e = qbc_probe(q, func, ROWS, 0);
     struct qbc_array *x = qbc_bind_zero(q, e, n->x);
-    bool two = !mlirValueIsNull(n->b), good = false;
-    const struct qbc_array *w = qbc_bind_random(q, e, n->w, 2), *b = two ? qbc_bind_random(q, e, n->b, 3) : NULL;
-    if (x && w && (b || !two) && x->rank > 0) {
+    bool two = !mlirValueIsNull(n->b), one = !mlirValueIsNull(n->w), good = false;
+    const struct qbc_array *w = one ? qbc_bind_random(q, e, n->w, 2) : NULL, *b = two ? qbc_bind_random(q, e, n->b, 3) : NULL;
+    if (x && (w || !one) && (b || !two) && x->rank > 0) {
         size_t width = (size_t)x->dims[x->rank - 1];
         qbc_fill_random(x, 1);
         shrink_rows(x, width);
         const struct qbc_array *y = step ? &results : qbc_floats_of(e, n->y);
         x = step ? &rows : x;
-        good = y && y->n == x->n && w->n == width && (!b || b->n == width) && width > 1 && choose(x, y, w, b, rounding_of(q, n), n);
+        good = y && y->n == x->n && width > 1;
+        if (good && !one)
+            good = choose_bare(q, x, y, width, rounding_of(q, n), n);
+        else if (good)
+            good = w->n == width && (!b || b->n == width) && choose(x, y, w, b, rounding_of(q, n), n);
     }
     qbc_evaluation_destroy(e);
     return good;
@@ -442,7 +513,7 @@ static bool decomposed(struct qbc *q, MlirOperation func, struct qbc_shapes *s, 
             return describe(q, s, n);
         }
     qbc_miss(q, op, tried ? "no norm: what follows is neither x / sqrt(mean(x^2) + eps) * w nor a layer norm"
-                          : "no norm: what follows is no function of one input, one gain and perhaps a bias");
+                          : "no norm: what follows is no function of one input, and perhaps a gain and a bias");
     return false;
 }
 

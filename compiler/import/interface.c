@@ -218,7 +218,8 @@ static int64_t continued_by_structure(struct import *m, const char *output)
         size_t result, operand;
     } fused[] = {{"GroupQueryAttention", 1, 3}, {"GroupQueryAttention", 2, 4},
                  {"Attention", 1, 4},           {"Attention", 2, 5},
-                 {"MultiHeadAttention", 1, 6},  {"MultiHeadAttention", 2, 7}};
+                 {"MultiHeadAttention", 1, 6},  {"MultiHeadAttention", 2, 7},
+                 {"LinearAttention", 1, 3},     {"CausalConvWithState", 1, 3}};
     const Onnx__NodeProto *node = node_of(m, output);
     for (size_t k = 0; k < sizeof fused / sizeof *fused; ++k)
         if (is_op(node, fused[k].op) && node->n_output > fused[k].result &&

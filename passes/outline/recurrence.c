@@ -33,3 +33,21 @@ void qbc_outline_scan(struct outline *o, MlirOperation op)
     qbc_set_int(o->q, l, "groups", qbc_dim(mlirOperationGetOperand(op, B), 1) / n);
     qbc_set_int(o->q, l, "rates", qbc_dim(mlirOperationGetOperand(op, A), 0) / dts);
 }
+
+void qbc_outline_linear_attention(struct outline *o, MlirOperation op)
+{
+    enum { Q = 1, K = 2, V = 3, DECAY = 4, BETA = 5 };
+    static const char *const copied[] = {"heads", "scale", "delta"};
+    int64_t heads = qbc_int(op, "heads", 1), keys = qbc_dim(mlirOperationGetOperand(op, K), 1) / heads;
+    int64_t values = qbc_dim(mlirOperationGetOperand(op, V), 1) / heads;
+    MlirOperation l = qbc_outline_recurrence(o, op, "linear_attention", heads * keys * values);
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
+        qbc_copy_attribute(op, l, copied[i]);
+    qbc_set_int(o->q, l, "keys", keys);
+    qbc_set_int(o->q, l, "values", values);
+    qbc_set_int(o->q, l, "group", qbc_dim(mlirOperationGetOperand(op, Q), 1) / keys / heads);
+    if (qbc_has(op, "decays"))
+        qbc_set_int(o->q, l, "decays", qbc_dim(mlirOperationGetOperand(op, DECAY), 1));
+    if (qbc_has(op, "betas"))
+        qbc_set_int(o->q, l, "betas", qbc_dim(mlirOperationGetOperand(op, BETA), 1));
+}

@@ -22,6 +22,7 @@ static const struct shape {
     const char *keys, *values; /* formats of the state; NULL: f32 */
     int sink, recent;          /* positions that are kept as f16 as well */
     double norm;               /* of scales; 0: by the largest magnitude */
+    int value_dim;             /* of heads of values; 0: head_dim */
 } shapes[] = {
     {"a", 4, 2, 8, 0, 1},    {"b", 3, 1, 16, 0, 1},  {"c", 8, 8, 20, 0, 3},   {"d", 32, 8, 64, 0, 1},
     {"e", 4, 2, 80, 0, 1},   {"f", 3, 1, 128, 0, 1}, {"g", 4, 2, 64, 17, 1},  {"h", 3, 1, 20, 1, 1},
@@ -33,8 +34,14 @@ static const struct shape {
     {"w", 4, 1, 48, 17, 1, 0, 0, 0, 0, "nf4g1024", "i2g16m", 17, 16}, {"x", 1, 1, 16, 0, 1, 0, 0, 0, 0, "e2m1g16", "i7g16", 0, 20},
     {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32", 4, 32}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
     {"0", 2, 1, 72, 0, 2, 0, 0, 0, 0, "lm3g1024", "lm2g1024", 0, 16, 2.1519},
+    {"1", 4, 2, 24, 0, 1, .value_dim = 12}, {"2", 3, 1, 20, 9, 1, 0, 0, 0, 0, "i8g32", "i4g32", .value_dim = 40},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+static int value_dim(const struct shape *s)
+{
+    return s->value_dim ? s->value_dim : s->head_dim;
+}
 
 /* --- the exponential, seen through the softmax: token t's query is the list of its scores, keys and
  * values are unit vectors, so output j over output 0 is exp(score j - score 0). */
@@ -47,14 +54,16 @@ static float exp_score(int token, int head, int column)
 }
 
 /* sinks: there is a vector %bNAME of them. */
-static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim,
+static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim, int values,
                           const char *more, bool sinks, const char *const *formats, const char *kept)
 {
     const char *sink = sinks ? qbc_text(lab->q, ", %%b%s", name) : "";
     const char *sink_type = sinks ? qbc_text(lab->q, ", tensor<%dxf32>", heads) : "";
-    long q = heads * head_dim, kv = kv_heads * head_dim;
-    const char *kv_type = qbc_text(lab->q, "tensor<?x%ldxf32>", kv), *n = name;
+    long q = heads * head_dim, y = heads * values;
+    const char *types[] = {qbc_text(lab->q, "tensor<?x%dxf32>", kv_heads * head_dim), qbc_text(lab->q, "tensor<?x%dxf32>", kv_heads * values)};
+    const char *n = name;
     for (const char *s = "kv"; *s; ++s, ++formats) {
+        const char *kv_type = types[*s == 'v'];
         const char *format = *formats ? qbc_text(lab->q, " {format = \"%s\"%s}", *formats, kept) : "";
         lab_say(lab, "%%s%c%s = \"qb.state\"() {name = \"%s.%c\"} : () -> %s\n", *s, n, n, *s, kv_type);
         lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s)%s : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, format,
@@ -63,7 +72,7 @@ static void say_attention(struct lab *lab, const char *name, int heads, int kv_h
     lab_say(lab,
             "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s%s) {heads = %d : i64, kv_heads = %d : i64, "
             "head_dim = %d : i64, %s} : (tensor<?x%ldxf32>, %s, %s%s) -> tensor<?x%ldxf32> loc(\"%s\")\n",
-            n, n, n, n, sink, heads, kv_heads, head_dim, more, q, kv_type, kv_type, sink_type, q, n);
+            n, n, n, n, sink, heads, kv_heads, head_dim, more, q, types[0], types[1], sink_type, y, n);
 }
 
 static float slope_of(int head)
@@ -75,6 +84,8 @@ static float slope_of(int head)
 static const char *more_of(struct lab *lab, const struct shape *s)
 {
     const char *text = s->window ? qbc_text(lab->q, ", window = %d : i64", s->window) : "";
+    if (s->value_dim)
+        text = qbc_text(lab->q, "%s, value_dim = %d : i64", text, s->value_dim);
     if (s->ahead)
         text = qbc_text(lab->q, "%s, ahead = %d : i64", text, s->ahead);
     if (s->cap > 0)
@@ -87,18 +98,20 @@ static const char *more_of(struct lab *lab, const struct shape *s)
 
 static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
 {
-    int q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+    int q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim, vs = s->kv_heads * value_dim(s);
     float *queries = lab_input(lab, qbc_text(lab->q, "q%s", s->name), VOCABULARY, q);
     float *keys = lab_input(lab, qbc_text(lab->q, "k%s", s->name), VOCABULARY, kv);
-    float *values = lab_input(lab, qbc_text(lab->q, "v%s", s->name), VOCABULARY, kv);
+    float *values = lab_input(lab, qbc_text(lab->q, "v%s", s->name), VOCABULARY, vs);
     for (int i = 0; i < VOCABULARY * q; ++i)
         queries[i] = s->spread * check_normal(seed);
     for (int i = 0; i < VOCABULARY * kv; ++i)
-        keys[i] = check_normal(seed), values[i] = check_normal(seed);
+        keys[i] = check_normal(seed);
+    for (int i = 0; i < VOCABULARY * vs; ++i)
+        values[i] = check_normal(seed);
     float *sinks = s->sinks ? lab_vector(lab, qbc_text(lab->q, "b%s", s->name), s->heads) : NULL;
     for (int i = 0; i < s->heads && sinks; ++i)
         sinks[i] = 2 * check_normal(seed);
-    say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim,
+    say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim, value_dim(s),
                   qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values},
                   qbc_text(lab->q, ", sink = %d : i64, recent = %d : i64, norm = %.9e : f32", s->sink, s->recent, s->norm));
 }
@@ -112,7 +125,7 @@ static void add_exp(struct lab *lab)
             q[token * EXP_HEADS * EXP_DIM + i] = exp_score(token, i / EXP_DIM, i % EXP_DIM);
         k[token * EXP_DIM + token] = v[token * EXP_DIM + token] = 1;
     }
-    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, "scale = 1.0 : f32", false, (const char *const[]){NULL, NULL}, "");
+    say_attention(lab, "exp", EXP_HEADS, 1, EXP_DIM, EXP_DIM, "scale = 1.0 : f32", false, (const char *const[]){NULL, NULL}, "");
 }
 
 /* --- checking */
@@ -144,10 +157,10 @@ static void fit_by_norm(struct qbc_blocks *b, const float *w, double norm)
 static float *kept_rows(struct lab *lab, const struct shape *s, const char *table, const char *name)
 {
     const struct qbc_format *f = qbc_find_format(lab->q, name ? name : "f32");
-    int64_t rows = VOCABULARY * s->kv_heads;
+    int64_t rows = VOCABULARY * s->kv_heads, dim = *table == 'k' ? s->head_dim : value_dim(s);
     struct qbc_blocks b;
-    float *kept = calloc((size_t)rows, (size_t)s->head_dim * sizeof *kept);
-    bool good = qbc_blocks_create(&b, f, rows, s->head_dim);
+    float *kept = calloc((size_t)rows, (size_t)dim * sizeof *kept);
+    bool good = qbc_blocks_create(&b, f, rows, dim);
     const float *w = lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name));
     CHECK(good && qbc_format_fit(QBC_FIT_RTN, &b, 0, rows, w) < 0, "%s cannot keep the rows", f->name);
     if (s->norm > 0 && f->codebook == QBC_CODE_TABLE)
@@ -217,7 +230,7 @@ static double bound(const struct shape *s, const struct scores *r)
 static void check_head(struct lab *lab, const struct shape *s, const struct scores *r, const float *const *values,
                        const float *y, const char *where)
 {
-    for (int d = 0; d < s->head_dim; ++d) {
+    for (int d = 0; d < value_dim(s); ++d) {
         double want = 0, size = 0;
         for (int64_t j = r->from; j < r->to; ++j) {
             want += r->p[j] * (double)values[j][d] / r->total;
@@ -243,13 +256,14 @@ static void check_token(struct lab *lab, const struct shape *s, const struct kep
     const float *y = lab_row(lab, run, "attention", s->name, t);
     const char *where = qbc_text(lab->q, "pos %ld token %ld of %ld", (long)lab->runs[run].pos, (long)t,
                                  (long)lab->runs[run].n_tokens);
-    for (int head = 0; head < s->heads; ++head, q += s->head_dim, y += s->head_dim) {
+    for (int head = 0; head < s->heads; ++head, q += s->head_dim, y += value_dim(s)) {
         int kv_head = head / (s->heads / s->kv_heads);
         const float *keys[CONTEXT], *values[CONTEXT];
         for (int64_t j = from; j < to; ++j) {
-            int64_t row = (int64_t)(h->token[j] * s->kv_heads + kv_head) * s->head_dim;
+            int64_t row = h->token[j] * s->kv_heads + kv_head;
             bool near = is_near(s, own, j);
-            keys[j] = (near ? kept->near_keys : kept->keys) + row, values[j] = (near ? kept->near_values : kept->values) + row;
+            keys[j] = (near ? kept->near_keys : kept->keys) + row * s->head_dim;
+            values[j] = (near ? kept->near_values : kept->values) + row * value_dim(s);
         }
         struct scores r = softmax(s, head, sinks, q, keys, (struct scores){.from = from, .to = to, .own = own});
         check_head(lab, s, &r, values, y, where);

@@ -2,6 +2,7 @@
  *
  *   angles   sin and cos of position times frequency, up to 2^29: the absolute error that kernel.h promises
  *   rope     both pairings, whole and partial, several heads; what is not rotated is copied bit for bit
+ *   heads    put together of columns of two rows, one of which all heads have, and of every second column: bit for bit
  *   hadamard runs of a vector's part, of one, of several, of more than registers hold; orders that are no powers of two
  */
 #include "hadamard.h"
@@ -116,6 +117,31 @@ static void check_dense(struct lab *lab)
     CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
 }
 
+/* --- heads: two of 20 columns, three of them b's, nine every second of a's, eight others of a's */
+
+enum { A_COLUMNS = 40, B_COLUMNS = 5, HEAD = 20, OF_B = 3, ODD = 9 };
+
+static void add_heads(struct lab *lab, uint64_t *seed)
+{
+    const struct qbc_format *f32 = qbc_find_format(lab->q, "f32");
+    lab_fill(lab_table(lab, "heads_a", f32, VOCABULARY, A_COLUMNS), seed);
+    lab_fill(lab_table(lab, "heads_b", f32, VOCABULARY, B_COLUMNS), seed);
+    lab_say(lab, "%%heads = \"qb.heads\"(%%heads_a, %%heads_b) {heads = 2 : i64, head_dim = %d : i64, runs = array<i64: 1, 1, 0, 1, %d, "
+                 "0, 0, 20, 2, %d, 0, 12, 20, 1, 8>} : (tensor<?x%dxf32>, tensor<?x%dxf32>) -> tensor<?x%dxf32> loc(\"heads\")\n",
+            HEAD, OF_B, ODD, A_COLUMNS, B_COLUMNS, 2 * HEAD);
+}
+
+static void check_heads(struct lab *lab, size_t run, int64_t t)
+{
+    const float *y = lab_row(lab, run, "heads", "heads", t);
+    const float *a = lab_row(lab, run, "embed", "heads_a", t), *b = lab_row(lab, run, "embed", "heads_b", t);
+    for (int i = 0; i < 2 * HEAD; ++i) {
+        int column = i % HEAD, first = i / HEAD * 20;
+        float want = column < OF_B ? b[column + 1] : column < OF_B + ODD ? a[first + 2 * (column - OF_B)] : a[first + column];
+        CHECK(y[i] == want, "%s: heads: column %d is %g, not %g", lab->q->target->name, i, (double)y[i], (double)want);
+    }
+}
+
 /* --- Hadamard */
 
 static const struct turn {
@@ -186,6 +212,9 @@ static void check_all(struct lab *lab)
                 check_row(lab, &ropes[i], run, t, &worst);
     CHECK(worst < 0x1p-23, "%s: an angle's error is %g", lab->q->target->name, worst);
     check_dense(lab);
+    for (size_t run = 0; run < lab->job.runs; ++run)
+        for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
+            check_heads(lab, run, t);
     for (int i = 0; i < N_TURNS; ++i)
         for (size_t run = 0; run < lab->job.runs; ++run)
             for (int64_t t = 0; t < lab->runs[run].n_tokens; ++t)
@@ -200,6 +229,7 @@ static void test(struct qbc *q, const struct lab_machine *machine)
     for (int i = 0; i < N_ROPES; ++i)
         add_rope(&lab, &ropes[i], &seed);
     add_dense(&lab);
+    add_heads(&lab, &seed);
     for (int i = 0; i < N_TURNS; ++i)
         add_turn(&lab, &turns[i], &seed);
     lab_binary(&lab, "arith.addf", "end", "x_small", "small", 8);
