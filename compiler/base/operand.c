@@ -125,7 +125,8 @@ static bool find_law(struct qbc *q, MlirOperation func, MlirOperation attention,
             return find_law(q, func, attention, o);
         }
         good = dim == 0 && qbc_sample_agrees(q, &s, o);
-        for (int i = 0; i < 4 && dim && n > 1 && !good; ++i)
+        bool behind = first > 1 && !o->from; /* columns.c puts those that turn first */
+        for (int i = 0; i < 4 && dim && n > 1 && !good && !behind; ++i)
             good = try_law(q, func, &s, o, i < 2 ? dim : o->head_dim, i % 2);
     }
     const char *problem = qbc_evaluation_problem(s.e, NULL);

@@ -1,5 +1,6 @@
 // RUN: split-file %s %t
 // RUN: qbc-opt -recognise-conv %t/step.mlir | FileCheck %s
+// RUN: qbc-opt -recognise-conv %t/product.mlir | FileCheck %s --check-prefix=PRODUCT
 // RUN: qbc-opt -recognise-conv %t/any.mlir | FileCheck %s --check-prefix=ANY
 // RUN: sed 's/dense<-1>/dense<0>/' %t/step.mlir | not qbc-opt -recognise-conv -check-graph - 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 // RUN: sed 's/group = 2/group = 1/' %t/any.mlir | not qbc-opt -recognise-conv -check-graph - 2>&1 | FileCheck %s --check-prefix=GROUPS
@@ -57,4 +58,33 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
   %y = "onnx.Slice"(%c, %zero, %t, %two) : (tensor<1x2x?xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<1x2x?xf32>
   %z = "onnx.Relu"(%y) : (tensor<1x2x?xf32>) -> tensor<1x2x?xf32>
   return %z : tensor<1x2x?xf32>
+}
+
+// LFM2: what is convolved is a product of two columns of a linear, and so is what follows, all of it across.
+
+//--- product.mlir
+// PRODUCT: %[[A:.*]] = "qb.linear"
+// PRODUCT: %[[B:.*]] = "qb.linear"
+// PRODUCT: %[[X:.*]] = arith.mulf %[[A]], %[[B]]
+// PRODUCT: %[[Y:.*]] = "qb.conv1d"(%{{.*}}, %[[X]], %{{.*}})
+// PRODUCT: arith.mulf %[[A]], %[[Y]]
+// PRODUCT-NOT: onnx.Mul
+func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]}, %r: tensor<?x4xf32>, %m: tensor<2x4xf32>, %n: tensor<2x4xf32>) -> tensor<1x?x2xf32> {
+  %w = "onnx.Constant"() {value = dense<[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]> : tensor<2x1x3xf32>, source = "w"} : () -> tensor<2x1x3xf32>
+  %dims = "onnx.Constant"() {value = dense<[1, -1, 2]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %zero = "onnx.Constant"() {value = dense<0> : tensor<1xi64>} : () -> tensor<1xi64>
+  %two = "onnx.Constant"() {value = dense<2> : tensor<1xi64>} : () -> tensor<1xi64>
+  %a = "qb.linear"(%r, %m) : (tensor<?x4xf32>, tensor<2x4xf32>) -> tensor<?x2xf32>
+  %b = "qb.linear"(%r, %n) : (tensor<?x4xf32>, tensor<2x4xf32>) -> tensor<?x2xf32>
+  %a3 = "onnx.Reshape"(%a, %dims) : (tensor<?x2xf32>, tensor<3xi64>) -> tensor<1x?x2xf32>
+  %b3 = "onnx.Reshape"(%b, %dims) : (tensor<?x2xf32>, tensor<3xi64>) -> tensor<1x?x2xf32>
+  %at = "onnx.Transpose"(%a3) {perm = array<i64: 0, 2, 1>} : (tensor<1x?x2xf32>) -> tensor<1x2x?xf32>
+  %bt = "onnx.Transpose"(%b3) {perm = array<i64: 0, 2, 1>} : (tensor<1x?x2xf32>) -> tensor<1x2x?xf32>
+  %x = "onnx.Mul"(%at, %bt) : (tensor<1x2x?xf32>, tensor<1x2x?xf32>) -> tensor<1x2x?xf32>
+  %c = "onnx.Conv"(%x, %w) {group = 2 : i64, kernel_shape = array<i64: 3>, pads = array<i64: 2, 2>} : (tensor<1x2x?xf32>, tensor<2x1x3xf32>) -> tensor<1x2x?xf32>
+  %t = "onnx.Shape"(%ids) {start = 1 : i64, end = 2 : i64} : (tensor<1x?xi64>) -> tensor<1xi64>
+  %y = "onnx.Slice"(%c, %zero, %t, %two) : (tensor<1x2x?xf32>, tensor<1xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<1x2x?xf32>
+  %z = "onnx.Mul"(%at, %y) : (tensor<1x2x?xf32>, tensor<1x2x?xf32>) -> tensor<1x2x?xf32>
+  %zt = "onnx.Transpose"(%z) {perm = array<i64: 0, 2, 1>} : (tensor<1x2x?xf32>) -> tensor<1x?x2xf32>
+  return %zt : tensor<1x?x2xf32>
 }

@@ -1,4 +1,6 @@
 // RUN: split-file %s %t
+// RUN: qbc-opt -recognise-norm %t/bare.mlir | FileCheck %s --check-prefix=BARE
+// RUN: sed 's/axis = -1/axis = 1/' %t/bare.mlir | not qbc-opt -recognise-norm -check-graph - 2>&1 | FileCheck %s --check-prefix=AXIS
 // RUN: qbc-opt -recognise-norm %t/does.mlir | FileCheck %s
 // RUN: qbc-opt -recognise-norm %t/layer.mlir | FileCheck %s --check-prefix=LAYER
 // RUN: qbc-opt -recognise-norm %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
@@ -152,7 +154,7 @@ func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "
 // a norm without its root, and one that takes the mean off: other functions
 // KEEPS-NOT: qb.rms_norm
 // COMPLAINS: error: ReduceMean is not understood: no norm: what follows is neither x / sqrt(mean(x^2) + eps) * w nor a layer norm
-// COMPLAINS: error: ReduceSum is not understood: no norm: what follows is no function of one input, one gain and perhaps a bias
+// COMPLAINS: error: ReduceSum is not understood: no norm: what follows is neither
 func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]}) -> (tensor<1x?x4xf32>, tensor<1x?x1xf32>) {
   %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
   %w = "onnx.Constant"() {value = dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>} : () -> tensor<4xf32>
@@ -162,4 +164,29 @@ func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "
   %y = "onnx.Mul"(%2, %w) : (tensor<*xf32>, tensor<4xf32>) -> tensor<1x?x4xf32>
   %z = "onnx.ReduceSum"(%x, %last) : (tensor<1x?x4xf32>, tensor<1xi64>) -> tensor<1x?x1xf32>
   return %y, %z : tensor<1x?x4xf32>, tensor<1x?x1xf32>
+}
+
+// Without a gain: the mean of squares, and a sum (keys of the delta rule), which is the same times a root of the columns.
+
+//--- bare.mlir
+// BARE: %[[W:.*]] = "qb.weight"() {{.*}} : () -> tensor<4xf32>
+// BARE: "qb.rms_norm"(%{{.*}}, %[[W]]) {eps = 9.99999997E-7 : f32}
+// BARE: "qb.rms_norm"(%{{.*}}, %{{.*}}) {eps = 2.500000e-07 : f32}
+// BARE: "qb.rms_norm"(%{{.*}}, %{{.*}}) {eps = 1.000000e-30 : f32}
+// BARE-NOT: onnx.Reduce
+// AXIS: error: LpNormalization is not understood: a norm over axis 1 with p 2, not over the last with p 2
+func.func @main(%x: tensor<1x?x4xf32> {qb.input = "past", qb.dims = ["1", "T", "4"]}) -> (tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>) {
+  %last = "onnx.Constant"() {value = dense<-1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %eps = "onnx.Constant"() {value = dense<1.0e-6> : tensor<f32>} : () -> tensor<f32>
+  %0 = "onnx.Mul"(%x, %x) : (tensor<1x?x4xf32>, tensor<1x?x4xf32>) -> tensor<*xf32>
+  %1 = "onnx.ReduceMean"(%0, %last) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %2 = "onnx.Add"(%1, %eps) : (tensor<*xf32>, tensor<f32>) -> tensor<*xf32>
+  %3 = "onnx.Sqrt"(%2) : (tensor<*xf32>) -> tensor<*xf32>
+  %y = "onnx.Div"(%x, %3) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<1x?x4xf32>
+  %4 = "onnx.ReduceSum"(%0, %last) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %5 = "onnx.Add"(%4, %eps) : (tensor<*xf32>, tensor<f32>) -> tensor<*xf32>
+  %6 = "onnx.Sqrt"(%5) : (tensor<*xf32>) -> tensor<*xf32>
+  %z = "onnx.Div"(%x, %6) : (tensor<1x?x4xf32>, tensor<*xf32>) -> tensor<1x?x4xf32>
+  %u = "onnx.LpNormalization"(%x) {axis = -1 : i64} : (tensor<1x?x4xf32>) -> tensor<1x?x4xf32>
+  return %y, %z, %u : tensor<1x?x4xf32>, tensor<1x?x4xf32>, tensor<1x?x4xf32>
 }

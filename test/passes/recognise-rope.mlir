@@ -1,6 +1,8 @@
 // RUN: split-file %s %t
 // RUN: qbc-opt -recognise-rope %t/does.mlir | FileCheck %s
 // RUN: qbc-opt -recognise-rope %t/adjacent.mlir | FileCheck %s --check-prefix=ADJACENT
+// RUN: qbc-opt -recognise-rope %t/latent.mlir | FileCheck %s --check-prefix=LATENT
+// RUN: sed 's/"onnx.Neg"(%p2)/"onnx.Abs"(%p2)/' %t/latent.mlir | not qbc-opt -recognise-rope -check-graph - 2>&1 | FileCheck %s --check-prefix=ABS
 // RUN: qbc-opt -recognise-rope %t/keeps.mlir | FileCheck %s --check-prefix=KEEPS
 // RUN: qbc-opt -recognise-rope %t/table.mlir | FileCheck %s --check-prefix=TABLE
 // RUN: sed 's/\[4.425697988e-03, /[0.1, /' %t/table.mlir | not qbc-opt -recognise-rope -check-graph - 2>&1 | FileCheck %s --check-prefix=BROKEN
@@ -144,4 +146,64 @@ func.func @main(%x: tensor<?x4xf32>, %w: tensor<4x4xf32>, %positions: tensor<1x?
   %rf = "onnx.Reshape"(%r, %flat) : (tensor<1x?x4xf32>, tensor<2xi64>) -> tensor<?x4xf32>
   %y = "qb.attention"(%rf, %rf, %q) {heads = 1 : i64, kv_heads = 1 : i64, head_dim = 4 : i64, scale = 1.0 : f32} : (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
   return %y : tensor<?x4xf32>
+}
+
+// Multi-head latent attention: of a head's columns the last two turn; those of keys are the same for both heads. Values have heads of 3.
+
+//--- latent.mlir
+// LATENT: %[[Q:.*]] = "qb.heads"(%{{.*}}) {head_dim = 4 : i64, heads = 2 : i64, runs = array<i64: 0, 2, 4, 1, 2, 0, 0, 4, 1, 2>} : (tensor<?x8xf32>) -> tensor<?x8xf32>
+// LATENT: %[[QR:.*]] = "qb.rope"(%[[Q]]) {frequencies = array<f32: 1.000000e+00>, head_dim = 4 : i64, pairing = "half", rotary_dim = 2 : i64
+// LATENT: %[[K:.*]] = "qb.heads"(%[[NOPE:.*]], %[[PE:.*]]) {head_dim = 4 : i64, heads = 2 : i64, runs = array<i64: 1, 0, 0, 1, 2, 0, 0, 2, 1, 2>} : (tensor<?x4xf32>, tensor<?x2xf32>) -> tensor<?x8xf32>
+// LATENT: %[[KR:.*]] = "qb.rope"(%[[K]])
+// LATENT: "qb.attention"(%[[QR]], %[[KR]], %{{.*}}) {head_dim = 4 : i64, heads = 2 : i64, kv_heads = 2 : i64, scale = 5.000000e-01 : f32, value_dim = 3 : i64}
+// ABS: error: qb.attention is not understood: an operand is no rotation of each head by its position
+func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]}, %positions: tensor<1x?xi64> {qb.input = "positions", qb.dims = ["1", "T"]},
+                %x: tensor<?x8xf32>, %qw: tensor<8x8xf32>, %nw: tensor<4x8xf32>, %pw: tensor<2x8xf32>, %vw: tensor<6x8xf32>) -> tensor<?x6xf32> {
+  %q = "qb.linear"(%x, %qw) : (tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<?x8xf32>
+  %nope = "qb.linear"(%x, %nw) : (tensor<?x8xf32>, tensor<4x8xf32>) -> tensor<?x4xf32>
+  %pe = "qb.linear"(%x, %pw) : (tensor<?x8xf32>, tensor<2x8xf32>) -> tensor<?x2xf32>
+  %v = "qb.linear"(%x, %vw) : (tensor<?x8xf32>, tensor<6x8xf32>) -> tensor<?x6xf32>
+  %two = "onnx.Constant"() {value = dense<2> : tensor<1xi64>} : () -> tensor<1xi64>
+  %column = "onnx.Unsqueeze"(%positions, %two) : (tensor<1x?xi64>, tensor<1xi64>) -> tensor<1x?x1xi64>
+  %float = "onnx.Cast"(%column) {to = 1 : i64} : (tensor<1x?x1xi64>) -> tensor<1x?x1xf32>
+  %cos = "onnx.Cos"(%float) : (tensor<1x?x1xf32>) -> tensor<1x?x1xf32>
+  %sin = "onnx.Sin"(%float) : (tensor<1x?x1xf32>) -> tensor<1x?x1xf32>
+  %d4 = "onnx.Constant"() {value = dense<[1, -1, 2, 4]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %d2 = "onnx.Constant"() {value = dense<[1, -1, 2, 2]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %d3 = "onnx.Constant"() {value = dense<[1, -1, 2, 3]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %d1 = "onnx.Constant"() {value = dense<[1, -1, 1, 2]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %q4 = "onnx.Reshape"(%q, %d4) : (tensor<?x8xf32>, tensor<4xi64>) -> tensor<*xf32>
+  %qh = "onnx.Transpose"(%q4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %qn, %qp = "onnx.Split"(%qh) {axis = -1 : i64, num_outputs = 2 : i64} : (tensor<*xf32>) -> (tensor<*xf32>, tensor<*xf32>)
+  %q1, %q2 = "onnx.Split"(%qp) {axis = -1 : i64, num_outputs = 2 : i64} : (tensor<*xf32>) -> (tensor<*xf32>, tensor<*xf32>)
+  %qm = "onnx.Neg"(%q2) : (tensor<*xf32>) -> tensor<*xf32>
+  %qt = "onnx.Concat"(%qm, %q1) {axis = -1 : i64} : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %qc = "onnx.Mul"(%qp, %cos) : (tensor<*xf32>, tensor<1x?x1xf32>) -> tensor<*xf32>
+  %qs = "onnx.Mul"(%qt, %sin) : (tensor<*xf32>, tensor<1x?x1xf32>) -> tensor<*xf32>
+  %qr = "onnx.Add"(%qc, %qs) : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %qa = "onnx.Concat"(%qn, %qr) {axis = -1 : i64} : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %p4 = "onnx.Reshape"(%pe, %d1) : (tensor<?x2xf32>, tensor<4xi64>) -> tensor<*xf32>
+  %ph = "onnx.Transpose"(%p4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %p1, %p2 = "onnx.Split"(%ph) {axis = -1 : i64, num_outputs = 2 : i64} : (tensor<*xf32>) -> (tensor<*xf32>, tensor<*xf32>)
+  %pm = "onnx.Neg"(%p2) : (tensor<*xf32>) -> tensor<*xf32>
+  %pt = "onnx.Concat"(%pm, %p1) {axis = -1 : i64} : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %pc = "onnx.Mul"(%ph, %cos) : (tensor<*xf32>, tensor<1x?x1xf32>) -> tensor<*xf32>
+  %ps = "onnx.Mul"(%pt, %sin) : (tensor<*xf32>, tensor<1x?x1xf32>) -> tensor<*xf32>
+  %pr = "onnx.Add"(%pc, %ps) : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %both = "onnx.Concat"(%pr, %pr) {axis = 1 : i64} : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %n4 = "onnx.Reshape"(%nope, %d2) : (tensor<?x4xf32>, tensor<4xi64>) -> tensor<*xf32>
+  %nh = "onnx.Transpose"(%n4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %ka = "onnx.Concat"(%nh, %both) {axis = -1 : i64} : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %v4 = "onnx.Reshape"(%v, %d3) : (tensor<?x6xf32>, tensor<4xi64>) -> tensor<*xf32>
+  %va = "onnx.Transpose"(%v4) {perm = array<i64: 0, 2, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %across = "onnx.Constant"() {value = dense<[-1, 8]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %across6 = "onnx.Constant"() {value = dense<[-1, 6]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %qb = "onnx.Transpose"(%qa) {perm = array<i64: 2, 0, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %kb = "onnx.Transpose"(%ka) {perm = array<i64: 2, 0, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %vb = "onnx.Transpose"(%va) {perm = array<i64: 2, 0, 1, 3>} : (tensor<*xf32>) -> tensor<*xf32>
+  %qrow = "onnx.Reshape"(%qb, %across) : (tensor<*xf32>, tensor<2xi64>) -> tensor<?x8xf32>
+  %krow = "onnx.Reshape"(%kb, %across) : (tensor<*xf32>, tensor<2xi64>) -> tensor<?x8xf32>
+  %vrow = "onnx.Reshape"(%vb, %across6) : (tensor<*xf32>, tensor<2xi64>) -> tensor<?x6xf32>
+  %y = "qb.attention"(%qrow, %krow, %vrow) {heads = 2 : i64, kv_heads = 2 : i64, head_dim = 4 : i64, value_dim = 3 : i64, scale = 0.5 : f32} : (tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x6xf32>) -> tensor<?x6xf32>
+  return %y : tensor<?x6xf32>
 }
