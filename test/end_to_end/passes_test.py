@@ -22,8 +22,8 @@ def problems():
             yield f"passes/passes.def: {name} has no {source.relative_to(ROOT)}"
         if not test.exists():
             yield f"passes/passes.def: {name} has no {test.relative_to(ROOT)}"
-        elif f"-{name}" not in test.read_text():
-            yield f"{test.relative_to(ROOT)}: does not run -{name}"
+        elif not re.search(rf" -(print-after=)?{name}\b", test.read_text()):
+            yield f"{test.relative_to(ROOT)}: does not run -{name}, nor prints what it leaves"
     for source in (ROOT / "passes").glob("*.c"):
         if source.stem.replace("_", "-") not in names:
             yield f"{source.relative_to(ROOT)}: no row of passes.def"
