@@ -8,7 +8,7 @@
 
 static const char *const emits[] = {"onnx", "graph", "quant", "kernels", "llvm", "asm", "obj", "qbm",
                                     "exe", "static-lib", "shared", "header", "explain", NULL};
-static const char *const fits[] = {"rtn", "range", "gptq", "gptq-plain", "gptq-cd", NULL};
+static const char *const fits[] = {"rtn", "range", "gptq", "gptq-plain", "gptq-order", "gptq-sqc", "gptq-cd", NULL};
 
 const char *const *qbc_emits(void)
 {

@@ -22,7 +22,7 @@ static const char usage[] =
     "  -quant=FORMAT              format of every matrix; f32 unless given; --list-formats\n"
     "  -quant-tensor=REGEX=FORMAT another format for tensors whose name matches; may be repeated,\n"
     "                             the last that matches wins ('ffn_down=i8g32')\n"
-    "  -fit=rtn|range|gptq|gptq-plain|gptq-cd\n"
+    "  -fit=rtn|range|gptq|gptq-plain|gptq-cd|...\n"
     "                             how codes are chosen: nearest, the scale searched, or so that errors\n"
     "                             compensate each other on the text of -calib (rtn)\n"
     "  -calib=TEXT|TOKENS.npy     what to learn from (a text that the model writes itself)\n"

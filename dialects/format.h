@@ -201,7 +201,7 @@ void qbc_format_decode_rows(const struct qbc_blocks *b, int64_t row, int64_t n, 
  *          least squares, tables by k-means
  * `h` f32 [cols] >= 0 weighs the squared errors of columns; NULL: all alike.
  */
-enum qbc_fit { QBC_FIT_RTN, QBC_FIT_RANGE };
+enum qbc_fit { QBC_FIT_RTN, QBC_FIT_RANGE, QBC_FIT_POWER };
 int64_t qbc_format_fit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w);
 int64_t qbc_format_fit_weighted(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t n, const float *w,
                                 const float *h);

@@ -5,6 +5,7 @@
  */
 #include "calibrate.h"
 #include "eval.h"
+#include "hessians.h"
 #include "moments.h"
 #include "own_text.h"
 #include "recall.h"
@@ -116,9 +117,11 @@ static void step_on(struct flow *f)
 static bool remember(struct qbc *q, struct qbc_calibration *c, size_t i, const float *in)
 {
     size_t n = c->n_measure * c->windows.length * (size_t)c->stages.stage[i].in_cols;
-    if (!n || !make_room(q, &c->before[i], n))
+    c->before[i] = n ? qbc_paged(q, n) : NULL;
+    if (!c->before[i])
         return !n;
     memcpy(c->before[i], in, n * sizeof *in);
+    qbc_paged_release(c->before[i], n);
     return true;
 }
 
@@ -262,8 +265,6 @@ bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *o
 
 void qbc_calibration_forget(struct qbc_calibration *c)
 {
-    for (size_t i = 0; i < c->stages.n && c->before; ++i)
-        free(c->before[i]);
     free(c->logits);
     c->before = NULL;
     c->logits = NULL;

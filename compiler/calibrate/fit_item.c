@@ -11,7 +11,7 @@ enum { SLAB = 64, SAMPLE = 128, LEAST_SAMPLE = 16, SAMPLE_WEIGHTS = 1 << 17 };
 
 bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep *out)
 {
-    if (qbc_sweep_of(q, item->name, item->role, item->view.cols, out))
+    if (qbc_sweep_of(q, item->name, item->role, item->view.cols, false, out))
         return true;
     qbc_error(q, item->weight, "there is no memory to fit this weight");
     return false;

@@ -91,14 +91,9 @@ bool qbc_recall_h(struct qbc *q, const char *const *weights, size_t n, int64_t c
 {
     size_t bytes, wanted = (size_t)(cols * cols) * sizeof(float);
     const void *kept = qbc_kept_find(q, h_name(q, weights[0]), &bytes);
-    float *h = kept && bytes == wanted ? qbc_hessian_create(q, cols) : NULL;
-    if (!h)
-        return false;
-    memcpy(h, kept, bytes);
-    for (size_t w = 0; w < n; ++w)
-        qbc_hessian_name(q, weights[w], h, cols);
-    qbc_hessian_release(h, cols);
-    return true;
+    for (size_t w = 0; w < n && kept && bytes == wanted; ++w)
+        qbc_hessian_name(q, weights[w], kept, cols);
+    return kept && bytes == wanted;
 }
 
 static bool read_stage(struct qbc *q, struct qbc_calibration *c, size_t i, struct place *p)
@@ -112,8 +107,11 @@ static bool read_stage(struct qbc *q, struct qbc_calibration *c, size_t i, struc
         c->peaks[c->n_peaks++] = (struct qbc_peak){s->taps[t].weights, s->taps[t].n_weights, s->taps[t].cols, numbers[0],
                                                    numbers[1], numbers[2]};
     }
-    c->before[i] = before ? malloc(before * sizeof(float)) : NULL;
-    return good && number == i && (!before || (c->before[i] && read(p, c->before[i], before * sizeof(float))));
+    c->before[i] = before ? qbc_paged(q, before) : NULL;
+    good = good && number == i && (!before || (c->before[i] && read(p, c->before[i], before * sizeof(float))));
+    if (c->before[i])
+        qbc_paged_release(c->before[i], before);
+    return good;
 }
 
 bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, struct qbc_values *behind, size_t n,
@@ -125,6 +123,7 @@ bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, str
     while (*done < c->stages.n && good && (p.data = qbc_kept_find(q, stage_name(q, c, *done), &p.bytes))) {
         p.at = 0;
         good = read_stage(q, c, (*done)++, &p);
+        qbc_kept_release(p.data, p.bytes);
     }
     p = (struct place){NULL};
     if (*done && good)
@@ -134,6 +133,7 @@ bool qbc_find_stages(struct qbc *q, struct qbc_calibration *c, size_t *done, str
         behind[k].data = malloc((behind[k].n + 1) * sizeof(float));
         good = behind[k].data && read(&p, behind[k].data, behind[k].n * sizeof(float));
     }
+    qbc_kept_release(p.data, p.bytes);
     if (!good)
         qbc_error_in(q, "-resume", "what '%s' holds is damaged, or there is no memory for it; remove it", q->options.resume);
     return good;

@@ -42,6 +42,8 @@ static bool compile(struct qbc *q, struct qbc_stage *s)
     if (object.data)
         s->image = qbc_link(q, object);
     free(object.data);
+    mlirOperationDestroy(s->module); /* by now the largest thing that there is of a block */
+    s->module = (MlirOperation){NULL};
     return map_code(q, s);
 }
 

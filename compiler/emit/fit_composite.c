@@ -220,7 +220,7 @@ static void rank_columns(struct qbc *q, MlirOperation weight, struct whole *w)
     int64_t cols = w->view.cols;
     struct qbc_sweep natural = {0};
     bool wanted = w->importance && qbc_can_sweep_parts(w->format);
-    if (!wanted || !qbc_sweep_of(q, qbc_string(q, weight, "whole", ""), qbc_string(q, weight, "role", ""), cols, &natural))
+    if (!wanted || !qbc_sweep_of(q, qbc_string(q, weight, "whole", ""), qbc_string(q, weight, "role", ""), cols, false, &natural))
         return;
     for (int64_t j = 0; j < cols && natural.u; ++j) {
         double sum = 0;
@@ -243,8 +243,8 @@ static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct whole *w)
     w->swept = qbc_swept_of(w->blocks);
     if (ordered)
         qbc_swept_hessian(&w->swept, cols, h, ordered);
-    bool good = ordered && qbc_sweep_create(&w->sweep, cols, ordered, qbc_damping(qbc_string(q, weight, "role", "")));
-    w->sweep.plain = !strcmp(q->options.fit, "gptq-plain");
+    bool good = ordered && qbc_sweep_create(&w->sweep, cols, ordered, qbc_damping(qbc_string(q, weight, "role", "")), false);
+    w->sweep.how = qbc_sweep_kind(q->options.fit).how;
     qbc_hessian_release(h, cols);
     free(ordered);
     return good;

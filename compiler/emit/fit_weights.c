@@ -214,9 +214,11 @@ static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct fitting *f
     const char *name = qbc_string(q, weight, "name", "");
     bool wanted = qbc_fit_sweeps(q->options.fit) && strcmp(qbc_string(q, weight, "fit", ""), "exact") && !f->import &&
                   f->format->codebook != QBC_CODE_FLOAT;
-    if (!wanted || qbc_sweep_of(q, name, qbc_string(q, weight, "role", ""), f->view.cols, &f->sweep)) {
-        f->sweep.plain = wanted && !strcmp(q->options.fit, "gptq-plain");
-        f->sweep.h = wanted && !strcmp(q->options.fit, "gptq-cd") ? qbc_hessian_find(q, name, f->view.cols) : NULL;
+    struct qbc_sweep_kind kind = qbc_sweep_kind(q->options.fit);
+    bool ordered = kind.ordered && qbc_can_sweep(f->format);
+    if (!wanted || qbc_sweep_of(q, name, qbc_string(q, weight, "role", ""), f->view.cols, ordered, &f->sweep)) {
+        f->sweep.how = kind.how;
+        f->sweep.h = wanted && kind.refined ? qbc_hessian_find(q, name, f->view.cols) : NULL;
         return true;
     }
     qbc_error(q, weight, "there is no memory to fit this weight");

@@ -123,6 +123,12 @@ const void *qbc_kept_find(struct qbc *q, const char *name, size_t *bytes)
     return q->keeps ? map(path_of(q, name), bytes) : NULL;
 }
 
+void qbc_kept_release(const void *data, size_t bytes)
+{
+    if (data)
+        munmap((void *)(uintptr_t)data, bytes);
+}
+
 struct qbc_keeper *qbc_kept_begin(struct qbc *q, const char *name)
 {
     struct qbc_keeper *k = q->keeps ? malloc(sizeof *k) : NULL;

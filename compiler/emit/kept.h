@@ -12,6 +12,7 @@ bool qbc_keeps(const struct qbc *q);
 
 /* What was kept under a name: mapped as long as `q`; NULL: nothing. */
 const void *qbc_kept_find(struct qbc *q, const char *name, size_t *bytes);
+void qbc_kept_release(const void *data, size_t bytes); /* or until then; NULL: nothing */
 
 /* Keep something: pieces from any thread, at offsets; then `end`, which says whether it was all. A full disk costs nothing but
  * what is kept: a warning. */

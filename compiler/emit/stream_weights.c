@@ -102,8 +102,11 @@ static bool stream_one(struct qbc *q, struct sink *sink, MlirOperation weight, s
     size_t ways = ways_of(sink, packings), bytes;
     const char *name = kept_name(q, weight, packings, ways);
     const uint8_t *kept = name ? qbc_kept_find(q, name, &bytes) : NULL;
-    if (kept)
-        return put_kept(q, sink, weight, packings, ways, kept, bytes);
+    if (kept) {
+        bool whole = put_kept(q, sink, weight, packings, ways, kept, bytes);
+        qbc_kept_release(kept, bytes);
+        return whole;
+    }
     struct keeping k = {sink, name ? qbc_kept_begin(q, name) : NULL, {0}};
     size_t sizes[MOST_WAYS];
     sizes_of(q, weight, packings, ways, sizes);

@@ -6,82 +6,33 @@
  * Rows do not touch each other. Columns are done in blocks of at least BLOCK: within one the errors move at once, to all
  * behind it in one matrix product. arXiv 2210.17323; parameters with weighted errors and searched ranges are ours.
  *
- * Columns that are split over formats are done part by part, the part of fewest bits first, parts of a sum together, and where a row has an entry of its own beside codes, that takes what they leave.
+ * Columns that are split over formats are done part by part, the part of fewest bits first, parts of a sum together, and where
+ * a row has an entry of its own beside codes, that takes what they leave.
  */
-#include "swept.h"
+#include "column.h"
 #include "half.h"
 #include "linear_algebra.h"
+#include "swept.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 128 };
-static const double MOST = 1; /* damping */
+enum { BLOCK = 128, TOGETHER = 8 };
+static const float SALIENT = 1; /* as published: what is salient has no say of its own */
 
-bool qbc_fit_sweeps(const char *fit)
-{
-    return fit && !strncmp(fit, "gptq", strlen("gptq"));
-}
+/* Rows on their way. */
+struct sweep {
+    const struct qbc_sweep *s;
+    const struct qbc_swept *b;
+    int64_t row, n;
+    float *w;     /* [n][cols] in the order of the sweep */
+    float *error; /* [n][block] */
+    int *entry;   /* [n][cols], or NULL */
+    double loss;
+};
 
-double qbc_damping(const char *role)
-{
-    return role && !strcmp(role, "embed") ? QBC_DAMPING_LOOKUP : QBC_DAMPING;
-}
-
-static bool factorize(struct qbc_sweep *s, const float *h, double least, float *damped)
-{
-    double mean = 0;
-    for (int64_t j = 0; j < s->cols; ++j)
-        mean += (double)h[j * s->cols + j] / (double)s->cols;
-    for (double share = least; share < 10 * MOST; share *= 10) {
-        memcpy(damped, h, (size_t)(s->cols * s->cols) * sizeof *damped);
-        for (int64_t j = 0; j < s->cols; ++j) {
-            float *d = &damped[j * (s->cols + 1)];
-            *d = (*d > 0 ? *d : 1) + (float)(share * mean);
-        }
-        if (qbc_inverse_factor(s->cols, damped, s->u)) {
-            s->damping = share;
-            return true;
-        }
-    }
-    return false;
-}
-
-float *qbc_sweep_weights(int64_t cols, const float *h)
-{
-    float *weight = malloc((size_t)cols * sizeof *weight);
-    for (int64_t j = 0; j < cols && weight; ++j)
-        weight[j] = h[j * (cols + 1)] > 0 ? h[j * (cols + 1)] : 0;
-    return weight;
-}
-
-bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping)
-{
-    size_t n = (size_t)cols;
-    *s = (struct qbc_sweep){.cols = cols, .u = malloc(n * n * sizeof *s->u), .weight = qbc_sweep_weights(cols, h)};
-    float *damped = malloc(n * n * sizeof *damped);
-    bool memory = s->u && s->weight && damped;
-    bool useful = memory && factorize(s, h, damping, damped);
-    free(damped);
-    if (!useful) {
-        free(s->u);
-        s->u = NULL;
-    }
-    if (!memory)
-        qbc_sweep_destroy(s);
-    return memory;
-}
-
-void qbc_sweep_destroy(struct qbc_sweep *s)
-{
-    if (!s->borrowed)
-        free(s->u);
-    free(s->weight);
-    *s = (struct qbc_sweep){0};
-}
-
-/* One row on its way. */
+/* One of them. */
 struct row {
     const struct qbc_sweep *s;
     const struct qbc_swept *b;
@@ -91,6 +42,7 @@ struct row {
     int *entry;   /* [cols] number of the entry that this column has, or -1; NULL: there are none */
     double loss;
     struct qbc_grid grid[QBC_FORMAT_PARTS]; /* of the groups at hand */
+    float per[QBC_FORMAT_PARTS]; /* codes in a unit of weights, where values of codes rise evenly */
 };
 
 static int unit_of(const struct qbc_format *f)
@@ -101,21 +53,6 @@ static int unit_of(const struct qbc_format *f)
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-/* Values of whole numbers rise or fall evenly: the nearest is beside where a line says. The lowest code in a tie. */
-static int round_to(const struct qbc_format *f, const struct qbc_grid *grid, float w)
-{
-    if (f->codebook != QBC_CODE_AFFINE)
-        return qbc_grid_round(grid, w);
-    float first = grid->value[grid->low], span = grid->value[grid->high] - first;
-    float at = span == 0 ? 0 : (w - first) / span * (float)(grid->high - grid->low);
-    int middle = at > 0 ? (at < (float)(grid->high - grid->low) ? (int)at : grid->high - grid->low) : 0;
-    int from = grid->low + (middle > 0 ? middle - 1 : 0), best = from;
-    for (int code = from + 1; code <= grid->high && code <= from + 3; ++code)
-        if (fabsf(w - grid->value[code]) < fabsf(w - grid->value[best]))
-            best = code;
-    return best;
 }
 
 static uint8_t *codes_of(const struct row *r, const struct qbc_blocks *b)
@@ -130,8 +67,23 @@ static void take_off(const struct row *r, const struct qbc_blocks *b, int64_t co
     for (int64_t i = 0; i < n; ++i) {
         if (i % b->format->group == 0)
             qbc_unit_grid(b, r->row, (column + i) / b->format->group, &grid);
-        x[i] -= grid.value[round_to(b->format, &grid, x[i])];
+        x[i] -= grid.value[qbc_round_code(b->format, &grid, qbc_codes_per(b->format, &grid), x[i])];
     }
+}
+
+/* Weights that would cost far more than others of their unit if they were left out, w^2 / U_jj^2, count SALIENT times. */
+static void weigh_salient(const struct row *r, int64_t at, int64_t n, float *h)
+{
+    double sum = 0, squares = 0, cost[QBC_MAX_GROUP];
+    for (int64_t i = 0; i < n; ++i) {
+        double x = (double)(r->w[at + i] / r->s->u[(at + i) * (r->s->cols + 1)]);
+        cost[i] = x * x;
+        sum += cost[i];
+        squares += cost[i] * cost[i];
+    }
+    double mean = sum / (double)n, deviation = sqrt(fmax(0, squares / (double)n - mean * mean));
+    for (int64_t i = 0; i < n; ++i)
+        h[i] = fabs(cost[i] - mean) > 2 * deviation ? SALIENT : 1;
 }
 
 /* The parameters of a leaf that has them for its whole row. -1, or the column that cannot be kept. */
@@ -143,7 +95,7 @@ static int64_t fit_whole_row(struct row *r, const struct qbc_segment *g)
         x[i] = entry ? 0 : r->w[g->first + i];
         h[i] = entry ? 0 : r->s->weight[g->first + i];
     }
-    int64_t bad = x ? qbc_fit_row(r->s->plain ? QBC_FIT_RTN : QBC_FIT_RANGE, g->leaf[0], r->row, x, h) : 0;
+    int64_t bad = x ? qbc_fit_row(r->s->how, g->leaf[0], r->row, x, h) : 0;
     free(x);
     return bad < 0 ? bad : g->first + bad;
 }
@@ -158,8 +110,10 @@ static int64_t fit_unit(struct row *r, const struct qbc_segment *g, int64_t colu
         x[i] = entry ? 0 : r->w[at + i];
         h[i] = entry ? 0 : r->s->weight[at + i];
     }
+    if (r->s->how == QBC_FIT_POWER)
+        weigh_salient(r, at, n, h);
     for (int leaf = 0; leaf < g->n; ++leaf) {
-        int64_t bad = qbc_fit_unit(r->s->plain ? QBC_FIT_RTN : QBC_FIT_RANGE, g->leaf[leaf], r->row, column / unit, (int)n, x, h);
+        int64_t bad = qbc_fit_unit(r->s->how, g->leaf[leaf], r->row, column / unit, (int)n, x, h);
         if (bad >= 0)
             return at + bad;
         if (leaf + 1 < g->n)
@@ -174,6 +128,7 @@ static void begin_group(struct row *r, const struct qbc_segment *g, int leaf, in
     const struct qbc_blocks *b = g->leaf[leaf];
     int64_t group = b->format->group, beyond = column + group - g->cols;
     qbc_unit_grid(b, r->row, column / group, &r->grid[leaf]);
+    r->per[leaf] = qbc_codes_per(b->format, &r->grid[leaf]);
     if (beyond > 0)
         memset(codes_of(r, b) + column + group - least(beyond, group), qbc_grid_round(&r->grid[leaf], 0),
                (size_t)least(beyond, group));
@@ -187,39 +142,36 @@ static float round_column(struct row *r, const struct qbc_segment *g, int64_t co
         const struct qbc_blocks *b = g->leaf[leaf];
         if (column % b->format->group == 0)
             begin_group(r, g, leaf, column);
-        int code = round_to(b->format, &r->grid[leaf], x - value);
+        int code = qbc_round_code(b->format, &r->grid[leaf], r->per[leaf], x - value);
         codes_of(r, b)[column] = (uint8_t)code;
         value += r->grid[leaf].value[code];
     }
     return value;
 }
 
-/* Columns [from, to) of a segment: errors stay inside, those left for the columns behind are in r->error. */
-static int64_t do_block(struct row *r, const struct qbc_segment *g, int64_t from, int64_t to)
+/* A column of a segment, whose block ends before column `end` of the row: its error stays inside, and for those behind the
+ * block it is left in *error. */
+static int64_t do_column(struct row *r, const struct qbc_segment *g, int64_t column, int64_t end, float *error)
 {
-    int64_t unit = unit_of(g->leaf[0]->format), cols = r->s->cols, end = g->first + to;
-    for (int64_t column = from; column < to; ++column) {
-        bool whole = qbc_format_is_row(g->leaf[0]->format), starts = whole ? column == 0 : column % unit == 0;
-        int64_t j = g->first + column, bad = !starts ? -1 : whole ? fit_whole_row(r, g) : fit_unit(r, g, column);
-        if (bad >= 0)
-            return bad;
-        int entry = r->entry ? r->entry[j] : -1;
-        float value = round_column(r, g, column, entry < 0 ? r->w[j] : 0);
-        if (entry >= 0) {
-            uint16_t half = qbc_float_to_half(r->w[j] - value);
-            r->b->sparse->left[entry] = half;
-            value += qbc_half_to_float(half);
-            if (!isfinite(value))
-                return j;
-        }
-        const float *u = r->s->u + j * cols;
-        float e = (r->w[j] - value) / u[j];
-        r->error[column - from] = e;
-        r->loss += 0.5 * (double)e * (double)e;
-        float *restrict w = r->w;
-        for (int64_t k = j + 1; k < end; ++k)
-            w[k] -= e * u[k];
+    const struct qbc_format *f = g->leaf[0]->format;
+    bool whole = qbc_format_is_row(f), starts = whole ? column == 0 : column % unit_of(f) == 0;
+    int64_t cols = r->s->cols, j = g->first + column, bad = !starts ? -1 : whole ? fit_whole_row(r, g) : fit_unit(r, g, column);
+    if (bad >= 0)
+        return bad;
+    int entry = r->entry ? r->entry[j] : -1;
+    float value = round_column(r, g, column, entry < 0 ? r->w[j] : 0);
+    if (entry >= 0) {
+        uint16_t half = qbc_float_to_half(r->w[j] - value);
+        r->b->sparse->left[entry] = half;
+        value += qbc_half_to_float(half);
+        if (!isfinite(value))
+            return j;
     }
+    const float *u = r->s->u + j * cols;
+    float e = (r->w[j] - value) / u[j];
+    *error = e;
+    r->loss += 0.5 * (double)e * (double)e;
+    qbc_move_error(end - j - 1, e, u + j + 1, r->w + j + 1);
     return -1;
 }
 
@@ -233,59 +185,71 @@ static void pad(struct row *r, const struct qbc_segment *g)
     }
 }
 
-static int64_t first_bad(const float *w, int64_t n)
+/* Columns [from, to) of some rows, which wait for nothing but themselves: side by side they keep a CPU busy. */
+static int64_t do_rows(struct row *rows, int n, const struct qbc_segment *g, int64_t from, int64_t to)
 {
-    for (int64_t i = 0; i < n; ++i)
-        if (!isfinite(w[i]))
-            return i;
+    for (int64_t column = from; column < to; ++column)
+        for (int i = 0; i < n; ++i) {
+            int64_t at = do_column(&rows[i], g, column, g->first + to, &rows[i].error[column - from]);
+            if (at >= 0)
+                return i * rows->s->cols + at;
+        }
+    for (int i = 0; i < n && to == g->cols; ++i)
+        pad(&rows[i], g);
     return -1;
 }
 
-/* All rows' columns of a block, then what that does to those behind it. `error` has room for n blocks. */
-static int64_t sweep_block(const struct row *like, const struct qbc_segment *g, int64_t from, int64_t to, int64_t n, double *total)
+static struct row row_at(const struct sweep *s, int64_t i, int64_t width)
 {
-    int64_t cols = like->s->cols, width = to - from, end = g->first + to;
-    for (int64_t i = 0; i < n; ++i) {
-        struct row r = *like;
-        r.row += i, r.w += i * cols, r.error += i * width;
-        r.entry = r.entry ? r.entry + i * cols : NULL;
-        int64_t at = do_block(&r, g, from, to);
+    int64_t cols = s->s->cols;
+    return (struct row){.s = s->s, .b = s->b, .row = s->row + i, .w = s->w + i * cols, .error = s->error + i * width,
+                        .entry = s->entry ? s->entry + i * cols : NULL};
+}
+
+/* All rows' columns of a block, then what that does to those behind it. */
+static int64_t sweep_block(struct sweep *s, const struct qbc_segment *g, int64_t from, int64_t to)
+{
+    int64_t cols = s->s->cols, width = to - from, end = g->first + to;
+    struct row rows[TOGETHER];
+    for (int64_t i = 0; i < s->n; i += TOGETHER) {
+        int n = (int)least(TOGETHER, s->n - i);
+        for (int k = 0; k < n; ++k)
+            rows[k] = row_at(s, i + k, width);
+        int64_t at = do_rows(rows, n, g, from, to);
         if (at >= 0)
             return i * cols + at;
-        if (to == g->cols)
-            pad(&r, g);
-        *total += r.loss;
+        for (int k = 0; k < n; ++k)
+            s->loss += rows[k].loss;
     }
     if (end < cols)
-        qbc_subtract_product(n, cols - end, width, like->error, width, like->s->u + (g->first + from) * cols + end, cols,
-                             like->w + end, cols);
+        qbc_subtract_product(s->n, cols - end, width, s->error, width, s->s->u + (g->first + from) * cols + end, cols,
+                             s->w + end, cols);
     return -1;
 }
 
 int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int64_t row, int64_t n, float *w, double *loss)
 {
-    int64_t cols = s->cols, bad = first_bad(w, n * cols), widest = BLOCK;
+    int64_t cols = s->cols, bad = qbc_first_bad(w, n * cols), widest = BLOCK;
     for (int i = 0; i < b->n; ++i)
         widest = widest > unit_of(b->segment[i].leaf[0]->format) ? widest : unit_of(b->segment[i].leaf[0]->format);
     float *error = malloc((size_t)(n * 2 * widest) * sizeof *error);
     int *entry = qbc_swept_entries(s, b, row, n, w);
-    double total = 0;
     if (!error || (b->sparse && !entry))
         bad = 0;
-    struct row like = {.s = s, .b = b, .row = row, .w = w, .error = error, .entry = entry};
+    struct sweep sweep = {.s = s, .b = b, .row = row, .n = n, .w = w, .error = error, .entry = entry};
     if (bad < 0 && !qbc_swept_order(b, n, cols, w))
         bad = 0;
     for (int i = 0; i < b->n && bad < 0; ++i) {
         const struct qbc_segment *g = &b->segment[i];
         int64_t unit = unit_of(g->leaf[0]->format), block = (BLOCK + unit - 1) / unit * unit;
         for (int64_t from = 0; from < g->cols && bad < 0; from += block)
-            bad = sweep_block(&like, g, from, least(from + block, g->cols), n, &total);
+            bad = sweep_block(&sweep, g, from, least(from + block, g->cols));
         bad = bad < 0 ? bad : bad / cols * cols + qbc_swept_column(b, bad % cols);
     }
     free(error);
     free(entry);
     if (loss)
-        *loss = total;
+        *loss = sweep.loss;
     return bad;
 }
 
@@ -298,7 +262,7 @@ int64_t qbc_gptq(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, i
         return 0;
     if (original)
         memcpy(original, w, bytes);
-    int64_t bad = qbc_gptq_swept(s, &swept, row, n, w, loss);
+    int64_t bad = s->order ? qbc_gptq_ordered(s, b, row, n, w, loss) : qbc_gptq_swept(s, &swept, row, n, w, loss);
     if (original && bad < 0 && !qbc_refine(s, b, row, n, original))
         bad = 0;
     free(original);

@@ -10,7 +10,8 @@ struct qbc_sweep {
     float *u;       /* [cols][cols] upper, U^T U = (H + damping)^-1 */
     float *weight;  /* [cols] of squared errors when the parameters of a group are fitted: H's diagonal */
     const float *h; /* [cols][cols] borrowed: codes are refined when all are chosen; NULL: they are not */
-    bool plain;     /* parameters of groups from their range, not searched */
+    int32_t *order; /* [cols] column at each place, by falling H_jj; u is in that order, all else is not; NULL: as they are */
+    enum qbc_fit how; /* parameters of groups: searched, unless it says otherwise */
     bool borrowed;  /* u is somebody else's */
     double damping; /* share of H's mean diagonal that was added; 0: H is of no use, `u` is NULL */
 };
@@ -19,10 +20,15 @@ struct qbc_sweep {
  * is added to the diagonal, ten times as much while that is not enough, at most all of it. False: no memory.
  * QBC_DAMPING is the usual share. Rows that are looked up as well as multiplied are used in ways that H does not know,
  * and get QBC_DAMPING_LOOKUP: measured on docs-4m's embedding, whose least loss is there. */
-bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping);
+bool qbc_sweep_create(struct qbc_sweep *s, int64_t cols, const float *h, double damping, bool ordered);
 #define QBC_DAMPING 0.01
 #define QBC_DAMPING_LOOKUP 0.3
 bool qbc_fit_sweeps(const char *fit); /* is -fit= one that chooses codes column by column? */
+struct qbc_sweep_kind {
+    enum qbc_fit how;      /* of a group's parameters */
+    bool ordered, refined; /* by falling H_jj; codes changed afterwards */
+};
+struct qbc_sweep_kind qbc_sweep_kind(const char *fit); /* "gptq", "gptq-plain", "gptq-order", ... */
 double qbc_damping(const char *role); /* of a weight: "embed" is looked up; NULL: none */
 /* The diagonal of h, malloc'ed; NULL: no memory. */
 float *qbc_sweep_weights(int64_t cols, const float *h);
@@ -53,6 +59,10 @@ struct qbc_swept qbc_swept_of(struct qbc_blocks *b);
 /* H in the order of the sweep, [cols][cols], from H; the same where there is no order. */
 void qbc_swept_hessian(const struct qbc_swept *b, int64_t cols, const float *h, float *out);
 int64_t qbc_gptq_swept(const struct qbc_sweep *s, const struct qbc_swept *b, int64_t row, int64_t n, float *w, double *loss);
+
+/* qbc_gptq where the sweep has an order: parameters of all groups are those of the weights as they came, and each column
+ * stays in its group (act-order with static groups). */
+int64_t qbc_gptq_ordered(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, int64_t n, float *w, double *loss);
 
 /* Codes of rows that were chosen for w f32 [n][cols], changed while that lowers the rows' losses by s->h. False: no memory. */
 bool qbc_refine(const struct qbc_sweep *s, const struct qbc_blocks *b, int64_t row, int64_t n, const float *w);

@@ -74,9 +74,20 @@ const float *qbc_hessian_find(const struct qbc *q, const char *weight, int64_t c
     return NULL;
 }
 
+size_t qbc_paged_size(size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE) / sizeof(float);
+    return (n + page - 1) / page * page;
+}
+
+void qbc_paged_release(const float *data, size_t n)
+{
+    madvise((void *)(uintptr_t)data, n * sizeof *data, MADV_DONTNEED); /* shared: the file has them */
+}
+
 void qbc_hessian_release(const float *h, int64_t cols)
 {
-    madvise((void *)(uintptr_t)h, (size_t)(cols * cols) * sizeof *h, MADV_DONTNEED); /* shared: the file has them */
+    qbc_paged_release(h, (size_t)(cols * cols));
 }
 
 void qbc_hessians_destroy(struct qbc *q)

@@ -10,6 +10,9 @@
 float *qbc_hessian_create(struct qbc *q, int64_t cols);
 /* Room for n numbers, all zero, in such a file; it goes with the H's. NULL after an error. */
 float *qbc_paged(struct qbc *q, size_t n);
+size_t qbc_paged_size(size_t n); /* as many numbers as whole pages have, at least n */
+/* Numbers that begin a page are not needed for now: their pages may go. */
+void qbc_paged_release(const float *data, size_t n);
 void qbc_hessian_name(struct qbc *q, const char *weight, const float *h, int64_t cols);
 /* The H of a weight's input, or NULL. */
 const float *qbc_hessian_find(const struct qbc *q, const char *weight, int64_t cols);

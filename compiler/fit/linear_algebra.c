@@ -54,7 +54,25 @@ void qbc_subtract_product(int64_t m, int64_t n, int64_t k, const float *a, int64
 void spotrf_(const char *triangle, const int *n, float *a, const int *lda, int *info);
 void strtri_(const char *triangle, const char *diagonal, const int *n, float *a, const int *lda, int *info);
 
-enum { WIDE = 4096 };
+enum { WIDE = 4096, TILE = 64 };
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Mirrored at the other diagonal, tile by tile: by rows each number would come from a line of its own. */
+static void mirror(int64_t n, float *u)
+{
+    for (int64_t down = 0; down < n; down += TILE)
+        for (int64_t across = 0; across + down < n - 1; across += TILE)
+            for (int64_t r = down; r < least(down + TILE, n); ++r)
+                for (int64_t c = across; c < least(across + TILE, n - 1 - r); ++c) {
+                    float *x = &u[r * n + c], *y = &u[(n - 1 - c) * n + n - 1 - r], number = *x;
+                    *x = *y;
+                    *y = number;
+                }
+}
 
 /* As below, in f32: of wide matrices, where f64 would take a minute and a gigabyte. False: f32 is not enough for this one. */
 static bool inverse_factor_f32(int64_t n, const float *a, float *u)
@@ -62,18 +80,14 @@ static bool inverse_factor_f32(int64_t n, const float *a, float *u)
     int size = (int)n, info = 0;
     for (int64_t j = 0; j < n; ++j)
         for (int64_t i = j; i < n; ++i)
-            u[j * n + i] = a[(n - 1 - i) * n + (n - 1 - j)];
+            u[j * n + i] = a[(n - 1 - j) * n + (n - 1 - i)]; /* a is symmetric */
     enter();
     spotrf_("L", &size, u, &size, &info);
     if (!info)
         strtri_("L", "N", &size, u, &size, &info);
     leave();
-    for (int64_t r = 0; r < n && !info; ++r) /* J L^-1 J: mirrored at the other diagonal */
-        for (int64_t c = 0; c + r < n - 1; ++c) {
-            float *x = &u[r * n + c], *y = &u[(n - 1 - c) * n + n - 1 - r], number = *x;
-            *x = *y;
-            *y = number;
-        }
+    if (!info)
+        mirror(n, u); /* J L^-1 J */
     for (int64_t r = 0; r < n && !info; ++r)
         for (int64_t c = 0; c < n; ++c) {
             u[r * n + c] = c < r ? 0 : u[r * n + c];
@@ -90,20 +104,22 @@ bool qbc_inverse_factor(int64_t n, const float *a, float *u)
         return true;
     double *t = malloc((size_t)(n * n) * sizeof *t);
     int size = (int)n, info = t ? 0 : 1;
-    /* t is J a J, in LAPACK's view its lower triangle: t(i, j) = t[j * n + i], i >= j, is a[n-1-i][n-1-j] */
+    /* t is J a J, in LAPACK's view its lower triangle: t(i, j) = t[j * n + i], i >= j, is a[n-1-i][n-1-j], a symmetric */
     for (int64_t j = 0; j < n && t; ++j)
         for (int64_t i = j; i < n; ++i)
-            t[j * n + i] = (double)a[(n - 1 - i) * n + (n - 1 - j)];
+            t[j * n + i] = (double)a[(n - 1 - j) * n + (n - 1 - i)];
     enter();
     if (!info)
         dpotrf_("L", &size, t, &size, &info);
     if (!info)
         dtrtri_("L", "N", &size, t, &size, &info);
     leave();
-    /* U = J L^-1 J: U[r][c] = L^-1(n-1-r, n-1-c), c >= r */
+    /* U = J L^-1 J: U[r][c] = L^-1(n-1-r, n-1-c) = t[n-1-c][n-1-r], c >= r */
     for (int64_t r = 0; r < n && !info; ++r)
         for (int64_t c = 0; c < n; ++c)
-            u[r * n + c] = c < r ? 0 : (float)t[(n - 1 - c) * n + (n - 1 - r)];
+            u[r * n + c] = c < r ? 0 : (float)t[r * n + c];
+    if (!info)
+        mirror(n, u);
     free(t);
     return !info;
 }

@@ -11,13 +11,14 @@ struct qbc_factor {
     struct qbc_factor *next;
     const float *h;
     float *u; /* [cols][cols] */
+    const int32_t *order; /* [cols] or NULL */
     double wanted, used; /* damping */
 };
 
-static struct qbc_factor *find(const struct qbc *q, const float *h, double damping)
+static struct qbc_factor *find(const struct qbc *q, const float *h, double damping, bool ordered)
 {
     struct qbc_factor *f = q->factors;
-    while (f && (f->h != h || f->wanted < damping || f->wanted > damping))
+    while (f && (f->h != h || !f->order == ordered || f->wanted < damping || f->wanted > damping))
         f = f->next;
     return f;
 }
@@ -33,24 +34,33 @@ static void keep(struct qbc *q, const float *h, double wanted, struct qbc_sweep 
     s->u = u;
     s->borrowed = true;
     struct qbc_factor *f = qbc_alloc(q, sizeof *f);
-    *f = (struct qbc_factor){q->factors, h, u, wanted, s->damping};
+    *f = (struct qbc_factor){q->factors, h, u, NULL, wanted, s->damping};
+    if (s->order) {
+        int32_t *order = qbc_alloc(q, (size_t)s->cols * sizeof *order);
+        memcpy(order, s->order, (size_t)s->cols * sizeof *order);
+        f->order = order;
+    }
     q->factors = f;
 }
 
-bool qbc_sweep_of(struct qbc *q, const char *weight, const char *role, int64_t cols, struct qbc_sweep *out)
+bool qbc_sweep_of(struct qbc *q, const char *weight, const char *role, int64_t cols, bool ordered, struct qbc_sweep *out)
 {
     const float *h = qbc_hessian_find(q, weight, cols);
     double damping = qbc_damping(role);
     *out = (struct qbc_sweep){0};
     if (!h)
         return true;
-    const struct qbc_factor *f = find(q, h, damping);
+    const struct qbc_factor *f = find(q, h, damping, ordered);
     if (f) {
-        *out = (struct qbc_sweep){.cols = cols, .u = f->u, .damping = f->used, .borrowed = true};
+        *out = (struct qbc_sweep){.cols = cols, .u = f->u, .damping = f->used, .how = QBC_FIT_RANGE, .borrowed = true};
         out->weight = qbc_sweep_weights(cols, h);
-        return out->weight;
+        qbc_hessian_release(h, cols);
+        out->order = f->order ? malloc((size_t)cols * sizeof *out->order) : NULL;
+        if (out->order)
+            memcpy(out->order, f->order, (size_t)cols * sizeof *out->order);
+        return out->weight && !out->order == !f->order;
     }
-    bool good = qbc_sweep_create(out, cols, h, damping);
+    bool good = qbc_sweep_create(out, cols, h, damping, ordered);
     if (good && out->u && cols >= WIDE)
         keep(q, h, damping, out);
     qbc_hessian_release(h, cols);

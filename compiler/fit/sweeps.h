@@ -8,6 +8,6 @@
 #include "gptq.h"
 
 /* Of a weight by name; `u` NULL: nothing is known of its input. False: no memory. */
-bool qbc_sweep_of(struct qbc *q, const char *weight, const char *role, int64_t cols, struct qbc_sweep *out);
+bool qbc_sweep_of(struct qbc *q, const char *weight, const char *role, int64_t cols, bool ordered, struct qbc_sweep *out);
 
 #endif

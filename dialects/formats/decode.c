@@ -44,16 +44,21 @@ float qbc_group_min(const struct qbc_blocks *b, int64_t row, int64_t group)
 
 /* --- one code */
 
+struct qbc_line qbc_line_of(const struct qbc_blocks *b, int64_t row, int64_t group)
+{
+    const struct qbc_format *f = b->format;
+    bool has_min = f->offset == QBC_OFFSET_MIN, is_table = f->codebook == QBC_CODE_TABLE;
+    int zero = is_table ? 0 : f->offset == QBC_OFFSET_ZERO ? b->zeros[qbc_zero_index(b, row, group)] : f->bias;
+    return (struct qbc_line){qbc_group_scale(b, row, group, 0), has_min ? qbc_group_min(b, row, group) : 0, zero, has_min};
+}
+
 static float decode_level(const struct qbc_blocks *b, int64_t row, int64_t group, int code)
 {
     const struct qbc_format *f = b->format;
-    int level = 0;
+    struct qbc_line line = qbc_line_of(b, row, group);
     if (f->codebook == QBC_CODE_TABLE)
-        level = f->level[((f->selector_bits ? b->selectors[qbc_group_index(b, row, group)] : 0) << f->bits) + code];
-    else
-        level = code - (f->offset == QBC_OFFSET_ZERO ? b->zeros[qbc_zero_index(b, row, group)] : f->bias);
-    float value = qbc_group_scale(b, row, group, 0) * (float)level;
-    return f->offset == QBC_OFFSET_MIN ? value + qbc_group_min(b, row, group) : value;
+        code = f->level[((f->selector_bits ? b->selectors[qbc_group_index(b, row, group)] : 0) << f->bits) + code];
+    return qbc_on_line(&line, code);
 }
 
 static float decode_planes(const struct qbc_blocks *b, int64_t row, int64_t group, int code)
@@ -111,6 +116,17 @@ static float decode_code(const struct qbc_blocks *b, int64_t row, int64_t col)
     return qbc_group_value(b, row, col / b->format->group, code);
 }
 
+static float *decode_line_row(const struct qbc_blocks *b, int64_t row, float *out)
+{
+    struct qbc_line line = {0};
+    for (int64_t col = 0; col < b->cols; ++col) {
+        if (col % b->format->group == 0)
+            line = qbc_line_of(b, row, col / b->format->group);
+        *out++ = qbc_on_line(&line, b->codes[qbc_code_index(b, row, col)]);
+    }
+    return out;
+}
+
 void qbc_format_decode_rows(const struct qbc_blocks *b, int64_t row, int64_t n, float *out)
 {
     if (qbc_is_composite(b->format)) {
@@ -118,9 +134,14 @@ void qbc_format_decode_rows(const struct qbc_blocks *b, int64_t row, int64_t n, 
         return;
     }
     bool is_float = b->format->codebook == QBC_CODE_FLOAT;
-    for (int64_t r = row; r < row + n; ++r)
+    for (int64_t r = row; r < row + n; ++r) {
+        if (b->format->codebook == QBC_CODE_AFFINE) {
+            out = decode_line_row(b, r, out);
+            continue;
+        }
         for (int64_t col = 0; col < b->cols; ++col)
             *out++ = is_float ? decode_float(b, r * b->cols + col) : decode_code(b, r, col);
+    }
 }
 
 void qbc_format_decode(const struct qbc_blocks *b, float *out)

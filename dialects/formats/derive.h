@@ -46,6 +46,18 @@ int qbc_table_entry(const struct qbc_format *f); /* numbers of an entry: of a ve
 float qbc_group_scale(const struct qbc_blocks *b, int64_t row, int64_t group, int plane); /* with outer, and unit */
 float qbc_group_min(const struct qbc_blocks *b, int64_t row, int64_t group);
 float qbc_group_value(const struct qbc_blocks *b, int64_t row, int64_t group, int code); /* scalar leaves */
+/* What the codes of a group of whole numbers stand for lies on a line: what is beside them is worked out once. */
+struct qbc_line {
+    float scale, min;
+    int zero;
+    bool has_min;
+};
+struct qbc_line qbc_line_of(const struct qbc_blocks *b, int64_t row, int64_t group);
+static inline float qbc_on_line(const struct qbc_line *l, int level)
+{
+    float value = l->scale * (float)(level - l->zero);
+    return l->has_min ? value + l->min : value;
+}
 
 void qbc_decode_composite(const struct qbc_blocks *b, int64_t row, int64_t n, float *out); /* compose.c */
 

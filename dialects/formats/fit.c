@@ -113,6 +113,8 @@ static int64_t fit_group(enum qbc_fit how, struct qbc_blocks *b, struct qbc_grou
         return culprit(g);
     if (how == QBC_FIT_RANGE && p.scale)
         p = qbc_fit_range(g, p);
+    else if (how == QBC_FIT_POWER && p.scale)
+        p = qbc_fit_power(g, p);
     uint8_t *codes = b->codes + at * f->group;
     choose_codes(g, p, codes);
     memset(codes + g->n, p.zero, (size_t)(f->group - g->n));

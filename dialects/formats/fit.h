@@ -26,6 +26,9 @@ uint16_t qbc_fit_scale(float scale);
 bool qbc_fit_quick_unit(enum qbc_fit how, struct qbc_blocks *b, int64_t row, int64_t unit, int n, const float *w,
                         const float *h, int64_t *bad);
 
+/* fit_power.c: the parameters of least sum h |error|^2.4 near the plain ones. */
+struct qbc_params qbc_fit_power(const struct qbc_group *g, struct qbc_params plain);
+
 /* fit_range.c: the parameters of least squared error near the plain ones. */
 struct qbc_params qbc_fit_range(const struct qbc_group *g, struct qbc_params plain);
 

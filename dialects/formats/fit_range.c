@@ -7,98 +7,111 @@
  *     s = sum(h w c) / sum(h c c)     c = code - zero; h, the errors' weights, 1 where there are none
  *
  * rounded to f16, and judged by sum h (w - s c)^2 with the codes of the rounded scale. The plain fit
- * competes and wins ties, so the result is never worse. Same arithmetic on every machine: sums
- * over a group run in LANES fixed lanes, which are then added in pairs.
+ * competes and wins ties, so the result is never worse. Candidates go side by side through the
+ * group's weights, each with its own sums, so that compilers make vectors of them and yet every
+ * machine computes the same.
  */
+#include "clones.h"
 #include "fit.h"
 #include "half.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, STEPS = 41 };
+enum { STEPS = 41, LANES = 16, MOST = 48 };
 
-struct sums {
-    float wc, cc, error;
+/* Candidates, and what their codes sum to. */
+struct batch {
+    float scale[MOST], inverse[MOST], low[MOST], high[MOST];
+    float wc[MOST], cc[MOST], error[MOST];
+    int zero[MOST];
+    int n;
 };
 
-/* One group, padded with zeros to full lanes, and the best parameters so far. */
+/* One group, and the best parameters so far. */
 struct search {
     const struct qbc_format *format;
-    float w[QBC_MAX_GROUP + LANES], h[QBC_MAX_GROUP + LANES];
+    const float *w, *h; /* [n] */
     int n;
-    bool weighted;
     float error;
-    struct qbc_params best, last; /* last: judged before */
+    struct qbc_params best;
+    struct batch batch; /* not tried yet */
 };
 
-static float fold(float lanes[LANES])
-{
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; ++l)
-            lanes[l] += lanes[l + half];
-    return lanes[0];
-}
-
-/* evaluate with weights. */
-static struct sums evaluate_weighted(const struct search *s, float scale, int zero)
-{
-    static const float magic = 12582912.0f;
-    float low = (float)(s->format->low - zero), high = (float)(s->format->high - zero);
-    float wc[LANES] = {0}, cc[LANES] = {0}, error[LANES] = {0};
-    for (int i = 0; i < s->n; i += LANES)
-        for (int l = 0; l < LANES; ++l) {
-            float w = s->w[i + l], h = s->h[i + l], x = w / scale;
-            x = x < low ? low : x;
-            x = x > high ? high : x;
-            float c = (x + magic) - magic, e = w - scale * c, hc = h * c;
-            wc[l] += w * hc;
-            cc[l] += c * hc;
-            error[l] += h * (e * e);
-        }
-    return (struct sums){fold(wc), fold(cc), fold(error)};
-}
-
-/* The codes of `scale`, and what they sum to. Padding has c = 0 and adds nothing. */
-static struct sums evaluate(const struct search *s, float scale, int zero)
+/* Sums of LANES candidates from `first` on. */
+QBC_CLONES
+static void evaluate(struct batch *restrict b, int first, const float *restrict w, const float *restrict h, int n)
 {
     static const float magic = 12582912.0f; /* see fit.c */
-    if (s->weighted)
-        return evaluate_weighted(s, scale, zero);
-    float low = (float)(s->format->low - zero), high = (float)(s->format->high - zero);
     float wc[LANES] = {0}, cc[LANES] = {0}, error[LANES] = {0};
-    for (int i = 0; i < s->n; i += LANES)
+    const float *scale = b->scale + first, *inverse = b->inverse + first, *low = b->low + first, *high = b->high + first;
+    for (int i = 0; i < n; ++i)
         for (int l = 0; l < LANES; ++l) {
-            float w = s->w[i + l], x = w / scale;
-            x = x < low ? low : x;
-            x = x > high ? high : x;
-            float c = (x + magic) - magic, e = w - scale * c;
-            wc[l] += w * c;
-            cc[l] += c * c;
-            error[l] += e * e;
+            float x = w[i] * inverse[l];
+            x = x < low[l] ? low[l] : x;
+            x = x > high[l] ? high[l] : x;
+            float c = (x + magic) - magic, e = w[i] - scale[l] * c, hc = h[i] * c;
+            wc[l] += w[i] * hc;
+            cc[l] += c * hc;
+            error[l] += h[i] * (e * e);
         }
-    return (struct sums){fold(wc), fold(cc), fold(error)};
+    memcpy(b->wc + first, wc, sizeof wc);
+    memcpy(b->cc + first, cc, sizeof cc);
+    memcpy(b->error + first, error, sizeof error);
 }
 
-static void judge(struct search *s, struct qbc_params p)
+static void put(struct search *s, int at, float scale, int zero)
 {
-    if (!(p.scale & 0x7fff) || (p.scale & 0x7fff) >= 0x7c00)
-        return;
-    if (p.scale == s->last.scale && p.zero == s->last.zero)
-        return;
-    s->last = p;
-    float error = evaluate(s, qbc_half_to_float(p.scale), p.zero).error;
-    if (error < s->error) {
-        s->error = error;
-        s->best = p;
+    struct batch *b = &s->batch;
+    b->scale[at] = scale;
+    b->inverse[at] = 1 / scale;
+    b->low[at] = (float)(s->format->low - zero);
+    b->high[at] = (float)(s->format->high - zero);
+    b->zero[at] = zero;
+}
+
+static void evaluate_all(struct search *s)
+{
+    for (int i = s->batch.n; i % LANES; ++i) /* nobody asks for these */
+        put(s, i, 1, 0);
+    for (int first = 0; first < s->batch.n; first += LANES)
+        evaluate(&s->batch, first, s->w, s->h, s->n);
+}
+
+/* Of the batch, whose scales can be stored, the best becomes s->best where it is better. */
+static void judge(struct search *s)
+{
+    evaluate_all(s);
+    for (int i = 0; i < s->batch.n; ++i)
+        if (s->batch.error[i] < s->error) {
+            s->error = s->batch.error[i];
+            s->best = (struct qbc_params){qbc_fit_scale(s->batch.scale[i]), s->batch.zero[i]};
+        }
+    s->batch.n = 0;
+}
+
+/* What the candidates' codes say about scales is judged, if it can be stored. */
+static void judge_refitted(struct search *s)
+{
+    struct batch *b = &s->batch;
+    int n = b->n;
+    evaluate_all(s);
+    b->n = 0;
+    for (int i = 0; i < n; ++i) {
+        uint16_t half = b->cc[i] > 0 ? qbc_fit_scale(b->wc[i] / b->cc[i]) : 0;
+        float scale = qbc_half_to_float(half);
+        bool again = b->n && b->scale[b->n - 1] == scale && b->zero[b->n - 1] == b->zero[i];
+        if ((half & 0x7fff) && (half & 0x7fff) < 0x7c00 && !again)
+            put(s, b->n++, scale, b->zero[i]);
     }
+    judge(s);
 }
 
 static void try_candidate(struct search *s, float scale, int zero)
 {
-    struct sums sums = evaluate(s, scale, zero);
-    if (sums.cc > 0)
-        judge(s, (struct qbc_params){qbc_fit_scale(sums.wc / sums.cc), zero});
+    put(s, s->batch.n++, scale, zero);
+    if (s->batch.n == MOST)
+        judge_refitted(s);
 }
 
 /* t = -2 .. 2 around `reach`; nothing below half of it, where few codes are left to shift. */
@@ -139,20 +152,18 @@ static void search_zero_point(struct search *s, const struct qbc_group *g)
 
 struct qbc_params qbc_fit_range(const struct qbc_group *g, struct qbc_params plain)
 {
+    float alike[QBC_MAX_GROUP];
     struct search s; /* most of it is never read */
-    s.format = g->format, s.error = INFINITY, s.last = (struct qbc_params){0, -1}, s.best = plain;
-    s.n = (g->n + LANES - 1) / LANES * LANES;
-    memcpy(s.w, g->w, (size_t)g->n * sizeof *g->w);
-    memset(s.w + g->n, 0, (size_t)(s.n - g->n) * sizeof *s.w);
-    s.weighted = g->h;
-    if (s.weighted) {
-        memcpy(s.h, g->h, (size_t)g->n * sizeof *g->h);
-        memset(s.h + g->n, 0, (size_t)(s.n - g->n) * sizeof *s.h);
-    }
-    judge(&s, plain);
+    s.format = g->format, s.error = INFINITY, s.best = plain, s.w = g->w, s.h = g->h, s.n = g->n, s.batch.n = 0;
+    for (int i = 0; i < g->n && !g->h; ++i)
+        alike[i] = 1;
+    s.h = g->h ? g->h : alike;
+    put(&s, s.batch.n++, qbc_half_to_float(plain.scale), plain.zero);
+    judge(&s);
     if (g->format->offset == QBC_OFFSET_ZERO)
         search_zero_point(&s, g);
     else
         search_symmetric(&s, g);
+    judge_refitted(&s);
     return s.best;
 }

@@ -7,7 +7,13 @@ void qbc_unit_grid(const struct qbc_blocks *b, int64_t row, int64_t group, struc
 {
     grid->low = b->format->low;
     grid->high = b->format->high;
-    for (int code = grid->low; code <= grid->high; ++code)
+    bool whole = b->format->codebook == QBC_CODE_AFFINE;
+    struct qbc_line line = {0};
+    if (whole)
+        line = qbc_line_of(b, row, group);
+    for (int code = grid->low; whole && code <= grid->high; ++code)
+        grid->value[code] = qbc_on_line(&line, code);
+    for (int code = grid->low; !whole && code <= grid->high; ++code)
         grid->value[code] = qbc_group_value(b, row, group, code);
 }
 
