@@ -68,32 +68,46 @@ static bool without_amx(void *context, const char *feature)
     return strncmp(feature, "amx-", 4) && qbrt_cpu_has(feature);
 }
 
-static enum qbrt_status open_on(const struct file *f, bool (*has)(void *context, const char *feature), struct qbrt_model **out,
-                                char *detail)
+struct memory {
+    void *start; /* freed by whoever has the struct */
+    size_t bytes;
+};
+
+static struct memory memory_of(size_t bytes)
+{
+    size_t whole = (bytes + QBRT_ALIGN - 1) / QBRT_ALIGN * QBRT_ALIGN;
+    return (struct memory){aligned_alloc(QBRT_ALIGN, whole), whole};
+}
+
+static enum qbrt_status open_on(const struct file *f, bool (*has)(void *context, const char *feature), struct memory memory,
+                                struct qbrt_model **out, char *detail)
 {
     struct qbrt_host host = *qbrt_this_machine();
     host.has_feature = has;
-    size_t bytes = (qbrt_model_size() + QBRT_ALIGN - 1) / QBRT_ALIGN * QBRT_ALIGN;
-    return qbrt_open_memory(f->bytes, f->size, &host, aligned_alloc(QBRT_ALIGN, bytes), bytes, out, detail);
+    return qbrt_open_memory(f->bytes, f->size, &host, memory.start, memory.bytes, out, detail);
 }
 
-/* Logits of all tokens, f32 [TOKENS][vocab], computed by this machine's code; freed by the caller, as all else here is not. */
+/* Logits of all tokens, f32 [TOKENS][vocab], computed by this machine's code; freed by the caller. */
 static float *logits_on(const struct file *f, bool (*has)(void *context, const char *feature), const char *target)
 {
     struct qbrt_model *m = NULL;
     struct qbrt_session *s = NULL;
     struct qbrt_variant_facts facts;
     char detail[QBRT_DETAIL];
-    REQUIRE(open_on(f, has, &m, detail) == QBRT_OK);
+    struct memory of_model = memory_of(qbrt_model_size());
+    REQUIRE(open_on(f, has, of_model, &m, detail) == QBRT_OK);
     facts = qbrt_variant(m, (size_t)qbrt_facts(m)->variant);
     CHECK(!strcmp(facts.target, target), "%s, not %s", facts.target, target);
-    size_t bytes = (qbrt_session_size(m) + QBRT_ALIGN - 1) / QBRT_ALIGN * QBRT_ALIGN, vocab = qbrt_facts(m)->vocab;
-    REQUIRE(qbrt_session_create(m, aligned_alloc(QBRT_ALIGN, bytes), bytes, NULL, &s) == QBRT_OK);
+    size_t vocab = qbrt_facts(m)->vocab;
+    struct memory of_session = memory_of(qbrt_session_size(m));
+    REQUIRE(qbrt_session_create(m, of_session.start, of_session.bytes, NULL, &s) == QBRT_OK);
     int32_t tokens[TOKENS];
     for (int i = 0; i < TOKENS; ++i)
         tokens[i] = (int32_t)((size_t)(i * 37 + 11) % vocab);
     float *logits = malloc(TOKENS * vocab * sizeof *logits);
     REQUIRE(logits && qbrt_eval_all(s, tokens, TOKENS, logits) == QBRT_OK);
+    free(of_session.start);
+    free(of_model.start);
     return logits;
 }
 
@@ -105,11 +119,13 @@ static void test_same(const struct file *fat)
     float *tiles = logits_on(fat, with_amx, "sapphirerapids");
     CHECK(qbrt_cpu_has("amx-int8") || amx_emulated() > before + 1000, "%lu instructions", amx_emulated() - before);
     struct qbrt_model *m = NULL;
-    REQUIRE(open_on(fat, without_amx, &m, NULL) == QBRT_OK);
+    struct memory memory = memory_of(qbrt_model_size());
+    REQUIRE(open_on(fat, without_amx, memory, &m, NULL) == QBRT_OK);
     size_t n = TOKENS * (size_t)qbrt_facts(m)->vocab, different = 0;
     for (size_t i = 0; i < n; ++i)
         different += memcmp(&vectors[i], &tiles[i], sizeof *tiles) != 0;
     CHECK(!different, "%zu of %zu logits", different, n);
+    free(memory.start);
     free(vectors);
     free(tiles);
 }
@@ -118,8 +134,10 @@ static void test_refused(const struct file *alone)
 {
     struct qbrt_model *m = NULL;
     char detail[QBRT_DETAIL];
-    CHECK(open_on(alone, without_amx, &m, detail) == QBRT_NO_VARIANT && !m, "opened");
+    struct memory memory = memory_of(qbrt_model_size());
+    CHECK(open_on(alone, without_amx, memory, &m, detail) == QBRT_NO_VARIANT && !m, "opened");
     CHECK(strstr(detail, "sapphirerapids needs amx-int8, amx-tile, which this CPU lacks, or its system keeps back"), "%s", detail);
+    free(memory.start);
 }
 
 int main(void)
