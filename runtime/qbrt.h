@@ -188,7 +188,7 @@ struct qbrt_array {
  *            no longer used
  *
  * Returns  QBRT_OK, QBRT_BAD_ARGUMENT (a language model, NULL), QBRT_NO_VARIANT, QBRT_NO_ROOM (allocate gave NULL),
- *          QBRT_BAD_INDEX, QBRT_BAD_SHAPE (the numbers of the inputs ask for what is not there)
+ *          QBRT_BAD_INDEX, QBRT_BAD_SHAPE, QBRT_BY_CHANCE (the numbers of the inputs ask for what is not there)
  */
 enum qbrt_status qbrt_run(const struct qbrt_model *model, const void *const *inputs, struct qbrt_array *results,
                           void *(*allocate)(void *context, size_t bytes), void *context);

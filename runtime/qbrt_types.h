@@ -29,6 +29,7 @@ enum qbrt_status {
     QBRT_NO_THREADS,   /* the system refused a thread */
     QBRT_BAD_INDEX,    /* an input's number picks what is not there */
     QBRT_BAD_SHAPE,    /* inputs ask for an impossible shape */
+    QBRT_BY_CHANCE,    /* inputs ask for random numbers, as training would */
 };
 
 /* How a host lends threads. A step runs on all of them at once and they meet often. */

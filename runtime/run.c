@@ -23,7 +23,9 @@ static void *allocate(void *context, int64_t bytes)
 static void fail(void *context, int64_t code)
 {
     struct running *r = context;
-    longjmp(r->out, code == QBRT_RUN_BAD_INDEX ? QBRT_BAD_INDEX : QBRT_BAD_SHAPE);
+    longjmp(r->out, code == QBRT_RUN_BAD_INDEX   ? QBRT_BAD_INDEX
+                    : code == QBRT_RUN_BY_CHANCE ? QBRT_BY_CHANCE
+                                                 : QBRT_BAD_SHAPE);
 }
 
 static void call(const struct qbrt_model *m, struct qbrt_run *run, uint8_t *arena)

@@ -22,6 +22,7 @@ const char *qbrt_status_text(enum qbrt_status status)
         [QBRT_NO_THREADS] = "the system refuses to start a thread",
         [QBRT_BAD_INDEX] = "a number of an input picks what is not there",
         [QBRT_BAD_SHAPE] = "the numbers of the inputs ask for an impossible shape",
+        [QBRT_BY_CHANCE] = "the inputs ask for training, which drops numbers at random; no compiled model does",
     };
     if ((unsigned)status >= sizeof text / sizeof *text || !text[status])
         return "unknown status";

@@ -3,23 +3,21 @@
 
 #include <string.h>
 
-/* As [what is before the axis, the axis, what is behind it], where the program says which axis. */
-static void around_axis(struct general *g, struct g_tensor *axis, struct g_tensor **x, struct g_tensor **y)
+struct g_num g_around_axis(struct general *g, const struct g_tensor *x, struct g_tensor *axis, size_t axes, struct g_size *three)
 {
-    struct g_size three[] = {g_size(1), g_size(1), g_size(1)};
-    size_t rank = (*x)->rank;
     struct g_num at = g_index(g, g_i64(g, g_element(g, axis, 0))), zero = g_int(g, QBC_I64, 0);
-    at = g_select(g, g_compare(g, G_LT, at, zero), g_do(g, G_ADD, at, g_int(g, QBC_I64, (int64_t)rank)), at);
-    for (size_t i = 0; i < rank; ++i) {
+    at = g_select(g, g_compare(g, G_LT, at, zero), g_do(g, G_ADD, at, g_int(g, QBC_I64, (int64_t)x->rank)), at);
+    for (int k = 0; k < 3; ++k)
+        three[k] = g_size(1);
+    for (size_t i = 0; i < axes; ++i) {
         struct g_num here = g_int(g, QBC_I64, (int64_t)i);
         static const enum g_compare where[] = {G_LT, G_EQ, G_GT};
         for (int k = 0; k < 3; ++k) {
             MlirValue in = g_compare(g, where[k], here, at).v;
-            three[k] = g_times(g, three[k], g_size_of(k_select(&g->k, in, g_i64(g, (*x)->size[i]), k_i64(&g->k, 1))));
+            three[k] = g_times(g, three[k], g_size_of(k_select(&g->k, in, g_i64(g, x->size[i]), k_i64(&g->k, 1))));
         }
     }
-    *x = g_reshaped(g, *x, 3, three);
-    *y = g_reshaped(g, *y, 3, three);
+    return at;
 }
 
 void g_lower_cumulate(struct g_op *o)
@@ -30,7 +28,10 @@ void g_lower_cumulate(struct g_op *o)
     bool product = !strcmp(o->row->name, "CumProd");
     struct g_tensor *whole = y;
     if (!g_known_int(o->in[1], 0, &axis)) {
-        around_axis(g, o->in[1], &x, &y);
+        struct g_size three[3];
+        g_around_axis(g, x, o->in[1], x->rank, three);
+        x = g_reshaped(g, x, 3, three);
+        y = g_reshaped(g, y, 3, three);
         axis = 1;
     }
     if (!g_axis(o, &axis, x->rank))

@@ -1,6 +1,8 @@
 /* elementwise: rows with an expression, and the few whose expression depends on attributes or on how many operands there are. */
 #include "general.h"
 
+#include "run.h"
+
 #include <string.h>
 
 void g_lower_map(struct g_op *o)
@@ -75,18 +77,31 @@ void g_lower_clip(struct g_op *o)
     o->out[0] = x == o->in[0] ? g_map_tensors(o, "x", x->element, 1, o->in) : x;
 }
 
-/* Only as it is when nothing is trained: the identity, and a mask of ones. */
+/* The program's numbers ask for training, with something to drop: the run ends. */
+static void forbid_training(struct g_op *o)
+{
+    struct general *g = o->g;
+    MlirValue zero = k_i64(&g->k, 0);
+    struct g_num training = {g_truth(g, g_at_flat(g, g_solid(g, o->in[2]), zero)), QBC_BOOL};
+    struct g_num drops = g_int(g, QBC_BOOL, -1);
+    if (g_has(o, 1))
+        drops.v = g_truth(g, g_at_flat(g, g_solid(g, o->in[1]), zero));
+    g_fail_if(g, g_do(g, G_AND, training, drops).v, QBRT_RUN_BY_CHANCE);
+}
+
+/* Only as it is when nothing is dropped: the identity, and a mask of ones. */
 void g_lower_dropout(struct g_op *o)
 {
-    int64_t training = 0, known;
-    if (g_has(o, 2))
-        training = g_known_int(o->in[2], 0, &known) ? known : 1;
+    int64_t training = 0;
     double ratio = 0.5;
-    bool none = g_has(o, 1) && g_known_number(o->in[1], 0, &ratio) && ratio == 0;
-    if (training && !none) {
+    bool knows = !g_has(o, 2) || g_known_int(o->in[2], 0, &training);
+    bool drops = !g_has(o, 1) || !g_known_number(o->in[1], 0, &ratio) || ratio != 0;
+    if (training && ratio != 0 && (!g_has(o, 1) || o->in[1]->known)) {
         g_refuse(o, "training mode drops elements at random, which no compiled model does");
         return;
     }
+    if (drops && (!knows || training))
+        forbid_training(o);
     o->out[0] = g_map_tensors(o, "x", o->in[0]->element, 1, o->in);
     if (o->n_out > 1)
         o->out[1] = g_map_tensors(o, "(x == x) | (x != x)", QBC_BOOL, 1, o->in);

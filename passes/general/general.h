@@ -197,6 +197,8 @@ bool g_broadcast(struct g_op *o, size_t n, struct g_tensor *const *in, size_t *r
 struct g_tensor *g_reshaped(struct general *g, struct g_tensor *t, size_t rank, const struct g_size *size);
 /* Axis from the front; false: outside (refused). */
 bool g_axis(struct g_op *o, int64_t *axis, size_t rank);
+/* Of the first axes of x, where the program says which: what is before it, the axis, what is behind it. The axis, from the front. */
+struct g_num g_around_axis(struct general *g, const struct g_tensor *x, struct g_tensor *axis, size_t axes, struct g_size *three);
 
 /* --- helpers that families share, each in the file of its family */
 struct g_tensor *g_product(struct g_op *o, struct g_tensor *a, struct g_tensor *b, bool a_transposed, bool b_transposed,

@@ -28,8 +28,10 @@ static const struct need {
     {"ReduceMax", 1, "x1"},        {"ReduceMean", 1, "x1"},         {"ReduceMin", 1, "x1"},       {"ReduceProd", 1, "x1"},
     {"ReduceSum", 1, "x1"},        {"ReduceSumSquare", 1, "x1"},    {"Reshape", 1, "x1"},         {"Resize", 1, "p111"},
     {"ReverseSequence", 2, "w1"},  {"RotaryEmbedding", 3, "xxx2"},  {"Scatter", 3, "pss"},        {"ScatterElements", 3, "pss"},
-    {"ScatterND", 3, "ppx"},       {"Slice", 1, "p1111"},           {"SoftmaxCrossEntropyLoss", 2, "w-1"}, {"SpaceToDepth", 1, "4"},
+    {"Scan", 0, ""},               {"ScatterND", 3, "ppx"},       {"Slice", 1, "p1111"},           {"SoftmaxCrossEntropyLoss", 2, "w-1"}, {"SpaceToDepth", 1, "4"},
     {"Split", 1, "p1"},            {"Squeeze", 1, "x1"},            {"TensorScatter", 2, "ps1"},  {"Tile", 2, "x1"},
+    {"DFT", 1, "wxx"},             {"STFT", 2, "3x1x"},            {"ai.onnx.ml.LinearRegressor", 1, "2"}, {"ai.onnx.ml.TreeEnsemble", 1, "2"},
+    {"ai.onnx.ml.ArrayFeatureExtractor", 2, "px"},
     {"Trilu", 1, "wx"},            {"Upsample", 1, "p1"},
 };
 

@@ -1,5 +1,7 @@
-/* scan: (states..., sequences...) -> (states..., collected...) */
+/* scan: (states..., sequences...) -> (states..., collected...); in opset 8 of each of a batch. */
 #include "control.h"
+
+enum { MOST = 64 }; /* operands, results */
 
 struct element {
     struct g_tensor *x;
@@ -36,9 +38,11 @@ static int64_t listed(struct g_op *o, const char *name, size_t i)
 
 struct scan {
     MlirBlock body;
-    size_t n_states, n_sequences, n_collected, axis[64];
-    struct g_tensor *states[64];
+    size_t first; /* operand: opset 8 has lengths before the states */
+    size_t n_states, n_sequences, n_collected, axis[MOST];
+    struct g_tensor *states[MOST], *sequences[MOST], *all[MOST]; /* all: what is collected */
     struct g_size turns;
+    const char *directions;
 };
 
 static void bind_turn(struct g_op *o, struct scan *s, MlirValue turn)
@@ -48,41 +52,48 @@ static void bind_turn(struct g_op *o, struct scan *s, MlirValue turn)
         g_bind(g, mlirBlockGetArgument(s->body, (intptr_t)i), s->states[i]);
     for (size_t i = 0; i < s->n_sequences; ++i) {
         MlirValue at = turn;
-        if (listed(o, "scan_input_directions", i))
+        if (listed(o, s->directions, i))
             at = k_sub(&g->k, k_add_i(&g->k, g_i64(g, s->turns), -1), turn);
-        g_bind(g, mlirBlockGetArgument(s->body, (intptr_t)(s->n_states + i)),
-               element_of(g, o->in[s->n_states + i], s->axis[i], at));
+        g_bind(g, mlirBlockGetArgument(s->body, (intptr_t)(s->n_states + i)), element_of(g, s->sequences[i], s->axis[i], at));
     }
 }
 
 static bool describe_scan(struct g_op *o, struct scan *s)
 {
-    struct general *g = o->g;
-    *s = (struct scan){.body = g_body_of(o, "body"), .n_sequences = (size_t)g_attr_int(o, "num_scan_inputs", 0)};
+    bool batch = o->g->opset < 9;
+    *s = (struct scan){.body = g_body_of(o, "body"), .first = batch, .n_sequences = (size_t)g_attr_int(o, "num_scan_inputs", 0)};
+    s->directions = batch ? "directions" : "scan_input_directions";
     if (mlirBlockIsNull(s->body))
         return false;
-    size_t n_results = g_results_of(s->body);
-    if (g->opset < 9) {
-        g_refuse(o, "Scan of opset 8, with a batch, is not supported; convert the model to a newer opset");
-        return false;
-    }
-    if (s->n_sequences < 1 || s->n_sequences > o->n_in || n_results > 64 || o->n_in > 64 ||
-        (size_t)mlirBlockGetNumArguments(s->body) != o->n_in || n_results < o->n_in - s->n_sequences) {
+    size_t n_results = g_results_of(s->body), n = o->n_in < s->first ? 0 : o->n_in - s->first;
+    if (s->n_sequences < 1 || s->n_sequences > n || n_results > MOST || n > MOST ||
+        (size_t)mlirBlockGetNumArguments(s->body) != n || n_results < n - s->n_sequences) {
         g_refuse(o, "its body does not fit its operands");
         return false;
     }
-    s->n_states = o->n_in - s->n_sequences;
+    s->n_states = n - s->n_sequences;
     s->n_collected = n_results - s->n_states;
+    for (size_t i = s->first; i < o->n_in; ++i)
+        if (!o->in[i]) {
+            g_refuse(o, "its operand %zu is missing", i);
+            return false;
+        }
+    return true;
+}
+
+/* States as they begin, and where the sequences go on. */
+static bool begin_scan(struct g_op *o, struct scan *s)
+{
     for (size_t i = 0; i < s->n_sequences; ++i) {
+        struct g_tensor *x = s->sequences[i];
         int64_t axis = listed(o, "scan_input_axes", i);
-        struct g_tensor *x = g_solid(g, o->in[s->n_states + i]);
         if (!g_axis(o, &axis, x->rank))
             return false;
         s->axis[i] = (size_t)axis;
         s->turns = i ? s->turns : x->size[axis];
     }
     for (size_t i = 0; i < s->n_states; ++i)
-        s->states[i] = g_own_copy(g, g_solid(g, o->in[i]));
+        s->states[i] = g_own_copy(o->g, s->states[i]);
     return true;
 }
 
@@ -97,42 +108,114 @@ static struct g_tensor *arranged(struct g_op *o, size_t i, struct g_tensor *all)
     return axis ? g_transposed(o->g, all, order) : all;
 }
 
-void g_lower_scan(struct g_op *o)
+/* Room for what is collected, as large as a turn that is thrown away says. */
+static bool make_room(struct g_op *o, struct scan *s)
 {
     struct general *g = o->g;
-    struct scan s;
-    struct g_tensor *results[64], *all[64];
-    if (!describe_scan(o, &s))
-        return;
-    size_t n_results = s.n_states + s.n_collected;
+    struct g_tensor *results[MOST];
     struct g_trial trial = g_begin_trial(g);
-    bind_turn(o, &s, k_i64(&g->k, 0));
-    bool good = g_write_body(o, s.body, n_results, results);
+    bind_turn(o, s, k_i64(&g->k, 0));
+    bool good = g_write_body(o, s->body, s->n_states + s->n_collected, results);
     g_end_trial(g, &trial);
-    for (size_t i = 0; good && i < s.n_collected; ++i) {
-        if (!g_known_sizes(results[s.n_states + i])) {
+    for (size_t i = 0; good && i < s->n_collected; ++i) {
+        if (!g_known_sizes(results[s->n_states + i])) {
             g_refuse(o, "the sizes of what it collects are not known before it runs");
-            return;
+            return false;
         }
-        g_allocate(g, all[i] = g_collected(g, results[s.n_states + i], s.turns));
+        g_allocate(g, s->all[i] = g_collected(g, results[s->n_states + i], s->turns));
     }
-    if (!good)
-        return;
-    struct g_turns t = g_begin_turns(g, g_i64(g, s.turns), NULL);
-    bind_turn(o, &s, t.turn);
-    if (!g_write_body(o, s.body, n_results, results))
-        return;
-    for (size_t i = 0; i < s.n_collected; ++i) {
+    return good;
+}
+
+/* All turns; then `states` are as they are in the end, and `all` what was collected. */
+static bool run_scan(struct g_op *o, struct scan *s)
+{
+    struct general *g = o->g;
+    struct g_tensor *results[MOST];
+    if (!begin_scan(o, s) || !make_room(o, s))
+        return false;
+    struct g_turns t = g_begin_turns(g, g_i64(g, s->turns), NULL);
+    bind_turn(o, s, t.turn);
+    if (!g_write_body(o, s->body, s->n_states + s->n_collected, results))
+        return false;
+    for (size_t i = 0; i < s->n_collected; ++i) {
         MlirValue at = t.turn;
         if (listed(o, "scan_output_directions", i))
-            at = k_sub(&g->k, k_add_i(&g->k, g_i64(g, s.turns), -1), t.turn);
-        g_put_turn(g, all[i], results[s.n_states + i], at);
+            at = k_sub(&g->k, k_add_i(&g->k, g_i64(g, s->turns), -1), t.turn);
+        g_put_turn(g, s->all[i], results[s->n_states + i], at);
     }
-    if (!g_update(o, s.n_states, s.states, results))
-        return;
+    if (!g_update(o, s->n_states, s->states, results))
+        return false;
     g_end_turns(g, &t);
-    for (size_t i = 0; i < s.n_states; ++i)
-        o->out[i] = s.states[i];
-    for (size_t i = 0; i < s.n_collected; ++i)
-        o->out[s.n_states + i] = arranged(o, i, all[i]);
+    return true;
+}
+
+/* --- opset 8: all operands and results have a batch before everything else; each of it is a scan of its own */
+
+static struct g_tensor *each_of(struct general *g, const struct g_tensor *one, struct g_size batch)
+{
+    struct g_tensor *t = g_collected(g, one, batch);
+    g_allocate(g, t);
+    return t;
+}
+
+/* Results are as large as those of the first of the batch. */
+static bool find_results(struct g_op *o, struct scan *s, struct g_size batch)
+{
+    struct general *g = o->g;
+    struct g_trial trial = g_begin_trial(g);
+    struct scan one = *s;
+    for (size_t i = 0; i < s->n_states; ++i)
+        one.states[i] = element_of(g, o->in[s->first + i], 0, k_i64(&g->k, 0));
+    for (size_t i = 0; i < s->n_sequences; ++i)
+        one.sequences[i] = element_of(g, o->in[s->first + s->n_states + i], 0, k_i64(&g->k, 0));
+    bool good = run_scan(o, &one);
+    g_end_trial(g, &trial);
+    for (size_t i = 0; i < o->n_out && good; ++i)
+        o->out[i] = each_of(g, i < s->n_states ? one.states[i] : one.all[i - s->n_states], batch);
+    return good;
+}
+
+static void scan_batch(struct g_op *o, struct scan *s)
+{
+    struct general *g = o->g;
+    struct g_nest nest;
+    if (o->in[0]) {
+        g_refuse(o, "lengths of the sequences of a batch are not supported");
+        return;
+    }
+    for (size_t i = s->first; i < o->n_in; ++i)
+        if (!g_solid(g, o->in[i])->rank || !g_known_sizes(o->in[i])) {
+            g_refuse(o, "operand %zu has no batch, or sizes that are not known before it runs", i);
+            return;
+        }
+    struct g_size batch = o->in[s->first]->size[0];
+    if (!find_results(o, s, batch))
+        return;
+    g_begin(g, &nest, 1, &batch);
+    for (size_t i = 0; i < s->n_states; ++i)
+        s->states[i] = element_of(g, o->in[s->first + i], 0, nest.index[0]);
+    for (size_t i = 0; i < s->n_sequences; ++i)
+        s->sequences[i] = element_of(g, o->in[s->first + s->n_states + i], 0, nest.index[0]);
+    bool good = run_scan(o, s);
+    for (size_t i = 0; i < o->n_out && good; ++i)
+        g_put_turn(g, o->out[i], i < s->n_states ? s->states[i] : s->all[i - s->n_states], nest.index[0]);
+    g_end(g, &nest);
+}
+
+void g_lower_scan(struct g_op *o)
+{
+    struct scan s;
+    if (!describe_scan(o, &s))
+        return;
+    if (s.first) {
+        scan_batch(o, &s);
+        return;
+    }
+    for (size_t i = 0; i < o->n_in; ++i)
+        *(i < s.n_states ? &s.states[i] : &s.sequences[i - s.n_states]) = g_solid(o->g, o->in[i]);
+    if (!run_scan(o, &s))
+        return;
+    for (size_t i = 0; i < s.n_states + s.n_collected; ++i)
+        o->out[i] = i < s.n_states ? s.states[i] : arranged(o, i - s.n_states, s.all[i - s.n_states]);
 }

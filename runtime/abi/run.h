@@ -26,7 +26,7 @@ struct qbrt_run {
     void *context;
 };
 
-enum qbrt_run_fault { QBRT_RUN_BAD_INDEX = 1, QBRT_RUN_BAD_SHAPE = 2 };
+enum qbrt_run_fault { QBRT_RUN_BAD_INDEX = 1, QBRT_RUN_BAD_SHAPE = 2, QBRT_RUN_BY_CHANCE = 3 };
 
 enum qbrt_run_offset {
     QBRT_RUN_INPUTS = 0,
