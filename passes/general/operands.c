@@ -31,7 +31,7 @@ static const struct need {
     {"Scan", 0, ""},               {"ScatterND", 3, "ppx"},       {"Slice", 1, "p1111"},           {"SoftmaxCrossEntropyLoss", 2, "w-1"}, {"SpaceToDepth", 1, "4"},
     {"Split", 1, "p1"},            {"Squeeze", 1, "x1"},            {"TensorScatter", 2, "ps1"},  {"Tile", 2, "x1"},
     {"DFT", 1, "wxx"},             {"STFT", 2, "3x1x"},            {"ai.onnx.ml.LinearRegressor", 1, "2"}, {"ai.onnx.ml.TreeEnsemble", 1, "2"},
-    {"ai.onnx.ml.ArrayFeatureExtractor", 2, "px"},
+    {"ai.onnx.ml.ArrayFeatureExtractor", 2, "px"}, {"MaxRoiPool", 2, "42"}, {"OptionalHasElement", 0, ""},
     {"Trilu", 1, "wx"},            {"Upsample", 1, "p1"},
 };
 
