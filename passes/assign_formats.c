@@ -16,6 +16,8 @@
  */
 #include "coded.h"
 #include "kernel.h"
+#include "parts.h"
+#include "pattern.h"
 
 #include <mlir-c/BuiltinTypes.h>
 #include <regex.h>
@@ -102,26 +104,39 @@ static const struct qbc_format *few_levels(struct qbc *q, MlirOperation weight, 
     return format ? format : otherwise;
 }
 
+/* Codes in another order than that of their groups: only what products read can be put in order (sort-columns). */
+static bool may_be_sorted(struct qbc *q, MlirOperation weight, const struct qbc_coded *coded)
+{
+    struct qbc_ops users = qbc_users(q, mlirOperationGetResult(weight, 0));
+    bool good = coded->length <= QBC_MOST_INDEX;
+    for (size_t i = 0; i < users.n && good; ++i)
+        good = qbc_is(users.op[i], "qb.linear");
+    return good;
+}
+
 /* The format of a weight that the model holds as codes; `asked` NULL: whatever keeps them. */
 static const struct qbc_format *import(struct qbc *q, MlirOperation weight, const struct qbc_format *asked)
 {
     struct qbc_view view;
     enum qbc_kept kept = QBC_KEPT_NOT;
-    const struct qbc_format *f32 = qbc_find_format(q, "f32");
     if (!qbc_has(weight, "blocks"))
-        return asked ? asked : few_levels(q, weight, f32);
+        return asked ? asked : few_levels(q, weight, qbc_find_format(q, "f32"));
     if (!qbc_view_of(q, weight, &view))
         return NULL;
-    const struct qbc_format *format = asked ? asked : qbc_coded_format(q, &view, &kept);
-    if (asked)
+    bool can = !view.source->coded->groups || may_be_sorted(q, weight, view.source->coded);
+    const struct qbc_format *format = asked || !can ? asked : qbc_coded_format(q, &view, &kept);
+    if (asked && can)
         kept = qbc_coded_keeps(&view, asked);
-    if (!format)
-        qbc_warn_slow(q, weight, "no format keeps the codes of '%s' (%d bits in groups of %ld); it is stored as f32, unless "
+    if (!format || (!asked && qbc_format_lacks_kernel(format))) {
+        format = qbc_find_format(q, qbc_coded_is_half(&view) ? "f16" : "f32");
+        kept = QBC_KEPT_NOT;
+        qbc_warn_slow(q, weight, "no format keeps the codes of '%s' (%d bits in groups of %ld%s); it is stored as %s, without loss, unless "
                  "-quant names a format", qbc_string(q, weight, "name", ""), view.source->coded->bits,
-                 (long)view.source->coded->group);
+                 (long)view.source->coded->group, can ? "" : ", in another order", format->name);
+    }
     if (kept != QBC_KEPT_NOT)
         qbc_set_string(q, weight, "fit", kept == QBC_KEPT_EXACT ? "import" : "import_rounded");
-    return format ? format : f32;
+    return format;
 }
 
 /* What somebody chose for this weight, else what holds for all. */

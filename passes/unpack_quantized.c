@@ -7,15 +7,14 @@
  *   before   com.microsoft.GatherBlockQuantized(%codes, %ids, %scales, %zeros)
  *   after    onnx.Gather(%w, %ids)
  *
- *   before   onnx.DequantizeLinear(%codes, %scales, %zeros) of stored codes
+ *   before   onnx.DequantizeLinear(%codes, %scales, %zeros) of stored codes, which may be small floats; scales may be codes too
  *   after    %w
  *
  * So the passes that follow find linears, embeddings and tied weights as if they were floats; what the codes are
  * is kept beside them (base/coded.h), and assign-formats takes them over.
  *
  * needs    level 0
- * keeps    codes that are no stored tensor; what it cannot read (columns in another order, other numbers of
- *          bits), which it notes
+ * keeps    codes that are no stored tensor; what it cannot read (other numbers of bits), which it notes
  */
 #include "coded.h"
 #include "pattern.h"
@@ -79,18 +78,19 @@ static bool packed_zeros(struct qbc *q, MlirOperation op, MlirValue v, int64_t g
 
 /* --- MatMulNBits(x, codes [N, blocks, bytes], scales, zeros, g_idx, bias) */
 
-/* Column k has the scale of group g_idx[k]: only the usual order, k / block, is a view. */
-static bool in_order(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, int64_t block)
+/* Column k has the scale of group g_idx[k]; the usual order, k / block, needs no table. */
+static bool set_order(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct qbc_coded *c)
 {
     MlirValue v = qbc_operand_at(op, 4);
     const struct qbc_array *a = mlirValueIsNull(v) ? NULL : qbc_evaluate(e, v);
-    bool good = mlirValueIsNull(v) || (a && a->known && a->i);
-    for (size_t k = 0; good && a && k < a->n; ++k)
-        good = a->i[k] == (int64_t)k / block;
-    if (!good)
-        qbc_miss(q, op, "its g_idx puts columns into groups in another order than theirs; quantize without reordering "
-                        "(GPTQ: desc_act or act_order off)");
-    return good;
+    const struct qbc_source *groups = mlirValueIsNull(v) ? NULL : stored(q, v);
+    bool usual = mlirValueIsNull(v) || (a && a->known && a->i);
+    for (size_t k = 0; usual && a && k < a->n; ++k)
+        usual = a->i[k] == (int64_t)k / c->group;
+    c->groups = usual ? NULL : groups;
+    if (!usual && !groups)
+        qbc_miss(q, op, "its g_idx, the groups of its columns, is no stored tensor");
+    return usual || groups;
 }
 
 static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
@@ -115,45 +115,66 @@ static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, str
         qbc_miss(q, op, "its codes or scales are no stored tensors as the exporter writes them");
         return false;
     }
-    return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c) && in_order(q, e, op, block);
+    return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c) && set_order(q, e, op, c);
 }
 
 /* --- GatherBlockQuantized(codes, ids, scales, zeros): bytes with codes, or a tensor of int4 */
+
+/* Codes [outer, length, inner], length being `axis` of u's dims. */
+static void set_axis(struct unpacked *u, int64_t axis)
+{
+    struct qbc_coded *c = &u->coded;
+    c->length = c->stored = u->dims[axis];
+    c->inner = 1;
+    for (size_t d = (size_t)axis + 1; d < u->rank; ++d)
+        c->inner *= u->dims[d];
+}
+
+static bool is_signed_element(enum qbc_element e)
+{
+    return e == QBC_I2 || e == QBC_I4 || e == QBC_I8 || e == QBC_I16 || e == QBC_I32;
+}
+
+/* Dims of the floats; false: codes of another width. */
+static bool gather_dims(MlirOperation op, const struct qbc_array *data, bool bytes, struct unpacked *u)
+{
+    int64_t bits = bytes ? qbc_int(op, "bits", 4) : qbc_element_bits(u->coded.codes->element);
+    u->rank = data->rank;
+    memcpy(u->dims, data->dims, sizeof u->dims);
+    u->coded.bits = (int)bits;
+    u->dims[u->rank - 1] *= bytes && is_width(bits) ? 8 / bits : 1;
+    return is_width(bits);
+}
 
 static bool gather(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
 {
     struct qbc_coded *c = &u->coded;
     const struct qbc_array *data = dims_of(e, qbc_operand_at(op, 0));
-    int64_t axis = qbc_int(op, "quantize_axis", 1), block = qbc_int(op, "block_size", 128);
+    int64_t axis = qbc_int(op, "quantize_axis", 1), block = qbc_int(op, "block_size", 128), rank = data ? (int64_t)data->rank : 0;
     c->codes = stored(q, qbc_operand_at(op, 0));
     c->scales = stored(q, qbc_operand_at(op, 2));
-    if (!data || !c->codes || !c->scales || data->rank != 2 || block < 1) {
-        qbc_miss(q, op, "its codes and scales are no stored matrices");
+    if (!rank || !c->codes || !c->scales || block < 1) {
+        qbc_miss(q, op, "its codes and scales are no stored tensors");
         return false;
     }
     bool bytes = c->codes->element == QBC_U8;
-    int64_t bits = bytes ? qbc_int(op, "bits", 4) : qbc_element_bits(c->codes->element);
-    axis += axis < 0 ? 2 : 0;
-    if (!is_width(bits) || axis != 1 || qbc_int(op, "gather_axis", 0) != 0) {
-        qbc_miss(q, op, "rows of %ld-bit codes with scales along axis %ld: rows with scales along them, of 2, 4 or 8 bits "
-                        "are supported", (long)bits, (long)axis);
+    axis += axis < 0 ? rank : 0;
+    if (!gather_dims(op, data, bytes, u) || axis < 0 || axis >= rank || (bytes && c->bits < 8 && axis != rank - 1)) {
+        qbc_miss(q, op, "%d-bit codes with scales along axis %ld of %ld: codes of 2, 4 or 8 bits are supported, in bytes along the last axis",
+                 c->bits, (long)axis, (long)rank);
         return false;
     }
-    int64_t columns = data->dims[1] * (bytes ? 8 / bits : 1), groups = (columns + block - 1) / block;
-    c->bits = (int)bits;
-    c->is_signed = c->codes->element == QBC_I4 || c->codes->element == QBC_I2 || c->codes->element == QBC_I8;
-    c->length = c->stored = columns;
-    c->inner = 1;
+    set_axis(u, axis);
+    int64_t groups = (c->length + block - 1) / block;
+    c->is_signed = is_signed_element(c->codes->element);
     c->group = block;
-    set_strides(c->scale_stride, groups, 1, 0);
-    u->rank = 2;
-    u->dims[0] = data->dims[0];
-    u->dims[1] = columns;
-    if (bytes)
+    set_strides(c->scale_stride, groups * c->inner, c->inner, c->inner > 1);
+    if (bytes && c->inner == 1)
         return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c);
-    c->zeros = stored(q, qbc_operand_at(op, 3)); /* of the codes' type; zero without */
+    c->zeros = stored(q, qbc_operand_at(op, 3)); /* of the codes' type; without, the middle of what bytes can be */
+    c->zero = bytes ? 128 : 0;
     c->zero_bits = c->bits;
-    set_strides(c->zero_stride, groups, 1, 0);
+    memcpy(c->zero_stride, c->scale_stride, sizeof c->zero_stride);
     return c->zeros || mlirValueIsNull(qbc_operand_at(op, 3));
 }
 
@@ -184,14 +205,50 @@ static bool set_scales(struct qbc *q, MlirOperation op, const struct qbc_array *
     return c->group && groups >= 0;
 }
 
-static bool is_signed_element(enum qbc_element e)
-{
-    return e == QBC_I2 || e == QBC_I4 || e == QBC_I8 || e == QBC_I16 || e == QBC_I32;
-}
-
 static bool is_integer(enum qbc_element e)
 {
     return is_signed_element(e) || e == QBC_U2 || e == QBC_U4 || e == QBC_U8 || e == QBC_U16;
+}
+
+/* Eight bits or four: e4m3, e5m2, e2m1. */
+static bool is_small_float(enum qbc_element e)
+{
+    return qbc_element_bits(e) <= 8 && qbc_narrow_of(e);
+}
+
+/* Small floats have no zero point but 0. */
+static bool set_numbers(struct qbc_coded *c)
+{
+    enum qbc_element element = c->codes->element;
+    c->bits = c->zero_bits = qbc_element_bits(element);
+    c->is_signed = is_signed_element(element);
+    if (!is_small_float(element))
+        return is_integer(element);
+    for (size_t i = 0; c->zeros && i < c->zeros->bytes; ++i)
+        if (((const uint8_t *)c->zeros->data)[i])
+            return false;
+    c->zeros = NULL;
+    c->floats = element;
+    return true;
+}
+
+static bool dequantize(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u);
+
+/* Numbers of the file, perhaps made wider on the way; or codes with scales themselves (NVFP4's: of a scale for the tensor). */
+static const struct qbc_source *stored_scales(struct qbc *q, struct qbc_evaluation *e, MlirValue v)
+{
+    const struct qbc_source *plain = stored(q, v), *narrow = NULL;
+    MlirValue from = qbc_strip(v);
+    MlirOperation inner = qbc_def(from, "onnx.DequantizeLinear");
+    struct unpacked u = {.rank = 0};
+    if (qbc_is_constant(from) && mlirTypeIsAF32(mlirShapedTypeGetElementType(mlirValueGetType(v))))
+        narrow = qbc_store_find(q, qbc_string(q, qbc_def_any(from), "source", ""));
+    if (plain || (narrow && (narrow->element == QBC_F16 || narrow->element == QBC_BF16)))
+        return plain ? plain : narrow;
+    if (mlirOperationIsNull(inner) || !mlirOperationIsNull(qbc_def(qbc_strip(mlirOperationGetOperand(inner, 1)), "onnx.DequantizeLinear")) ||
+        !dequantize(q, e, inner, &u))
+        return NULL;
+    return qbc_coded_source(q, u.coded.codes->name, qbc_coded_attr(q, &u.coded));
 }
 
 static bool dequantize(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
@@ -200,26 +257,22 @@ static bool dequantize(struct qbc *q, struct qbc_evaluation *e, MlirOperation op
     const struct qbc_array *data = dims_of(e, qbc_operand_at(op, 0)), *scales = dims_of(e, qbc_operand_at(op, 1));
     int64_t axis = qbc_int(op, "axis", 1);
     c->codes = stored(q, qbc_operand_at(op, 0));
-    c->scales = stored(q, qbc_operand_at(op, 1));
-    c->zeros = stored(q, qbc_operand_at(op, 2));
-    if (!c->codes || !data || !scales)
+    if (!c->codes || !data || !scales || mlirValueIsNull(qbc_operand_at(op, 1)))
         return false; /* activations */
+    c->scales = stored_scales(q, e, qbc_operand_at(op, 1));
+    c->zeros = stored(q, qbc_operand_at(op, 2));
     axis += axis < 0 ? (int64_t)data->rank : 0;
     if (scales->n == 1 || (data->rank == 1 && axis > 0))
         axis = 0;
-    if (!c->scales || (!c->zeros && !mlirValueIsNull(qbc_operand_at(op, 2))) || !is_integer(c->codes->element) || axis < 0 ||
-        axis >= (int64_t)data->rank) {
-        qbc_miss(q, op, "stored integers with stored scales and zero points are supported");
+    if (!c->scales || (!c->zeros && !mlirValueIsNull(qbc_operand_at(op, 2))) || !set_numbers(c) || axis < 0 ||
+        (axis && axis >= (int64_t)data->rank)) {
+        qbc_miss(q, op, "stored integers or small floats are supported, with stored scales and zero points (of floats: 0)");
         return false;
     }
     u->rank = data->rank;
     memcpy(u->dims, data->dims, sizeof u->dims);
-    c->bits = c->zero_bits = qbc_element_bits(c->codes->element);
-    c->is_signed = is_signed_element(c->codes->element);
-    c->length = c->stored = data->dims[axis];
-    c->inner = 1;
-    for (size_t d = (size_t)axis + 1; d < u->rank; ++d)
-        c->inner *= u->dims[d];
+    u->dims[0] = u->rank ? u->dims[0] : 1;
+    set_axis(u, axis);
     return set_scales(q, op, scales, axis, u);
 }
 
@@ -251,6 +304,7 @@ static void apply(struct qbc *q, const struct unpacked *u)
             y = qbc_op(&b, "onnx.Add", type, 2, y, qbc_operand_at(u->op, 5));
     } else if (qbc_is(u->op, "onnx.com.microsoft.GatherBlockQuantized")) {
         y = qbc_op(&b, "onnx.Gather", type, 2, w, mlirOperationGetOperand(u->op, 1));
+        qbc_set_int(b.q, qbc_def_any(y), "axis", qbc_int(u->op, "gather_axis", 0));
     }
     mlirValueReplaceAllUsesOfWith(old, y);
 }

@@ -85,7 +85,11 @@ bool qbc_ev_conv(struct qbc_ev *c)
 /* codes, scale, zero point -> numbers of the scale's type; they are left unknown */
 bool qbc_ev_dequantize(struct qbc_ev *c)
 {
-    return qbc_ev_wants(c, 2) && qbc_ev_shape_like(c, 0, c->in[1]->element, c->in[0]);
+    if (!qbc_ev_wants(c, 2))
+        return false;
+    enum qbc_element like = c->in[1]->element == QBC_F8E8M0 ? QBC_F32 : c->in[1]->element;
+    int64_t asked = qbc_ev_int(c, "output_dtype", 0);
+    return qbc_ev_shape_like(c, 0, asked == QBC_F32 || asked == QBC_F16 || asked == QBC_BF16 ? (enum qbc_element)asked : like, c->in[0]);
 }
 
 bool qbc_ev_quantize(struct qbc_ev *c)

@@ -183,12 +183,12 @@ static const char *imports_of(struct qbc *q, struct qbc_ops weights)
     }
     if (repacked)
         return qbc_text(q, "%zu tensors of floats repacked without loss%s", repacked,
-                        exact + rounded ? qbc_text(q, "; codes of %zu others, scales of %zu of them rounded to f16", exact + rounded, rounded) : "");
+                        exact + rounded ? qbc_text(q, "; codes of %zu others, scales of %zu of them rounded", exact + rounded, rounded) : "");
     if (!exact && !rounded)
         return NULL;
     if (!rounded)
         return qbc_text(q, "codes and scales of %zu tensors, bit for bit", exact);
-    return qbc_text(q, "codes and scales of %zu tensors, bit for bit; of %zu tensors codes bit for bit, scales rounded to f16",
+    return qbc_text(q, "codes and scales of %zu tensors, bit for bit; of %zu tensors codes bit for bit, scales or minima rounded",
                     exact, rounded);
 }
 

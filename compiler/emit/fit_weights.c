@@ -264,7 +264,8 @@ bool qbc_fit_and_pack(struct qbc *q, MlirOperation weight, const struct qbc_pack
         workers[i] = (struct worker){.fitting = &f, .index = i, .bad_row = -1};
     if (is_shared) {
         f.shared = &shared;
-        workers[0].no_memory = !qbc_prepare_weight(&f.view, f.format, &shared) || !write_tails(&f);
+        bool good = f.import ? qbc_coded_share(&f.view, f.format, &shared) : qbc_prepare_weight(&f.view, f.format, &shared);
+        workers[0].no_memory = !good || !write_tails(&f);
     }
     if (!workers[0].no_memory)
         qbc_work_together(work, workers, sizeof *workers, f.threads);

@@ -62,8 +62,8 @@ static enum qbc_element by_attribute(const Onnx__NodeProto *node, const char *na
 static enum qbc_element element_by_rule(const Onnx__NodeProto *node, enum onnx_elements rule,
                                         const MlirValue *inputs)
 {
-    size_t like = rule <= LIKE_7 ? (size_t)(rule - LIKE_0) : rule == ZERO_POINT ? 2 : 0;
-    enum qbc_element fallback = rule == ZERO_POINT ? QBC_U8 : QBC_F32;
+    size_t like = rule <= LIKE_7 ? (size_t)(rule - LIKE_0) : rule == ZERO_POINT ? 2 : rule == OUTPUT ? 1 : 0;
+    enum qbc_element fallback = rule == ZERO_POINT ? by_attribute(node, "output_dtype", QBC_U8) : QBC_F32;
     enum qbc_element found = like < node->n_input ? element_of(inputs[like], fallback) : fallback;
     switch (rule) {
     case BOOL:
@@ -82,6 +82,8 @@ static enum qbc_element element_by_rule(const Onnx__NodeProto *node, enum onnx_e
         return by_attribute(node, "value", QBC_F32);
     case DTYPE:
         return by_attribute(node, "dtype", found);
+    case OUTPUT:
+        return by_attribute(node, "output_dtype", found);
     default:
         return found;
     }

@@ -40,7 +40,8 @@ enum onnx_elements {
     TO,
     DTYPE,
     VALUE,
-    ZERO_POINT
+    ZERO_POINT,
+    OUTPUT
 };
 struct onnx_op {
     const char *domain, *name;

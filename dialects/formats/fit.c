@@ -143,6 +143,9 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
     if (b->format->brain)
         for (size_t i = 0; i < n; ++i)
             ((uint16_t *)b->values)[start + i] = (uint16_t)qbc_scale_encode(QBC_SCALE_BF16, w[i]);
+    else if (b->format == &qbc_format_u16)
+        for (size_t i = 0; i < n; ++i)
+            ((uint16_t *)b->values)[start + i] = (uint16_t)w[i];
     else if (b->format->bits == 16)
         qbc_floats_to_halves(n, w, (uint16_t *)b->values + start);
     else
@@ -152,7 +155,7 @@ static int64_t fit_float_row(struct qbc_blocks *b, int64_t row, const float *w)
         uint32_t magnitude = qbc_bits_of(w[i]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
     }
-    if (largest < limit)
+    if (largest < limit || b->format == &qbc_format_u16)
         return -1;
     for (size_t i = 0;; ++i)
         if ((qbc_bits_of(w[i]) & 0x7fffffffu) >= limit)

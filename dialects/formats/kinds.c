@@ -184,7 +184,7 @@ static int log2_of(int n)
     return 1 << bits == n ? bits : -1;
 }
 
-/* vq8x256: vectors of 8 columns, 256 of them; vq4x16n: of 4 rows; vq2x2x16: of 2 rows and 2 columns */
+/* vq8x256: vectors of 8 columns, 256 of them; vq1x256: numbers; vq4x16n: of 4 rows; vq2x2x16: of 2 rows and 2 columns */
 static bool make_vector(struct qbc_reader *r, struct qbc_format *f)
 {
     int entries = 0, more = 0;
@@ -290,7 +290,7 @@ static const struct {
     {"bp", 1, QBC_MOST_PLANES, make_bits, {"bp1", "bp2", "bp3", "bp4"}},
     {"lm", 1, 4, make_lloyd_max, {"lm1", "lm2", "lm3", "lm4"}},
     {"nf", 2, 5, make_normal_float, {"nf2", "nf3", "nf4", "nf5"}},
-    {"vq", 2, 16, make_vector, {"vq8x256", "vq2x16", "vq4x16n", "vq2x2x16"}},
+    {"vq", 1, 16, make_vector, {"vq8x256", "vq2x16", "vq4x16n", "vq2x2x16"}},
     {"b1", 0, 0, make_sign, {"b1"}},
     {"l5", 0, 0, make_five, {"l5"}},
     {"p9", 0, 0, make_nine, {"p9"}},

@@ -19,15 +19,19 @@ weight by_column f32 6 zeros
 weight order i32 40 raw 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1
 weight other i32 40 raw 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1
 weight bias f32 6 zeros
-node Sum codes,scales,short,bytes,zeros,plain,by_column,order,other,bias -> y
+weight halves f4 6,16 raw 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+weight eighths f8e4m3fn 6,2 raw 56 57 58 59 60 61 62 63 64 65 66 67
+weight of_all f32 - raw 0.5
+node Sum codes,scales,short,bytes,zeros,plain,by_column,order,other,bias,halves,eighths,of_all -> y
 output y f32 1
 
 //--- does.mlir
 // CHECK-LABEL: @main
 func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T", "40"]}, %z: tensor<1x?x16xf32> {qb.input = "other", qb.dims = ["1", "T", "16"]})
-    -> (tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>) {
+    -> (tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<6x16xf32>) {
   %codes = "qb.weight"() {name = "codes", source = "codes", offset = 0 : i64, strides = array<i64: 32, 16, 1>} : () -> tensor<6x2x16xui8>
   %scales = "onnx.Constant"() {source = "scales", value = dense<0.0> : tensor<12xf32>} : () -> tensor<12xf32>
+  %other = "onnx.Constant"() {source = "other", value = dense<[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1]> : tensor<40xi32>} : () -> tensor<40xi32>
   %zeros = "onnx.Constant"() {source = "zeros", value = dense<0.0> : tensor<12xf32>} : () -> tensor<12xf32>
   %bytes = "onnx.Constant"() {source = "bytes", value = dense<0> : tensor<6x1xui8>} : () -> tensor<6x1xui8>
   %order = "onnx.Constant"() {source = "order", value = dense<[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1]> : tensor<40xi32>} : () -> tensor<40xi32>
@@ -47,12 +51,24 @@ func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T",
   // CHECK: "qb.weight"() {blocks = {{.*}} zero_bits = 0 : i64, zero_strides = array<i64: 2, 1, 0>, zeros = "zeros"}
   %f = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales, %zeros) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>, tensor<12xf32>) -> tensor<1x?x6xf32>
 
+  // columns in another order: their groups are named
+  // CHECK: "qb.weight"() {blocks = {bits = 4 : i64, group = 32 : i64, groups = "other", inner = 1 : i64, {{.*}}, zero = 8 : i64}, name = "codes"
+  %g = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales, %none, %other) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>, none, tensor<40xi32>) -> tensor<1x?x6xf32>
+
   // a scale for each column
   // CHECK: %[[P:.*]] = "qb.weight"() {blocks = {bits = 8 : i64, group = 1 : i64, inner = 1 : i64, length = 6 : i64, scale_strides = array<i64: 0, 1, 0>, scales = "by_column", signed = true, stored = 6 : i64, zero = 0 : i64}, {{.*}} : () -> tensor<16x6xf32>
   // CHECK: "onnx.MatMul"(%arg1, %[[P]])
   %w = "onnx.DequantizeLinear"(%plain, %by_column) {axis = 1 : i64} : (tensor<16x6xi8>, tensor<6xf32>) -> tensor<16x6xf32>
   %v = "onnx.MatMul"(%z, %w) : (tensor<1x?x16xf32>, tensor<16x6xf32>) -> tensor<1x?x6xf32>
-  return %y, %f, %v : tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>
+
+  // NVFP4: codes and scales are small floats, under a scale of the tensor
+  // CHECK: "qb.weight"() {blocks = {bits = 4 : i64, floats = f4E2M1FN, group = 8 : i64, inner = 1 : i64, length = 16 : i64, scale_blocks = {bits = 8 : i64, floats = f8E4M3FN, {{.*}}scales = "of_all", {{.*}}}, scale_strides = array<i64: 2, 1, 1>, scales = "eighths", {{.*}}name = "halves"
+  %halves = "qb.weight"() {name = "halves", source = "halves", offset = 0 : i64, strides = array<i64: 16, 1>} : () -> tensor<6x16xf4E2M1FN>
+  %eighths = "qb.weight"() {name = "eighths", source = "eighths", offset = 0 : i64, strides = array<i64: 2, 1>} : () -> tensor<6x2xf8E4M3FN>
+  %of_all = "onnx.Constant"() {source = "of_all", value = dense<0.5> : tensor<f32>} : () -> tensor<f32>
+  %products = "onnx.DequantizeLinear"(%eighths, %of_all) : (tensor<6x2xf8E4M3FN>, tensor<f32>) -> tensor<6x2xf32>
+  %small = "onnx.DequantizeLinear"(%halves, %products) {axis = -1 : i64, block_size = 8 : i64} : (tensor<6x16xf4E2M1FN>, tensor<6x2xf32>) -> tensor<6x16xf32>
+  return %y, %f, %g, %v, %small : tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<6x16xf32>
 }
 
 //--- tied.mlir
@@ -84,14 +100,14 @@ func.func @main(%x: tensor<1x?x6xi8> {qb.input = "other", qb.dims = ["1", "T", "
 }
 
 //--- complains.mlir
-// COMPLAINS: error: com.microsoft.MatMulNBits is not understood: its g_idx puts columns into groups in another order than theirs
+// COMPLAINS: error: com.microsoft.MatMulNBits is not understood: its g_idx, the groups of its columns, is no stored tensor
 // COMPLAINS: error: com.microsoft.MatMulNBits is not understood: weights [6, 40] of 3 bits in blocks of 32: 2, 4 and 8 bits are supported
 // COMPLAINS: error: com.microsoft.MatMulNBits is not understood: its codes, scales and zero points do not fit together
 func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T", "40"]}) -> (tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>) {
   %codes = "qb.weight"() {name = "codes", source = "codes", offset = 0 : i64, strides = array<i64: 32, 16, 1>} : () -> tensor<6x2x16xui8>
   %scales = "onnx.Constant"() {source = "scales", value = dense<0.0> : tensor<12xf32>} : () -> tensor<12xf32>
   %short = "onnx.Constant"() {source = "short", value = dense<0.0> : tensor<4xf32>} : () -> tensor<4xf32>
-  %other = "onnx.Constant"() {source = "other", value = dense<[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1]> : tensor<40xi32>} : () -> tensor<40xi32>
+  %other = "onnx.Constant"() {value = dense<[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1]> : tensor<40xi32>} : () -> tensor<40xi32>
   %none = "onnx.None"() : () -> none
   %a = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales, %none, %other) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>, none, tensor<40xi32>) -> tensor<1x?x6xf32>
   %b = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales) {K = 40 : i64, N = 6 : i64, bits = 3 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>) -> tensor<1x?x6xf32>

@@ -20,11 +20,12 @@ import struct
 import sys
 
 TYPES = {"f32": 1, "ui8": 2, "i8": 3, "ui16": 4, "i16": 5, "i32": 6, "i64": 7, "str": 8, "bool": 9, "f16": 10, "f64": 11, "ui32": 12,
-         "ui64": 13, "c64": 14, "bf16": 16, "f8": 17, "ui4": 21, "i4": 22, "ui2": 25, "i2": 26}
+         "ui64": 13, "c64": 14, "bf16": 16, "f8": 17, "f8e4m3fn": 17, "f8e4m3fnuz": 18, "f8e5m2": 19, "f8e5m2fnuz": 20, "ui4": 21, "i4": 22, "f4": 23, "f8e8m0": 24,
+         "ui2": 25, "i2": 26}  # of small floats the codes are written
 PACK = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "B", 10: "e", 11: "d", 12: "I", 13: "Q"}
 
 
-PACKED = {21: 4, 22: 4, 25: 2, 26: 2}  # bits; low bits first
+PACKED = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}  # bits; low bits first
 
 
 def varint(n):
