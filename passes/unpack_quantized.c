@@ -304,7 +304,8 @@ static void apply(struct qbc *q, const struct unpacked *u)
             y = qbc_op(&b, "onnx.Add", type, 2, y, qbc_operand_at(u->op, 5));
     } else if (qbc_is(u->op, "onnx.com.microsoft.GatherBlockQuantized")) {
         y = qbc_op(&b, "onnx.Gather", type, 2, w, mlirOperationGetOperand(u->op, 1));
-        qbc_set_int(b.q, qbc_def_any(y), "axis", qbc_int(u->op, "gather_axis", 0));
+        int64_t axis = qbc_int(u->op, "gather_axis", 0);
+        qbc_set_int(b.q, qbc_def_any(y), "axis", axis < 0 ? axis + (int64_t)u->rank : axis);
     }
     mlirValueReplaceAllUsesOfWith(old, y);
 }
