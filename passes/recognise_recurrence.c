@@ -1,4 +1,4 @@
-/* recognise-recurrence: recurrences that are one operation of ONNX.
+/* recognise-recurrence: recurrences that are one operation of ONNX, or of ONNX Runtime.
  *
  *   before   %y, %present = LinearAttention(%q, %k, %v, %past, %decay, %beta) {update_rule = "gated_delta", ...}
  *   after    %s = "qb.state"() {name = "linear"}
@@ -8,7 +8,8 @@
  *   after    %s = "qb.state"() {name = "conv"}
  *            %y = "qb.conv1d"(%s, %x, %w, %b), and "qb.act"
  *
- * The state is the session's: what the function takes and returns of it goes.
+ * The state is the session's: what the function takes and returns of it goes. ONNX Runtime's may have fewer heads of queries or keys than of
+ * values: they are repeated ("qb.heads"); and rows of the convolution for which nothing is transposed {channels_last}.
  *
  * needs    operands whose shapes are known
  * leaves   rows
@@ -17,15 +18,17 @@
 #include "pattern.h"
 
 #include <math.h>
+#include <mlir-c/BuiltinAttributes.h>
 #include <string.h>
 
-enum { MOST_OPERANDS = 6, PAST = 3 };
+enum { MOST_OPERANDS = 6, PAST = 3, MOST_TIMES = 64 };
 
 struct recurrence {
     MlirOperation op;
     MlirValue in[MOST_OPERANDS]; /* null: left out */
     int64_t width[MOST_OPERANDS];
     struct qbc_dims dims; /* of y */
+    int64_t heads, query_heads, key_heads; /* of linear attention: `heads` of values */
     struct qbc_strided taps, bias;
 };
 
@@ -77,18 +80,48 @@ static int rule_of(struct qbc *q, MlirOperation op)
     return -1;
 }
 
+/* Heads of keys have the length of those of queries; as many as of values, or fewer that are repeated. */
+static bool find_heads(struct recurrence *r, int64_t q, int64_t k, int64_t v)
+{
+    int64_t heads = qbc_int(r->op, "kv_num_heads", 0), queries = qbc_int(r->op, "q_num_heads", 0);
+    if (heads < 1 || queries < 1 || q < 1 || k < 1 || v < 1 || q % queries || k % (q / queries) || v % heads)
+        return false;
+    r->heads = heads;
+    r->query_heads = queries;
+    r->key_heads = k / (q / queries);
+    bool whole = heads % r->key_heads == 0 && (queries % heads == 0 || heads % queries == 0);
+    return whole && heads / r->key_heads <= MOST_TIMES && heads / queries <= MOST_TIMES;
+}
+
+/* Each head so many times, one after the other. */
+static MlirValue repeated(struct qbc_build *b, MlirValue rows, int64_t heads, int64_t times)
+{
+    enum { NUMBERS = 5 };
+    int64_t dim = qbc_dim(rows, 1) / heads, runs[MOST_TIMES * NUMBERS];
+    if (times < 2)
+        return rows;
+    for (int64_t i = 0; i < times; ++i)
+        memcpy(&runs[i * NUMBERS], (int64_t[]){0, 0, dim, 1, dim}, NUMBERS * sizeof *runs);
+    MlirValue y = qbc_op(b, "qb.heads", qbc_rows_type(b->q, qbc_dim(rows, 1) * times), 1, rows);
+    qbc_set_int(b->q, qbc_def_any(y), "heads", heads);
+    qbc_set_int(b->q, qbc_def_any(y), "head_dim", dim * times);
+    qbc_set(qbc_def_any(y), "runs", mlirDenseI64ArrayGet(b->q->mlir, (intptr_t)(times * NUMBERS), runs));
+    return y;
+}
+
 static bool find_linear(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct recurrence *r)
 {
     enum { Q, K, V, DECAY = 4, BETA = 5 };
-    int64_t heads = qbc_int(r->op, "kv_num_heads", 0), q_heads = qbc_int(r->op, "q_num_heads", 0), *w = r->width;
+    int64_t *w = r->width;
     int rule = rule_of(q, r->op);
     read_operands(r);
     for (int i = 0; i < MOST_OPERANDS; ++i)
         w[i] = i == PAST || mlirValueIsNull(r->in[i]) ? 0 : qbc_shapes_width(s, r->in[i], NULL);
-    bool good = rule >= 0 && heads > 0 && q_heads > 0 && q_heads % heads == 0 && w[Q] && w[K] && w[V] && w[K] % heads == 0 &&
-                w[V] % heads == 0 && w[Q] == w[K] / heads * q_heads && qbc_shapes_width(s, mlirOperationGetResult(r->op, 0), &r->dims) == w[V] / heads * q_heads;
+    bool good = rule >= 0 && find_heads(r, w[Q], w[K], w[V]);
+    int64_t heads = r->heads, most = r->query_heads > heads ? r->query_heads : heads;
+    good = good && qbc_shapes_width(s, mlirOperationGetResult(r->op, 0), &r->dims) == w[V] / heads * most;
     if (good && rules[rule].decays)
-        good = w[DECAY] == heads || w[DECAY] == w[K];
+        good = w[DECAY] == heads || w[DECAY] == w[Q] / r->query_heads * heads;
     if (good && rules[rule].delta)
         good = w[BETA] == heads || w[BETA] == 1;
     if (!good)
@@ -100,15 +133,17 @@ static void apply_linear(struct qbc *q, MlirOperation func, const struct recurre
 {
     enum { Q, K, V, DECAY = 4, BETA = 5 };
     struct qbc_build b = qbc_before(q, r->op);
-    int64_t heads = qbc_int(r->op, "kv_num_heads", 1), keys = r->width[K] / heads, values = r->width[V] / heads;
+    int64_t heads = r->heads, keys = r->width[Q] / r->query_heads, values = r->width[V] / heads;
     int rule = rule_of(q, r->op);
     double scale = qbc_float(r->op, "scale", 0);
     MlirValue rows[MOST_OPERANDS];
     for (int i = 0; i < MOST_OPERANDS; ++i)
         rows[i] = i == PAST || !r->width[i] ? (MlirValue){NULL} : qbc_rows(&b, r->in[i], r->width[i]);
+    rows[K] = repeated(&b, rows[K], r->key_heads, heads / r->key_heads);
+    rows[Q] = repeated(&b, rows[Q], r->query_heads, heads / r->query_heads);
     MlirValue state = make_state(&b, func, r, "linear", heads * keys * values);
     MlirValue decay = rules[rule].decays ? rows[DECAY] : rows[K], beta = rules[rule].delta ? rows[BETA] : rows[K];
-    MlirType type = qbc_rows_type(q, r->width[Q] / keys * values);
+    MlirType type = qbc_rows_type(q, qbc_dim(rows[Q], 1) / keys * values);
     MlirValue y = qbc_op(&b, "qb.linear_attention", type, 6, state, rows[Q], rows[K], rows[V], decay, beta);
     MlirOperation made = qbc_def_any(y);
     qbc_set_int(q, made, "heads", heads);
@@ -129,13 +164,15 @@ static bool find_conv(struct qbc *q, MlirOperation func, struct qbc_shapes *s, s
     enum { X, W, BIAS };
     const char *act = qbc_string(q, r->op, "activation", "none");
     read_operands(r);
-    bool good = qbc_shapes_dims(s, mlirOperationGetResult(r->op, 0), &r->dims) && r->dims.rank == 3 && r->dims.at[1] > 0 &&
-                qbc_strided_of(q, s->at[0], r->in[W], &r->taps) && r->taps.rank == 3 && r->taps.dims[0] == r->dims.at[1] &&
+    size_t column = qbc_int(r->op, "channels_last", 0) ? 2 : 1;
+    bool good = qbc_int(r->op, "ndim", 1) == 1 && qbc_int(r->op, "dilation", 1) == 1 &&
+                qbc_shapes_dims(s, mlirOperationGetResult(r->op, 0), &r->dims) && r->dims.rank == 3 && r->dims.at[column] > 0 &&
+                qbc_strided_of(q, s->at[0], r->in[W], &r->taps) && r->taps.rank == 3 && r->taps.dims[0] == r->dims.at[column] &&
                 r->taps.dims[1] == 1 && r->taps.strides[2] == 1 && r->taps.strides[0] == r->taps.dims[2];
     if (good && !mlirValueIsNull(r->in[BIAS]))
         good = qbc_strided_of(q, s->at[0], r->in[BIAS], &r->bias) && r->bias.rank == 1;
     if (!good)
-        qbc_miss(q, r->op, "a convolution whose weights are not stored, or not those of each column");
+        qbc_miss(q, r->op, "a convolution along another axis than tokens, with gaps, or whose weights are not stored or not those of each column");
     else if (strcmp(act, "none") && strcmp(act, "silu") && strcmp(act, "swish")) {
         qbc_miss(q, r->op, "its activation '%s' is not known", act);
         good = false;
@@ -147,11 +184,12 @@ static void apply_conv(struct qbc *q, MlirOperation func, struct recurrence *r)
 {
     enum { X, W, BIAS };
     struct qbc_build b = qbc_before(q, r->op);
-    int64_t columns = r->dims.at[1], turn[] = {0, 2, 1};
+    bool last = qbc_int(r->op, "channels_last", 0);
+    int64_t columns = r->dims.at[last ? 2 : 1], turn[] = {0, 2, 1};
     MlirType type = qbc_rows_type(q, columns);
-    MlirValue x = qbc_rows(&b, qbc_transpose(&b, r->in[X], 3, turn), columns);
+    MlirValue x = qbc_rows(&b, last ? r->in[X] : qbc_transpose(&b, r->in[X], 3, turn), columns);
     MlirValue state = make_state(&b, func, r, "conv", columns);
-    struct qbc_dims rows = {.rank = 3, .at = {r->dims.at[0], r->dims.at[2], columns}};
+    struct qbc_dims rows = {.rank = 3, .at = {r->dims.at[0], r->dims.at[last ? 1 : 2], columns}};
     r->taps.dims[2] *= columns;
     MlirValue operands[] = {state, x, qbc_weight(&b, &r->taps, 1, (size_t[]){2}),
                             r->bias.rank ? qbc_weight(&b, &r->bias, 1, (size_t[]){0}) : (MlirValue){NULL}};
@@ -160,15 +198,19 @@ static void apply_conv(struct qbc *q, MlirOperation func, struct recurrence *r)
         y = qbc_op(&b, "qb.act", type, 1, y);
         qbc_set_string(q, qbc_def_any(y), "act", "silu");
     }
-    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(r->op, 0), qbc_transpose(&b, qbc_unrows(&b, y, &rows), 3, turn));
+    y = qbc_unrows(&b, y, &rows);
+    mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(r->op, 0), last ? y : qbc_transpose(&b, y, 3, turn));
 }
 
 static size_t find_all(struct qbc *q, MlirOperation func, struct qbc_shapes *s, const char *name, struct recurrence *found,
                        bool (*find)(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct recurrence *r))
 {
-    struct qbc_ops ops = qbc_collect(q, func, name);
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    const char *runtime = qbc_text(q, "onnx.com.microsoft.%s", name), *own = qbc_text(q, "onnx.%s", name);
     size_t n = 0;
     for (size_t i = 0; i < ops.n; ++i) {
+        if (!qbc_is(ops.op[i], own) && !qbc_is(ops.op[i], runtime))
+            continue;
         found[n] = (struct recurrence){.op = ops.op[i]};
         n += find(q, func, s, &found[n]);
     }
@@ -184,8 +226,8 @@ void qbc_pass_recognise_recurrence(struct qbc *q, MlirOperation module)
     struct recurrence *linear = qbc_alloc(q, most * sizeof *linear), *conv = qbc_alloc(q, most * sizeof *conv);
     struct qbc_shapes s;
     qbc_shapes_open(q, func, &s);
-    size_t n_linear = find_all(q, func, &s, "onnx.LinearAttention", linear, find_linear);
-    size_t n_conv = find_all(q, func, &s, "onnx.CausalConvWithState", conv, find_conv);
+    size_t n_linear = find_all(q, func, &s, "LinearAttention", linear, find_linear);
+    size_t n_conv = find_all(q, func, &s, "CausalConvWithState", conv, find_conv);
     qbc_shapes_close(&s);
     for (size_t i = 0; i < n_linear; ++i)
         apply_linear(q, func, &linear[i]);

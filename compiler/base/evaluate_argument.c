@@ -63,10 +63,12 @@ static const char *shape_from_dims(struct qbc_evaluation *e, MlirAttribute dims,
     return NULL;
 }
 
+/* Positions [1, T], or [3, 1, T]: a row each. */
 static void fill(const struct qbc_evaluation *e, struct qbc_array *a, bool positions)
 {
+    size_t row = a->rank == 3 && a->dims[0] ? a->n / (size_t)a->dims[0] : a->n;
     for (size_t i = 0; i < a->n; ++i)
-        qbc_ev_put(a, i, positions ? (double)(qbc_ev_past(e) + (int64_t)i) : 1);
+        qbc_ev_put(a, i, positions ? (double)(qbc_ev_past(e) + (int64_t)(i % row)) : 1);
 }
 
 static MlirAttribute argument_attribute(MlirOperation func, intptr_t i, const char *name)

@@ -182,13 +182,13 @@ static void learn_from_growth(struct import *m, const struct interface *past,
     }
 }
 
-/* `size` is what the last dimension of a matrix [batch, size] stands for. */
+/* `size` is what the last dimension of a matrix [batch, size] stands for, or of several of them. */
 static void learn_matrix(struct import *m, const struct interface *x, const char *size)
 {
-    if (x->rank != 2)
+    if (x->rank != 2 && x->rank != 3)
         return;
-    learn(m, x->symbol[0], "1");
-    learn(m, x->symbol[1], size);
+    learn(m, x->symbol[x->rank - 2], "1");
+    learn(m, x->symbol[x->rank - 1], size);
 }
 
 static void learn_past(struct import *m, const struct interface *past)

@@ -3,7 +3,7 @@
  *   tokens     whole numbers [batch, T] that pick rows of a table of weights (of several, the one
  *              named so or with the longest table)
  *   positions  whole numbers beside them that are named so, or reach a Cos or Sin, or pick rows of
- *              another table
+ *              another table; [3, 1, T] where images would have three each: text has the same ones
  *   types      whole numbers beside the tokens that are named so and pick rows of a table (segments); all 0
  *   mask       whole numbers or bools named so, or as long as the cache and the tokens together
  *   past       floats of three and more dimensions that an output continues
@@ -127,6 +127,12 @@ const struct interface *onnx_tokens_of(const struct import *m)
 
 /* --- positions and mask */
 
+/* A few rows of positions: of time, height and width. */
+static bool has_rows(const struct interface *x)
+{
+    return x->ranked && x->rank == 3 && x->size[0] > 1 && x->size[0] <= 4;
+}
+
 /* Marks what is computed from an input with few steps, and says whether it reaches Cos or Sin. */
 static bool reaches_angle(struct import *m, const char *name)
 {
@@ -160,7 +166,7 @@ static void find_others(struct import *m, const int64_t *rows)
         bool flat = !x->ranked || x->rank <= 2, whole = is_integer(x) && flat;
         if (!strcmp(x->role, "tokens"))
             continue;
-        if (whole && named(x, "position"))
+        if ((whole || (is_integer(x) && has_rows(x))) && named(x, "position"))
             x->role = "positions";
         else if (whole && named(x, "type"))
             x->role = "types";

@@ -9,6 +9,7 @@
     node MatMul x,w -> y name=mm axis=-1 alpha=0.5 mode="edge" perm=[1,0] value=i64[2]:1,2 body=graph
     node RotaryEmbedding@com.microsoft x,,c -> y
     function NAME DOMAIN a,b -> y overload=X refs=alpha,beta k=1      then its nodes: body MatMul a,b -> t axis=$alpha
+    graph NAME                                 then its inputs, outputs, weights, nodes; `end`. An attribute: then_branch=graph:NAME
     sparse     bytes HEX (appended to the file)     cut N (bytes from its end)
 
 Dims of a weight are taken as written, whatever its data is, so that a file can lie. `-` stands for no dims, no inputs.
@@ -25,6 +26,7 @@ TYPES = {"f32": 1, "ui8": 2, "i8": 3, "ui16": 4, "i16": 5, "i32": 6, "i64": 7, "
 PACK = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "B", 10: "e", 11: "d", 12: "I", 13: "Q"}
 
 
+GRAPHS = {}
 PACKED = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}  # bits; low bits first
 
 
@@ -116,6 +118,8 @@ def attribute(name, text):
         return out + field(21, text[1:])
     if text == "graph":
         return out + field(6, field(2, "body")) + field(20, 5)
+    if text.startswith("graph:"):
+        return out + field(6, GRAPHS[text[6:]]) + field(20, 5)
     if text.startswith("["):
         values = numbers(text[1:-1].split(",")) if text != "[]" else []
         floats = any(isinstance(v, float) for v in values)
@@ -148,7 +152,7 @@ def function(name, domain, inputs="-", arrow="->", outputs="-", *attributes):
 
 
 def main():
-    graph, model, tail, cut, functions = field(2, "g"), field(1, 8), b"", 0, []
+    graph, model, tail, cut, functions, inside = field(2, "g"), field(1, 8), b"", 0, [], []
     for line in open(sys.argv[1]):
         words = shlex.split(line, comments=True)
         if not words:
@@ -162,6 +166,12 @@ def main():
             graph += field(5, tensor(TYPES[rest[1]], dims_of(rest[2]), rest[3], rest[4:], rest[0]))
         elif word == "node":
             graph += field(1, node(*rest))
+        elif word == "graph":
+            inside.append((rest[0], graph))
+            graph = field(2, rest[0])
+        elif word == "end":
+            name, outer = inside.pop()
+            GRAPHS[name], graph = graph, outer
         elif word == "function":
             functions.append(function(*rest))
         elif word == "body":

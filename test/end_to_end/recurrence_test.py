@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Recurrences in the forms that exporters write: models of an embedding, the recurrence and an output matrix, run whole and in pieces (so that the
+state is kept), and compared with numpy."""
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import tools
+from imported_codes_test import WRITE, weight
+
+VOCABULARY, WIDTH, TOKENS, TAPS = 40, 32, 17, 4
+HEADS, KEY_HEADS, KEYS, VALUES = 4, 2, 8, 4  # heads of values; of keys and queries
+K, V = KEY_HEADS * KEYS, HEADS * VALUES
+sigmoid = lambda x: 1 / (1 + np.exp(-x))
+
+
+def linear_attention(q, k, v, decay, beta, scale):
+    """q, k [T, H, K], v [T, H, V], decay [T, H, K or 1], beta [T, H] or None -> [T, H V]"""
+    state, out = np.zeros((v.shape[1], k.shape[2], v.shape[2])), []
+    for t in range(len(q)):
+        state = state * np.exp(decay[t])[:, :, None]
+        u = v[t] if beta is None else beta[t][:, None] * (v[t] - np.einsum("hk,hkv->hv", k[t], state))
+        state = state + k[t][:, :, None] * u[:, None, :]
+        out.append(np.einsum("hk,hkv->hv", q[t], state) * scale)
+    return np.array(out).reshape(len(q), -1)
+
+
+def unit(x):
+    return x / np.sqrt((x * x).sum(-1, keepdims=True))
+
+
+def delta_net(x, w):
+    """The layer of Qwen3-Next and Qwen3.5: a convolution, unit keys, the gated delta rule, a gated norm."""
+    rows = x @ w["win"]
+    before = np.concatenate([np.zeros((TAPS - 1, rows.shape[1])), rows])
+    rows = sum(before[i : i + len(x)] * w["taps"][:, 0, i] for i in range(TAPS))
+    q, k, v = np.split(rows * sigmoid(rows), [K, 2 * K], -1)
+    q, k = (np.repeat(unit(a.reshape(-1, KEY_HEADS, KEYS)), HEADS // KEY_HEADS, 1) for a in (q, k))
+    decay = w["rate"] * np.log1p(np.exp(x @ w["wa"] + w["dt"]))
+    y = linear_attention(q, k, v.reshape(-1, HEADS, VALUES), decay[:, :, None], sigmoid(x @ w["wb"]), KEYS**-0.5)
+    y = y.reshape(-1, HEADS, VALUES)
+    y = y / np.sqrt((y * y).mean(-1, keepdims=True) + 1e-6) * w["gain"]
+    z = x @ w["wz"]
+    return y.reshape(-1, V) * z * sigmoid(z)
+
+
+def delta_net_weights(r):
+    w = {"win": (WIDTH, 2 * K + V), "taps": (2 * K + V, 1, TAPS), "wa": (WIDTH, HEADS), "wb": (WIDTH, HEADS), "wz": (WIDTH, V), "dt": (HEADS,), "gain": (VALUES,)}
+    w = {n: r.standard_normal(s).astype(np.float32) / 3 for n, s in w.items()}
+    return {**w, "rate": -r.uniform(0.2, 2, HEADS).astype(np.float32), "parts": np.array([K, K, V]), "heads": np.array([1, -1, KEY_HEADS, KEYS]), "flat": np.array([1, -1, K])}
+
+
+ORT_CONV = "node CausalConvWithState@com.microsoft {},taps,,past_conv.0 -> {},present_conv.0 activation=\"silu\""
+ORT_REST = ["node Split c,parts -> q0,k0,v axis=-1",
+            *[line for p in "qk" for line in (f"node Reshape {p}0,heads -> {p}1", f"node LpNormalization {p}1 -> {p}2 axis=-1 p=2", f"node Reshape {p}2,flat -> {p}")],
+            "node MatMul x,wa -> a", "node MatMul x,wb -> b", "node LinearAttentionGate@com.microsoft a,dt,rate,b -> decay,beta",
+            f"node LinearAttention@com.microsoft q,k,v,past_recurrent.0,decay,beta -> o,present_recurrent.0 q_num_heads={KEY_HEADS} kv_num_heads={HEADS} "
+            "update_rule=\"gated_delta\"", "node MatMul x,wz -> z", "node GatedRMSNorm@com.microsoft o,gain,z -> y epsilon=0.000001"]
+ORT_STATE = [f"past_recurrent.0 f32 1 {HEADS} {KEYS} {VALUES}"]
+
+# name: (weights, reference, state inputs, nodes)
+FORMS = {
+    "delta net of ONNX Runtime": (delta_net_weights, delta_net, [f"past_conv.0 f32 1 {2 * K + V} {TAPS - 1}", *ORT_STATE],
+                                  ["node MatMul x,win -> m", "node Transpose m -> mt perm=[0,2,1]", ORT_CONV.format("mt", "ct"), "node Transpose ct -> c perm=[0,2,1]", *ORT_REST]),
+    "the same, channels last, a window of states": (
+        delta_net_weights, delta_net, [f"past_conv.0 f32 1 {TAPS - 1} {2 * K + V}", f"past_recurrent.0 f32 3 1 {HEADS} {KEYS} {VALUES}"],
+        ["node MatMul x,win -> m", ORT_CONV.format("m", "c") + " channels_last=1", *(n + " state_window=3" * ("node LinearAttention@" in n) for n in ORT_REST)]),
+}
+
+
+def present(line):
+    return "output " + line.replace("past", "present", 1)
+
+
+def check(name, weights, reference, states, nodes, step):
+    random = np.random.default_rng(1)
+    embed, w = random.standard_normal((VOCABULARY, WIDTH)).astype(np.float32), weights(random)
+    ids = random.integers(0, VOCABULARY, TOKENS)
+    y = reference(embed[ids].astype(np.float64), w)
+    w["head"] = random.standard_normal((y.shape[1], VOCABULARY)).astype(np.float32)
+    kinds = {np.dtype(np.float32): "f32", np.dtype(np.int64): "i64"}
+    t = 1 if step else "T"
+    lines = ["opset 22", "opset com.microsoft 1", f"input input_ids i64 1 {t}", f"output logits f32 1 {t} {VOCABULARY}", *("input " + s for s in states), *map(present, states),
+             weight("embed", "f32", embed), *(weight(n, kinds[a.dtype], a) for n, a in w.items()), "node Gather embed,input_ids -> x", *nodes, "node MatMul y,head -> logits"]
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        (folder / "model.txt").write_text("\n".join(lines) + "\n")
+        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.compile_model(folder / "m.qbm", "-tokenizer=none", model=folder / "model.onnx")
+        want = y @ w["head"]
+        for options in ((), ("--chunk", "1"), ("--chunk", "7")):
+            error = np.abs(tools.logits(folder / "m.qbm", ids, *options) - want).max() / np.abs(want).max()
+            assert error < 1e-5, f"{name}, {options}: {error}"
+    print("ok", name)
+
+
+def main():
+    if not tools.QBC.exists() or not tools.QBRUN.exists():
+        print("skipped: qbc and qbrun are not built")
+        return tools.SKIPPED
+    for name, form in FORMS.items():
+        if not sys.argv[1:] or sys.argv[1] in name:
+            check(name, *form, step="step" in name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
