@@ -106,6 +106,7 @@ MlirModule qbc_import_onnx(struct qbc *q, const char *path)
     m.external = onnx_names_create(q);
     complete_names(q, m.model->graph);
     complete_functions(q, m.model);
+    onnx_choose_branches(&m);
     onnx_inline_functions(&m);
     if (q->errors > before)
         return module;

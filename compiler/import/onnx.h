@@ -120,6 +120,8 @@ bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *
 /* Dense elements with what it holds. */
 MlirAttribute onnx_tensor_attribute(struct import *m, const struct qbc_source *source);
 
+/* --- branch.c: of two decoders in one file, the one with a cache */
+void onnx_choose_branches(struct import *m);
 /* --- inline.c: the model's own functions as their nodes */
 void onnx_inline_functions(struct import *m);
 
