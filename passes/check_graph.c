@@ -19,6 +19,18 @@ static const char *onnx_name(MlirOperation op)
     return strncmp(name, "onnx.", 5) ? NULL : name + 5;
 }
 
+/* The function's own operations: of one with regions, itself is told of. */
+static struct qbc_ops operations_of(struct qbc *q, MlirOperation func)
+{
+    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    size_t n = 0;
+    for (size_t i = 0; i < ops.n; ++i)
+        if (mlirOperationEqual(mlirOperationGetParentOperation(ops.op[i]), func))
+            ops.op[n++] = ops.op[i];
+    ops.n = n;
+    return ops;
+}
+
 /* Dims of a result of the function, put back around a level-1 value. */
 static bool is_border(MlirOperation op)
 {
@@ -77,7 +89,7 @@ void qbc_pass_check_graph(struct qbc *q, MlirOperation module)
     MlirOperation func = qbc_main(q, module);
     if (mlirOperationIsNull(func))
         return;
-    struct qbc_ops ops = qbc_collect(q, func, NULL);
+    struct qbc_ops ops = operations_of(q, func);
     struct qbc_shapes s;
     qbc_shapes_open(q, func, &s);
     size_t before = q->errors, left = 0;
