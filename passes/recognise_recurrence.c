@@ -17,18 +17,16 @@
  */
 #include "pattern.h"
 
-#include <math.h>
-#include <mlir-c/BuiltinAttributes.h>
 #include <string.h>
 
-enum { MOST_OPERANDS = 6, PAST = 3, MOST_TIMES = 64 };
+enum { MOST_OPERANDS = 6, PAST = 3 };
 
 struct recurrence {
     MlirOperation op;
     MlirValue in[MOST_OPERANDS]; /* null: left out */
     int64_t width[MOST_OPERANDS];
     struct qbc_dims dims; /* of y */
-    int64_t heads, query_heads, key_heads; /* of linear attention: `heads` of values */
+    struct qbc_linear linear;
     struct qbc_strided taps, bias;
 };
 
@@ -80,35 +78,6 @@ static int rule_of(struct qbc *q, MlirOperation op)
     return -1;
 }
 
-/* Heads of keys have the length of those of queries; as many as of values, or fewer that are repeated. */
-static bool find_heads(struct recurrence *r, int64_t q, int64_t k, int64_t v)
-{
-    int64_t heads = qbc_int(r->op, "kv_num_heads", 0), queries = qbc_int(r->op, "q_num_heads", 0);
-    if (heads < 1 || queries < 1 || q < 1 || k < 1 || v < 1 || q % queries || k % (q / queries) || v % heads)
-        return false;
-    r->heads = heads;
-    r->query_heads = queries;
-    r->key_heads = k / (q / queries);
-    bool whole = heads % r->key_heads == 0 && (queries % heads == 0 || heads % queries == 0);
-    return whole && heads / r->key_heads <= MOST_TIMES && heads / queries <= MOST_TIMES;
-}
-
-/* Each head so many times, one after the other. */
-static MlirValue repeated(struct qbc_build *b, MlirValue rows, int64_t heads, int64_t times)
-{
-    enum { NUMBERS = 5 };
-    int64_t dim = qbc_dim(rows, 1) / heads, runs[MOST_TIMES * NUMBERS];
-    if (times < 2)
-        return rows;
-    for (int64_t i = 0; i < times; ++i)
-        memcpy(&runs[i * NUMBERS], (int64_t[]){0, 0, dim, 1, dim}, NUMBERS * sizeof *runs);
-    MlirValue y = qbc_op(b, "qb.heads", qbc_rows_type(b->q, qbc_dim(rows, 1) * times), 1, rows);
-    qbc_set_int(b->q, qbc_def_any(y), "heads", heads);
-    qbc_set_int(b->q, qbc_def_any(y), "head_dim", dim * times);
-    qbc_set(qbc_def_any(y), "runs", mlirDenseI64ArrayGet(b->q->mlir, (intptr_t)(times * NUMBERS), runs));
-    return y;
-}
-
 static bool find_linear(struct qbc *q, MlirOperation func, struct qbc_shapes *s, struct recurrence *r)
 {
     enum { Q, K, V, DECAY = 4, BETA = 5 };
@@ -117,11 +86,12 @@ static bool find_linear(struct qbc *q, MlirOperation func, struct qbc_shapes *s,
     read_operands(r);
     for (int i = 0; i < MOST_OPERANDS; ++i)
         w[i] = i == PAST || mlirValueIsNull(r->in[i]) ? 0 : qbc_shapes_width(s, r->in[i], NULL);
-    bool good = rule >= 0 && find_heads(r, w[Q], w[K], w[V]);
-    int64_t heads = r->heads, most = r->query_heads > heads ? r->query_heads : heads;
-    good = good && qbc_shapes_width(s, mlirOperationGetResult(r->op, 0), &r->dims) == w[V] / heads * most;
+    struct qbc_linear *l = &r->linear;
+    bool good = rule >= 0 && qbc_linear_has_heads(l, qbc_int(r->op, "kv_num_heads", 0), qbc_int(r->op, "q_num_heads", 0), w[Q], w[K], w[V]);
+    int64_t heads = l->heads, most = l->query_heads > heads ? l->query_heads : heads;
+    good = good && qbc_shapes_width(s, mlirOperationGetResult(r->op, 0), &r->dims) == l->values * most;
     if (good && rules[rule].decays)
-        good = w[DECAY] == heads || w[DECAY] == w[Q] / r->query_heads * heads;
+        good = w[DECAY] == heads || w[DECAY] == l->keys * heads;
     if (good && rules[rule].delta)
         good = w[BETA] == heads || w[BETA] == 1;
     if (!good)
@@ -133,27 +103,19 @@ static void apply_linear(struct qbc *q, MlirOperation func, const struct recurre
 {
     enum { Q, K, V, DECAY = 4, BETA = 5 };
     struct qbc_build b = qbc_before(q, r->op);
-    int64_t heads = r->heads, keys = r->width[Q] / r->query_heads, values = r->width[V] / heads;
+    struct qbc_linear l = r->linear;
     int rule = rule_of(q, r->op);
-    double scale = qbc_float(r->op, "scale", 0);
     MlirValue rows[MOST_OPERANDS];
     for (int i = 0; i < MOST_OPERANDS; ++i)
         rows[i] = i == PAST || !r->width[i] ? (MlirValue){NULL} : qbc_rows(&b, r->in[i], r->width[i]);
-    rows[K] = repeated(&b, rows[K], r->key_heads, heads / r->key_heads);
-    rows[Q] = repeated(&b, rows[Q], r->query_heads, heads / r->query_heads);
-    MlirValue state = make_state(&b, func, r, "linear", heads * keys * values);
-    MlirValue decay = rules[rule].decays ? rows[DECAY] : rows[K], beta = rules[rule].delta ? rows[BETA] : rows[K];
-    MlirType type = qbc_rows_type(q, qbc_dim(rows[Q], 1) / keys * values);
-    MlirValue y = qbc_op(&b, "qb.linear_attention", type, 6, state, rows[Q], rows[K], rows[V], decay, beta);
-    MlirOperation made = qbc_def_any(y);
-    qbc_set_int(q, made, "heads", heads);
-    qbc_set_float(q, made, "scale", (float)(scale != 0 ? scale : 1 / sqrt((double)keys)));
-    if (rules[rule].decays)
-        qbc_set_bool(q, made, "decays", true);
-    if (rules[rule].delta) {
-        qbc_set_bool(q, made, "delta", true);
-        qbc_set_bool(q, made, "betas", true);
-    }
+    l.q = rows[Q];
+    l.k = rows[K];
+    l.v = rows[V];
+    l.decay = rules[rule].decays ? rows[DECAY] : (MlirValue){NULL};
+    l.beta = rules[rule].delta ? rows[BETA] : (MlirValue){NULL};
+    l.delta = rules[rule].delta;
+    l.scale = qbc_float(r->op, "scale", 0);
+    MlirValue state = make_state(&b, func, r, "linear", l.heads * l.keys * l.values), y = qbc_linear_emit(&b, &l, state);
     mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(r->op, 0), qbc_unrows(&b, y, &r->dims));
 }
 

@@ -48,6 +48,17 @@ const char *qbc_place_name(struct qbc *q, MlirOperation op);
 void qbc_miss(struct qbc *q, MlirOperation op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* --- linear_attention.c: a state of a matrix a head, as level 1 (passes/kernels/linear_attention.c) */
+struct qbc_linear {
+    MlirValue q, k, v, decay, beta; /* rows; decay and beta may be null */
+    int64_t heads, query_heads, key_heads, keys, values; /* heads of values; fewer of queries or keys are repeated; their lengths */
+    double scale; /* 0: 1 / sqrt(keys) */
+    bool delta;
+};
+/* From the numbers of columns of q, k and v; false: they do not fit. */
+bool qbc_linear_has_heads(struct qbc_linear *l, int64_t heads, int64_t query_heads, int64_t q, int64_t k, int64_t v);
+MlirValue qbc_linear_emit(struct qbc_build *b, const struct qbc_linear *l, MlirValue state);
+
 /* --- rows.c: where level 0 and level 1 meet */
 
 /* The dims of a value for all T and P: numbers, or one of these. */
