@@ -48,9 +48,9 @@ MlirValue qbc_linear_emit(struct qbc_build *b, const struct qbc_linear *l, MlirV
     qbc_set_float(q, made, "scale", (float)(l->scale != 0 ? l->scale : 1 / sqrt((double)l->keys)));
     if (!mlirValueIsNull(l->decay))
         qbc_set_bool(q, made, "decays", true);
-    if (l->delta) {
+    if (l->delta)
         qbc_set_bool(q, made, "delta", true);
+    if (!mlirValueIsNull(l->beta))
         qbc_set_bool(q, made, "betas", true);
-    }
     return y;
 }

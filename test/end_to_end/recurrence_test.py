@@ -34,9 +34,11 @@ def unit(x):
 def delta_net(x, w):
     """The layer of Qwen3-Next and Qwen3.5: a convolution, unit keys, the gated delta rule, a gated norm."""
     rows = x @ w["win"]
-    before = np.concatenate([np.zeros((TAPS - 1, rows.shape[1])), rows])
-    rows = sum(before[i : i + len(x)] * w["taps"][:, 0, i] for i in range(TAPS))
-    q, k, v = np.split(rows * sigmoid(rows), [K, 2 * K], -1)
+    if "taps" in w:
+        before = np.concatenate([np.zeros((TAPS - 1, rows.shape[1])), rows])
+        rows = sum(before[i : i + len(x)] * w["taps"][:, 0, i] for i in range(TAPS))
+        rows = rows * sigmoid(rows)
+    q, k, v = np.split(rows, [K, 2 * K], -1)
     q, k = (np.repeat(unit(a.reshape(-1, KEY_HEADS, KEYS)), HEADS // KEY_HEADS, 1) for a in (q, k))
     decay = w["rate"] * np.log1p(np.exp(x @ w["wa"] + w["dt"]))
     y = linear_attention(q, k, v.reshape(-1, HEADS, VALUES), decay[:, :, None], sigmoid(x @ w["wb"]), KEYS**-0.5)
@@ -60,6 +62,23 @@ ORT_REST = ["node Split c,parts -> q0,k0,v axis=-1",
             "update_rule=\"gated_delta\"", "node MatMul x,wz -> z", "node GatedRMSNorm@com.microsoft o,gain,z -> y epsilon=0.000001"]
 ORT_STATE = [f"past_recurrent.0 f32 1 {HEADS} {KEYS} {VALUES}"]
 
+def written_weights(r):
+    w = delta_net_weights(r)
+    numbers = {"last": [-1], "before_last": [-2], "third": [2], "again": [1, KEY_HEADS, HEADS // KEY_HEADS, KEYS], "each": [1, HEADS, KEYS], "every": [1, HEADS, 1, 1],
+               "one": [1, HEADS, 1], "values": [1, HEADS, VALUES], "few": [1, KEY_HEADS, KEYS], "out": [1, 1, V]}
+    return {**{n: a for n, a in w.items() if n != "taps"}, **{n: np.array(a) for n, a in numbers.items()}, "scale": np.float32([KEYS**-0.5])}
+
+
+WRITTEN = ["node MatMul x,win -> m", "node Split m,parts -> q0,k0,v0 axis=-1",
+           *[line for p in "qk" for line in (f"node Reshape {p}0,few -> {p}1", f"node LpNormalization {p}1 -> {p}2 axis=-1 p=2", f"node Unsqueeze {p}2,third -> {p}3",
+                                             f"node Expand {p}3,again -> {p}4", f"node Reshape {p}4,each -> {p}5", f"node Unsqueeze {p}5,last -> {p}")],
+           "node MatMul x,wa -> a0", "node Add a0,dt -> a1", "node Softplus a1 -> a2", "node Mul a2,rate -> g0", "node Reshape g0,every -> g", "node Exp g -> decay",
+           "node MatMul x,wb -> b0", "node Sigmoid b0 -> b1", "node Reshape b1,one -> beta", "node Reshape v0,values -> v",
+           "node Mul past_recurrent.0,decay -> s", "node Mul s,k -> sk", "node ReduceSum sk,before_last -> kv keepdims=0", "node Sub v,kv -> d0", "node Mul d0,beta -> d1",
+           "node Unsqueeze d1,before_last -> d", "node Mul k,d -> kd", "node Add s,kd -> present_recurrent.0", "node Mul q,scale -> qs",
+           "node Mul present_recurrent.0,qs -> sq", "node ReduceSum sq,before_last -> o0 keepdims=0", "node Reshape o0,out -> o",
+           "node MatMul x,wz -> z", "node GatedRMSNorm@com.microsoft o,gain,z -> y epsilon=0.000001"]
+
 # name: (weights, reference, state inputs, nodes)
 FORMS = {
     "delta net of ONNX Runtime": (delta_net_weights, delta_net, [f"past_conv.0 f32 1 {2 * K + V} {TAPS - 1}", *ORT_STATE],
@@ -67,6 +86,7 @@ FORMS = {
     "the same, channels last, a window of states": (
         delta_net_weights, delta_net, [f"past_conv.0 f32 1 {TAPS - 1} {2 * K + V}", f"past_recurrent.0 f32 3 1 {HEADS} {KEYS} {VALUES}"],
         ["node MatMul x,win -> m", ORT_CONV.format("m", "c") + " channels_last=1", *(n + " state_window=3" * ("node LinearAttention@" in n) for n in ORT_REST)]),
+    "delta net written out, a step": (written_weights, delta_net, ORT_STATE, WRITTEN),
 }
 
 
