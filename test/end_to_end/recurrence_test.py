@@ -79,6 +79,32 @@ WRITTEN = ["node MatMul x,win -> m", "node Split m,parts -> q0,k0,v0 axis=-1",
            "node Mul present_recurrent.0,qs -> sq", "node ReduceSum sq,before_last -> o0 keepdims=0", "node Reshape o0,out -> o",
            "node MatMul x,wz -> z", "node GatedRMSNorm@com.microsoft o,gain,z -> y epsilon=0.000001"]
 
+def loop_weights(r):
+    w = written_weights(r)
+    numbers = {"again": [1, 1, 1, HEADS // KEY_HEADS, 1], "each": [1, -1, HEADS, KEYS], "rows": [1, -1, HEADS, VALUES], "few": [1, -1, KEY_HEADS, KEYS], "third": [3],
+               "out": [1, -1, V], "one": [1, HEADS, 1], "every": [1, HEADS, 1, 1]}
+    return {**w, **{n: np.array(a) for n, a in numbers.items()}}
+
+
+PARTS = {"q": f"{HEADS} {KEYS}", "k": f"{HEADS} {KEYS}", "v": f"{HEADS} {VALUES}", "g": f"{HEADS}", "b": f"{HEADS}"}
+BEFORE = ["node MatMul x,win -> m", "node Split m,parts -> q0,k0,v0 axis=-1",
+          *[line for p in "qk" for line in (f"node Reshape {p}0,few -> {p}1", f"node LpNormalization {p}1 -> {p}2 axis=-1 p=2", f"node Unsqueeze {p}2,third -> {p}3",
+                                            f"node Expand {p}3,again -> {p}4", f"node Reshape {p}4,each -> all_{p}")],
+          "node Reshape v0,rows -> all_v", "node MatMul x,wa -> a0", "node Add a0,dt -> a1", "node Softplus a1 -> a2", "node Mul a2,rate -> all_g",
+          "node MatMul x,wb -> b0", "node Sigmoid b0 -> all_b"]
+STEP = ["node Reshape g,every -> g1", "node Exp g1 -> decay", "node Reshape b,one -> beta", "node Unsqueeze q,last -> q9", "node Unsqueeze k,last -> k9",
+        "node Mul s0,decay -> s1", "node Mul s1,k9 -> sk", "node ReduceSum sk,before_last -> kv keepdims=0", "node Sub v,kv -> d0", "node Mul d0,beta -> d1",
+        "node Unsqueeze d1,before_last -> d", "node Mul k9,d -> kd", "node Add s1,kd -> s2", "node Mul q9,scale -> qs", "node Mul s2,qs -> sq",
+        "node ReduceSum sq,before_last -> o1 keepdims=0"]
+STATE, OUT = f"f32 1 {HEADS} {KEYS} {VALUES}", f"output o1 f32 1 {HEADS} {VALUES}"
+AFTER = ["node MatMul x,wz -> z", "node GatedRMSNorm@com.microsoft o,gain,z -> y epsilon=0.000001"]
+SCAN = [*BEFORE, "graph step", f"input s0 {STATE}", *(f"input {p} f32 1 {dims}" for p, dims in PARTS.items()), f"output s2 {STATE}", OUT, *STEP, "end",
+        "node Scan past_recurrent.0," + ",".join("all_" + p for p in PARTS) + " -> present_recurrent.0,os body=graph:step num_scan_inputs=5 "
+        "scan_input_axes=[1,1,1,1,1] scan_output_axes=[1]", "node Reshape os,out -> o", *AFTER]
+LOOP = [*BEFORE, "weight go bool - raw 1", "graph step", "input i i64", "input more bool", f"input s0 {STATE}", "output more1 bool", f"output s2 {STATE}", OUT,
+        *(f"node Gather all_{p},i -> {p} axis=1" for p in PARTS), *STEP, "node Identity more -> more1", "end", "node Shape x -> rows1 start=1 end=2",
+        "node Squeeze rows1 -> trips", "node Loop trips,go,past_recurrent.0 -> present_recurrent.0,os body=graph:step", "node Reshape os,out -> o", *AFTER]
+
 # name: (weights, reference, state inputs, nodes)
 FORMS = {
     "delta net of ONNX Runtime": (delta_net_weights, delta_net, [f"past_conv.0 f32 1 {2 * K + V} {TAPS - 1}", *ORT_STATE],
@@ -87,6 +113,8 @@ FORMS = {
         delta_net_weights, delta_net, [f"past_conv.0 f32 1 {TAPS - 1} {2 * K + V}", f"past_recurrent.0 f32 3 1 {HEADS} {KEYS} {VALUES}"],
         ["node MatMul x,win -> m", ORT_CONV.format("m", "c") + " channels_last=1", *(n + " state_window=3" * ("node LinearAttention@" in n) for n in ORT_REST)]),
     "delta net written out, a step": (written_weights, delta_net, ORT_STATE, WRITTEN),
+    "delta net in a Scan": (loop_weights, delta_net, ORT_STATE, SCAN),
+    "delta net in a Loop": (loop_weights, delta_net, ORT_STATE, LOOP),
 }
 
 
