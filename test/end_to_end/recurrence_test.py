@@ -105,6 +105,33 @@ LOOP = [*BEFORE, "weight go bool - raw 1", "graph step", "input i i64", "input m
         *(f"node Gather all_{p},i -> {p} axis=1" for p in PARTS), *STEP, "node Identity more -> more1", "end", "node Shape x -> rows1 start=1 end=2",
         "node Squeeze rows1 -> trips", "node Loop trips,go,past_recurrent.0 -> present_recurrent.0,os body=graph:step", "node Reshape os,out -> o", *AFTER]
 
+INNER, STATES = 12, 4
+
+
+def selective(x, w):
+    """Mamba's scan (arXiv 2312.00752), its exponentials and products taken over all tokens before it."""
+    u, dt, b, c = x @ w["wu"], np.log1p(np.exp(x @ w["wt"])), x @ w["wb"], x @ w["wc"]
+    h, out = np.zeros((INNER, STATES)), []
+    for t in range(len(x)):
+        h = np.exp(dt[t][:, None] * w["a"]) * h + (dt[t] * u[t])[:, None] * b[t]
+        out.append(h @ c[t] + w["skip"] * u[t])
+    return np.array(out)
+
+
+def selective_weights(r):
+    w = {"wu": INNER, "wt": INNER, "wb": STATES, "wc": STATES}
+    return {**{n: r.standard_normal((WIDTH, c)).astype(np.float32) / 3 for n, c in w.items()}, "a": -r.uniform(0.2, 2, (INNER, STATES)).astype(np.float32),
+            "skip": r.standard_normal(INNER).astype(np.float32), "wide": np.array([2]), "deep": np.array([3])}
+
+
+SELECTIVE = ["node MatMul x,wu -> u", "node MatMul x,wt -> t0", "node Softplus t0 -> t", "node MatMul x,wb -> b", "node MatMul x,wc -> c",
+             "node Unsqueeze t,deep -> t1", "node Mul t1,a -> ta", "node Exp ta -> decays", "node Unsqueeze b,wide -> b1", "node Mul t1,b1 -> tb",
+             "node Unsqueeze u,deep -> u1", "node Mul tb,u1 -> intos", "graph step", *(f"input {n} f32 1 {INNER} {STATES}" for n in ("h0", "decay", "into")),
+             f"input c1 f32 1 {STATES}", f"output h2 f32 1 {INNER} {STATES}", f"output o1 f32 1 {INNER}", "node Mul h0,decay -> h1", "node Add h1,into -> h2",
+             "node Unsqueeze c1,wide -> c2", "node MatMul h2,c2 -> o0", "node Squeeze o0,wide -> o1", "end",
+             "node Scan past_ssm.0,decays,intos,c -> present_ssm.0,os body=graph:step num_scan_inputs=3 scan_input_axes=[1,1,1]",
+             "node Transpose os -> o perm=[1,0,2]", "node Mul u,skip -> us", "node Add o,us -> y"]
+
 # name: (weights, reference, state inputs, nodes)
 FORMS = {
     "delta net of ONNX Runtime": (delta_net_weights, delta_net, [f"past_conv.0 f32 1 {2 * K + V} {TAPS - 1}", *ORT_STATE],
@@ -114,6 +141,7 @@ FORMS = {
         ["node MatMul x,win -> m", ORT_CONV.format("m", "c") + " channels_last=1", *(n + " state_window=3" * ("node LinearAttention@" in n) for n in ORT_REST)]),
     "delta net written out, a step": (written_weights, delta_net, ORT_STATE, WRITTEN),
     "delta net in a Scan": (loop_weights, delta_net, ORT_STATE, SCAN),
+    "Mamba's scan in a Scan": (selective_weights, selective, [f"past_ssm.0 f32 1 {INNER} {STATES}"], SELECTIVE),
     "delta net in a Loop": (loop_weights, delta_net, ORT_STATE, LOOP),
 }
 
