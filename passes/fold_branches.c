@@ -37,25 +37,34 @@ static int condition_of(struct qbc *q, MlirOperation func, MlirOperation op)
     return known[0] == known[1] ? known[0] : -1;
 }
 
-/* The operations of the branch, in place of the If. */
-static void take_branch(MlirOperation op, MlirBlock body)
+static MlirOperation last_of(MlirBlock body)
 {
     MlirOperation last = mlirBlockGetFirstOperation(body);
-    for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last)); last = next)
-        mlirOperationMoveBefore(last, op);
-    for (intptr_t i = 0; i < mlirOperationGetNumResults(op) && i < mlirOperationGetNumOperands(last); ++i)
+    for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last));)
+        last = next;
+    return last;
+}
+
+/* The operations of the branch, in place of the If. False: it yields another number of values. */
+static bool take_branch(MlirOperation op, MlirBlock body)
+{
+    MlirOperation last = last_of(body), first;
+    if (mlirOperationGetNumOperands(last) != mlirOperationGetNumResults(op))
+        return false;
+    while (!mlirOperationEqual(first = mlirBlockGetFirstOperation(body), last))
+        mlirOperationMoveBefore(first, op);
+    for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, i), mlirOperationGetOperand(last, i));
     mlirOperationDestroy(op);
+    return true;
 }
 
 static bool fold(struct qbc *q, MlirOperation func, MlirOperation op)
 {
     int condition = condition_of(q, func, op);
     for (intptr_t i = 0; condition >= 0 && i < mlirOperationGetNumRegions(op); ++i)
-        if (is_graph(op, i, condition ? "then_branch" : "else_branch")) {
-            take_branch(op, mlirRegionGetFirstBlock(mlirOperationGetRegion(op, i)));
+        if (is_graph(op, i, condition ? "then_branch" : "else_branch") && take_branch(op, mlirRegionGetFirstBlock(mlirOperationGetRegion(op, i))))
             return true;
-        }
     qbc_miss(q, op, "its condition is not known before the model runs, or differs with the number of tokens");
     return false;
 }

@@ -20,7 +20,7 @@ enum { MOST_AXES = 64 };
 
 static bool is_loop(MlirOperation op)
 {
-    return qbc_is(op, "onnx.Scan") || qbc_is(op, "onnx.Loop");
+    return (qbc_is(op, "onnx.Scan") || qbc_is(op, "onnx.Loop")) && mlirOperationGetNumRegions(op) == 1;
 }
 
 /* Operands that are carried: from which one on, and how many. */

@@ -93,6 +93,14 @@ static size_t count_cache(const Onnx__GraphProto *g, const struct reading *r)
     return n;
 }
 
+static bool has_names(const Onnx__GraphProto *branch)
+{
+    for (size_t i = 0; i < branch->n_output; ++i)
+        if (!branch->output[i]->name || !*branch->output[i]->name)
+            return false;
+    return true;
+}
+
 /* The branch that reads more of what may be a cache; NULL: the node is no such choice. */
 static Onnx__GraphProto *branch_of(struct import *m, const Onnx__NodeProto *node)
 {
@@ -105,7 +113,7 @@ static Onnx__GraphProto *branch_of(struct import *m, const Onnx__NodeProto *node
     struct reading a = reading_of(m, then->g), b = reading_of(m, otherwise->g);
     size_t n_then = count_cache(g, &a), n_else = count_cache(g, &b);
     Onnx__GraphProto *chosen = n_then > n_else ? then->g : otherwise->g;
-    return n_then != n_else && chosen->n_output == node->n_output ? chosen : NULL;
+    return n_then != n_else && chosen->n_output == node->n_output && has_names(chosen) ? chosen : NULL;
 }
 
 /* --- the branch as a function, and a call of it */

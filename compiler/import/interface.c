@@ -216,6 +216,17 @@ static const char *core_of(struct import *m, const char *name)
     return core;
 }
 
+/* The last state of a loop continues what the first one was. */
+static int64_t continued_by_loop(struct import *m, const Onnx__NodeProto *node, const char *output)
+{
+    const Onnx__AttributeProto *inputs = is_op(node, "Scan") ? onnx_attribute_find(node, "num_scan_inputs") : NULL;
+    size_t first = is_op(node, "Loop") ? 2 : 0, others = inputs && inputs->i > 0 ? (size_t)inputs->i : 0;
+    for (size_t i = 0; i < node->n_output && first + i + others < node->n_input; ++i)
+        if (!strcmp(node->output[i], output))
+            return input_behind(m, node->input[first + i]);
+    return -1;
+}
+
 /* Which past input the node that makes an output continues, as its operation tells; -1. */
 static int64_t continued_by_structure(struct import *m, const char *output)
 {
@@ -227,6 +238,8 @@ static int64_t continued_by_structure(struct import *m, const char *output)
                  {"MultiHeadAttention", 1, 6},  {"MultiHeadAttention", 2, 7},
                  {"LinearAttention", 1, 3},     {"CausalConvWithState", 1, 3}};
     const Onnx__NodeProto *node = node_of(m, output);
+    if (is_op(node, "Loop") || is_op(node, "Scan"))
+        return continued_by_loop(m, node, output);
     for (size_t k = 0; k < sizeof fused / sizeof *fused; ++k)
         if (is_op(node, fused[k].op) && node->n_output > fused[k].result &&
             node->n_input > fused[k].operand && !strcmp(node->output[fused[k].result], output))
