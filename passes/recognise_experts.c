@@ -94,7 +94,7 @@ static bool is_repeated(struct qbc_router_finder *f, const struct qbc_router *r,
 }
 
 /* Each choice has a row of its own, and what was done to it was done to each number alike: of rows whose choices are a
- * number each, larger ones later, it makes such rows again. */
+ * number each, larger ones later, it makes such rows again. Small ones: activations may be kept within bounds. */
 static bool is_row_by_row(struct qbc_router_finder *f, const struct qbc_router *r, struct product *p)
 {
     struct qbc_values leaves = qbc_leaves(f->q, p->x, 0, NULL);
@@ -103,7 +103,7 @@ static bool is_row_by_row(struct qbc_router_finder *f, const struct qbc_router *
         struct qbc_array *a = qbc_is_level1(leaves.v[i]) ? qbc_bind_zero(f->q, e, leaves.v[i]) : NULL;
         int64_t width = a ? qbc_dim(leaves.v[i], 1) / r->law.top : 0;
         for (size_t k = 0; a && width && k < a->n; ++k)
-            a->f[k] = 1 + (float)((int64_t)k / width) / 64;
+            a->f[k] = (1 + (float)((int64_t)k / width) / 64) / 64;
     }
     const struct qbc_array *x = qbc_floats_of(e, p->x);
     bool good = x && (int64_t)x->n == (f->shapes.step ? 1 : TOKENS) * r->law.top * p->depth;

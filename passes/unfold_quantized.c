@@ -112,13 +112,6 @@ static bool same_number(struct qbc_evaluation *e, MlirValue a, MlirValue b)
     return x->f ? x->f[0] == y->f[0] : x->i[0] == y->i[0];
 }
 
-static MlirValue number(struct qbc_build *b, double x)
-{
-    MlirType type = qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), 0, NULL);
-    struct qbc_attr attrs[] = {{"value", mlirDenseElementsAttrFloatGet(type, 1, (float[]){(float)x})}, {0}};
-    return mlirOperationGetResult(qbc_make(b, "onnx.Constant", type, attrs, 0, NULL), 0);
-}
-
 /* What codes of this type with one scale and zero point can say; false: another type, or several scales. */
 static bool bounds(struct qbc_evaluation *e, MlirOperation op, double *low, double *high)
 {
@@ -184,7 +177,7 @@ static bool unround(struct qbc *q, struct qbc_evaluation *e, MlirOperation op)
     struct qbc_build b = qbc_before(q, op);
     MlirValue old = mlirOperationGetResult(op, 0), x = mlirOperationGetOperand(from, 0), y = x;
     if (matters(q, op, x, low))
-        y = qbc_op(&b, "onnx.Clip", mlirValueGetType(old), 3, x, number(&b, low), number(&b, high));
+        y = qbc_op(&b, "onnx.Clip", mlirValueGetType(old), 3, x, qbc_number_constant(&b, low), qbc_number_constant(&b, high));
     mlirValueReplaceAllUsesOfWith(old, y);
     return true;
 }

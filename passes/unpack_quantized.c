@@ -5,7 +5,7 @@
  *            onnx.Add(onnx.MatMul(%x, onnx.Transpose(%w)), %bias)
  *
  *   before   com.microsoft.GatherBlockQuantized(%codes, %ids, %scales, %zeros)
- *   after    onnx.Gather(%w, %ids)
+ *   after    onnx.Gather(%w, %ids)                 codes of any rank, scales along the last axis
  *
  *   before   onnx.DequantizeLinear(%codes, %scales, %zeros) of stored codes, which may be small floats; scales may be codes too
  *   after    %w
@@ -120,6 +120,19 @@ static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, str
 
 /* --- GatherBlockQuantized(codes, ids, scales, zeros): bytes with codes, or a tensor of int4 */
 
+/* Zero points of whole rows may have a dim less: then those of rows share bytes. */
+static bool zeros_of_rows(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct qbc_coded *c, const struct unpacked *u)
+{
+    const struct qbc_array *zeros = dims_of(e, qbc_operand_at(op, 3));
+    if (!zeros || u->rank < 2 || zeros->rank != u->rank - 1 || c->group < c->length)
+        return true;
+    set_strides(c->zero_stride, 1, 0, 0);
+    bool whole = u->dims[u->rank - 2] * c->zero_bits % 8 == 0;
+    if (!whole)
+        qbc_miss(q, op, "the zero points of its %ld rows do not fill whole bytes", (long)u->dims[u->rank - 2]);
+    return whole;
+}
+
 /* Codes [outer, length, inner], length being `axis` of u's dims. */
 static void set_axis(struct unpacked *u, int64_t axis)
 {
@@ -170,7 +183,7 @@ static bool gather(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, st
     c->group = block;
     set_strides(c->scale_stride, groups * c->inner, c->inner, c->inner > 1);
     if (bytes && c->inner == 1)
-        return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c);
+        return packed_zeros(q, op, qbc_operand_at(op, 3), groups, c) && zeros_of_rows(q, e, op, c, u);
     c->zeros = stored(q, qbc_operand_at(op, 3)); /* of the codes' type; without, the middle of what bytes can be */
     c->zero = bytes ? 128 : 0;
     c->zero_bits = c->bits;

@@ -91,6 +91,7 @@ MlirValue qbc_rows(struct qbc_build *b, MlirValue v, int64_t width); /* v as lev
 MlirValue qbc_unrows(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims);
 MlirValue qbc_unrows_across(struct qbc_build *b, MlirValue rows, const struct qbc_dims *dims); /* dims [1, .., C, T] */
 MlirValue qbc_ints_constant(struct qbc_build *b, const int64_t *v, size_t n);
+MlirValue qbc_number_constant(struct qbc_build *b, double x); /* an f32 of no dims */
 MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n, const int64_t *to);
 MlirValue qbc_transpose(struct qbc_build *b, MlirValue v, size_t n, const int64_t *perm);
 /* upright.c: elementwise operations on transposed values become transpositions of theirs. */
@@ -282,6 +283,18 @@ MlirValue qbc_router_route(struct qbc_build *b, struct qbc_router *r); /* its qb
 void qbc_router_settle(struct qbc *q, struct qbc_router *r);           /* qb.route says the law as it is known now */
 /* The only level-1 value that v is made of; null: none, or several. */
 MlirValue qbc_only_rows(struct qbc *q, MlirValue v, size_t n_cut, const MlirValue *cut);
+
+/* --- mixture.c: a sum of what all experts give, each times the weight that a router gives it */
+struct qbc_mixture {
+    struct qbc_router_finder *f;
+    MlirValue sum, logits, ids;
+    MlirValue *z; /* [experts], level 1, in the router's order */
+    int64_t experts, width;
+    struct qbc_router *router;
+    struct qbc_dims dims; /* of the sum */
+};
+/* Is op's result such a sum? Then the router's law is all known. */
+bool qbc_mixture_find(struct qbc_router_finder *f, MlirOperation op, struct qbc_mixture *m);
 
 /* --- ssm.c: h[t] = exp(dt[t] a) h[t - 1] + dt[t] b[t] x[t], y[t] = c[t] h[t] + d x[t] */
 struct qbc_ssm {

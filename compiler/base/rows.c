@@ -118,6 +118,13 @@ MlirValue qbc_ints_constant(struct qbc_build *b, const int64_t *v, size_t n)
     return mlirOperationGetResult(qbc_make(b, "onnx.Constant", type, attrs, 0, NULL), 0);
 }
 
+MlirValue qbc_number_constant(struct qbc_build *b, double x)
+{
+    MlirType type = qbc_tensor(b->q, mlirF32TypeGet(b->q->mlir), 0, NULL);
+    struct qbc_attr attrs[] = {{"value", mlirDenseElementsAttrFloatGet(type, 1, (float[]){(float)x})}, {0}};
+    return mlirOperationGetResult(qbc_make(b, "onnx.Constant", type, attrs, 0, NULL), 0);
+}
+
 MlirValue qbc_reshape(struct qbc_build *b, MlirValue v, MlirType type, size_t n, const int64_t *to)
 {
     return qbc_op(b, "onnx.Reshape", type, 2, v, qbc_ints_constant(b, to, n));
