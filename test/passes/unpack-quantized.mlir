@@ -3,6 +3,7 @@
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized %t/does.mlir | FileCheck %s
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -merge-weights -name-blocks %t/tied.mlir | FileCheck %s --check-prefix=TIED
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized -recognise-linear -merge-weights -name-blocks -assign-formats %t/tied.mlir | FileCheck %s --check-prefix=KEPT
+// RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized %t/experts.mlir | FileCheck %s --check-prefix=EXPERTS
 // RUN: qbc-opt -weights=%t/model.onnx -unpack-quantized %t/leaves.mlir | FileCheck %s --check-prefix=LEAVES
 // RUN: not qbc-opt -weights=%t/model.onnx -unpack-quantized -check-graph %t/complains.mlir 2>&1 | FileCheck %s --check-prefix=COMPLAINS
 
@@ -88,6 +89,22 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
   %e = "onnx.com.microsoft.GatherBlockQuantized"(%flat, %ids, %by_row) {bits = 4 : i64, block_size = 32 : i64, gather_axis = 0 : i64, quantize_axis = 1 : i64} : (tensor<6x32xui8>, tensor<1x?xi64>, tensor<6x2xf32>) -> tensor<1x?x64xf32>
   %y = "onnx.com.microsoft.MatMulNBits"(%e, %codes, %scales) {K = 64 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x64xf32>, tensor<6x2x16xui8>, tensor<12xf32>) -> tensor<1x?x6xf32>
   return %y : tensor<1x?x6xf32>
+}
+
+//--- experts.mlir
+// Matrices of experts, of which a scale and a zero point belong to a row; zero points of two rows share a byte. Those of three rows do not fill bytes.
+// EXPERTS: %[[W:.*]] = "qb.weight"() {blocks = {bits = 4 : i64, group = 32 : i64, inner = 1 : i64, length = 32 : i64, scale_strides = array<i64: 1, 1, 0>, scales = "scales", signed = false, stored = 32 : i64, zero_bits = 4 : i64, zero_strides = array<i64: 1, 0, 0>, zeros = "bytes"}, {{.*}} strides = array<i64: 64, 32, 1>} : () -> tensor<6x2x32xf32>
+// EXPERTS: "onnx.Gather"(%[[W]], %{{.*}}) : (tensor<6x2x32xf32>, {{.*}} -> tensor<*xf32>
+// EXPERTS: "onnx.com.microsoft.GatherBlockQuantized"{{.*}} qb.miss = "the zero points of its 3 rows do not fill whole bytes"
+func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]}) -> (tensor<*xf32>, tensor<*xf32>) {
+  %codes = "qb.weight"() {name = "codes", source = "codes", offset = 0 : i64, strides = array<i64: 32, 16, 1>} : () -> tensor<6x2x16xui8>
+  %scales = "onnx.Constant"() {source = "scales", value = dense<0.0> : tensor<12xf32>} : () -> tensor<12xf32>
+  %bytes = "onnx.Constant"() {source = "bytes", value = dense<0> : tensor<6x1xui8>} : () -> tensor<6x1xui8>
+  %y = "onnx.com.microsoft.GatherBlockQuantized"(%codes, %ids, %scales, %bytes) {bits = 4 : i64, block_size = 32 : i64, gather_axis = 0 : i64, quantize_axis = 2 : i64} : (tensor<6x2x16xui8>, tensor<1x?xi64>, tensor<12xf32>, tensor<6x1xui8>) -> tensor<*xf32>
+  %shape = "onnx.Constant"() {value = dense<[4, 3, 16]> : tensor<3xi64>} : () -> tensor<3xi64>
+  %odd = "onnx.Reshape"(%codes, %shape) : (tensor<6x2x16xui8>, tensor<3xi64>) -> tensor<4x3x16xui8>
+  %z = "onnx.com.microsoft.GatherBlockQuantized"(%odd, %ids, %scales, %bytes) {bits = 4 : i64, block_size = 32 : i64, gather_axis = 0 : i64, quantize_axis = 2 : i64} : (tensor<4x3x16xui8>, tensor<1x?xi64>, tensor<12xf32>, tensor<6x1xui8>) -> tensor<*xf32>
+  return %y, %z : tensor<*xf32>, tensor<*xf32>
 }
 
 //--- leaves.mlir
