@@ -65,5 +65,6 @@ const struct qbc_format *qbc_exact_format(struct qbc *q, const struct qbc_view *
             found = f && holds(v, f, w, w + n) ? f : NULL;
         }
     free(w);
+    qbc_view_release(v); /* of a transposed one, that was a column: all of its pages */
     return found;
 }

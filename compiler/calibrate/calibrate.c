@@ -113,14 +113,15 @@ static void step_on(struct flow *f)
     f->out = NULL;
 }
 
-/* The values before a stage, of the first windows, for measurements. */
+/* The values before a stage, of what is measured on. */
 static bool remember(struct qbc *q, struct qbc_calibration *c, size_t i, const float *in)
 {
-    size_t n = c->n_measure * c->windows.length * (size_t)c->stages.stage[i].in_cols;
+    size_t cols = (size_t)c->stages.stage[i].in_cols, window = c->measured * cols, n = c->n_measure * window;
     c->before[i] = n ? qbc_paged(q, n) : NULL;
     if (!c->before[i])
         return !n;
-    memcpy(c->before[i], in, n * sizeof *in);
+    for (size_t w = 0; w < c->n_measure; ++w)
+        memcpy(c->before[i] + w * window, in + w * c->windows.length * cols, window * sizeof *in);
     qbc_paged_release(c->before[i], n);
     return true;
 }
@@ -246,14 +247,15 @@ static bool read_model(struct qbc *q, MlirOperation graph, struct qbc_calibratio
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out)
 {
     struct qbc_calibration *c = out;
-    *c = (struct qbc_calibration){.n_measure = c->n_measure, .judges = c->judges, .only_judges = c->only_judges,
-                                  .only_moments = c->only_moments, .watch = c->watch, .user = c->user};
+    *c = (struct qbc_calibration){.n_measure = c->n_measure, .measured = c->measured, .judges = c->judges,
+                                  .only_judges = c->only_judges, .only_moments = c->only_moments, .watch = c->watch, .user = c->user};
     if (qbc_bool(graph, "qb.whole", false)) {
         qbc_error_in(q, "-calib", "only models that go on with a text can be calibrated so far; this one reads whole texts");
         return false;
     }
     if (open_pool(q, c) && read_texts(q, graph, c)) {
         c->n_measure = c->n_measure < c->windows.n ? c->n_measure : c->windows.n;
+        c->measured = c->measured < c->windows.length ? c->measured : c->windows.length;
         q->calibrated = c->only_judges ? NULL : describe(q, &c->windows);
         q->judged = c->judges ? describe(q, &c->eval) : NULL;
         if ((c->only_moments && !c->judges && !c->watch && qbc_recall_taps(q, c)) || read_model(q, graph, c))

@@ -20,10 +20,10 @@ struct qbc_calibration {
     struct qbc_windows windows;
     struct qbrt_parallel threads;
     void *pool;
-    /* values before stage i, of the first n_measure windows: f32 [n_measure * length][in_cols]; 0: none */
-    float **before; /* [stages.n] */
-    float *logits;  /* [n_measure * length][vocab] as probabilities */
-    size_t n_measure;
+    /* values before stage i, of the first tokens of the first windows: f32 [n_measure * measured][in_cols]; 0: none */
+    float **before; /* [stages.n] in files */
+    float *logits;  /* [n_measure * measured][vocab] as probabilities */
+    size_t n_measure, measured; /* windows, tokens of each */
     /* Whoever calls qbc_calibrate may want to see the rows of each tap, window by window. From several threads at once, but of
      * one tap in order. NULL: nobody does. */
     void (*watch)(void *user, const struct qbc_tap *tap, const float *x, int64_t rows);
@@ -36,8 +36,8 @@ struct qbc_calibration {
     size_t n_peaks;
 };
 
-/* Run the texts through the model and keep H of every product's input (hessians.h). n_measure, `judges`,
- * `only_judges`, `only_moments` and `watch` say what is wanted. False after an error. */
+/* Run the texts through the model and keep H of every product's input (hessians.h). n_measure, `measured`, `judges`, `only_judges`,
+ * `only_moments` and `watch` say what is wanted. False after an error. */
 bool qbc_calibrate(struct qbc *q, MlirOperation graph, struct qbc_calibration *out);
 /* What only measurements needed. */
 void qbc_calibration_forget(struct qbc_calibration *c);

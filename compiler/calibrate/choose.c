@@ -62,14 +62,15 @@ static const struct qbc_allocator *allocator_of(const struct qbc *q)
 static bool learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)
 {
     enum { LONGEST = 256 };
-    size_t anchors;
-    calibration->n_measure = qbc_measure_windows(&c->items, LONGEST, &anchors);
+    struct qbc_effort effort = qbc_measure_effort(&c->items, LONGEST);
+    calibration->n_measure = effort.windows;
+    calibration->measured = effort.tokens;
     bool known = qbc_find_losses(q, &c->items);
     calibration->only_moments = known || (c->items.alone && !c->items.metric->flows);
     if (!qbc_calibrate(q, graph, calibration))
         return false;
     bool good = known || qbc_measure(q, calibration, &c->items);
-    c->measured_tokens = calibration->n_measure * calibration->windows.length;
+    c->measured_tokens = calibration->n_measure * calibration->measured;
     qbc_calibration_forget(calibration);
     return good;
 }

@@ -17,15 +17,15 @@ struct scoring {
 
 static int64_t length_of(const struct qbc_reference *r)
 {
-    return (int64_t)r->c->windows.length;
+    return (int64_t)r->c->measured;
 }
 
 /* Of row `row` of the window, whose logits have this norm: the loss on the next token; the last row has none. */
 static double next_loss(const struct scoring *s, int64_t row, const float *logits, double norm)
 {
-    int64_t length = length_of(s->reference);
-    const int32_t *ids = s->reference->c->windows.ids + (int64_t)s->window * length;
-    return row + 1 < length ? norm - (double)logits[ids[row + 1]] : 0;
+    const struct qbc_calibration *c = s->reference->c;
+    const int32_t *ids = c->windows.ids + s->window * c->windows.length;
+    return row + 1 < length_of(s->reference) ? norm - (double)logits[ids[row + 1]] : 0;
 }
 
 static void set_row(const struct scoring *s, int64_t row, float *got, double norm)
@@ -74,7 +74,7 @@ static struct qbc_distance score(const struct qbc_reference *r, size_t window, c
 
 bool qbc_reference_create(struct qbc *q, struct qbc_calibration *c, struct qbc_reference *out)
 {
-    size_t tokens = c->n_measure * c->windows.length;
+    size_t tokens = c->n_measure * c->measured;
     *out = (struct qbc_reference){c, qbc_alloc(q, (tokens + 1) * sizeof(double)), qbc_alloc(q, (tokens + 1) * sizeof(double))};
     c->logits = malloc(tokens * (size_t)c->stages.vocab * sizeof *c->logits);
     return c->logits;

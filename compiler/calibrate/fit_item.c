@@ -54,6 +54,7 @@ static bool do_slab(struct job *j, int64_t slab, struct qbc_blocks *b, float *w)
 {
     int64_t cols = j->item->view.cols, row = slab * SLAB, rest = j->item->view.rows - row, n = rest < SLAB ? rest : SLAB;
     qbc_view_read(&j->item->view, row, n, w);
+    qbc_view_release_rows(&j->item->view, row, n);
     return fit(j->sweep, b, n, w, NULL, j->out + row * cols);
 }
 
@@ -86,7 +87,9 @@ bool qbc_item_decoded(struct qbc *q, const struct qbc_item *item, const struct q
                       const struct qbc_format *format, const struct qbrt_parallel *threads, float *out)
 {
     struct job j = {.item = item, .sweep = sweep, .format = format, .out = out};
-    return run(q, &j, threads, decode_share);
+    bool good = run(q, &j, threads, decode_share);
+    qbc_view_release(&item->view);
+    return good;
 }
 
 static void losses_share(void *user, int64_t thread)

@@ -115,7 +115,7 @@ static double cosine(const float *a, const float *b, int64_t n)
 
 static double cos_inout(const struct looking *l, size_t stage)
 {
-    int64_t cols = l->c->stages.stage[stage].in_cols, tokens = (int64_t)(l->c->n_measure * l->c->windows.length);
+    int64_t cols = l->c->stages.stage[stage].in_cols, tokens = (int64_t)(l->c->n_measure * l->c->measured);
     const float *in = l->c->before[stage], *out = l->c->before[stage + 1];
     double sum = 0;
     for (int64_t i = 0; i < tokens; ++i)
@@ -137,7 +137,7 @@ static bool look_at_block(const struct looking *l, struct qbc_item *item)
             item->importance = other->importance;
             return true;
         }
-    int64_t tokens = (int64_t)(l->c->n_measure * l->c->windows.length);
+    int64_t tokens = (int64_t)(l->c->n_measure * l->c->measured);
     bool turn = !strcmp(l->items->metric->name, "cos_inout");
     item->importance = turn ? cos_inout(l, s) : qbc_cluster_entropy(l->c->before[s], tokens, stages->stage[s].in_cols);
     if (!turn && item->importance < 0)

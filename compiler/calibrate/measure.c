@@ -2,17 +2,18 @@
  * a tensor alone, in nats by what was measured beside it.
  *
  * First every tensor alone, in every format (fit_item.h). Then one walk over the stages. A trial leaves the float model where
- * its first tensor is, and from there on has values of its own, which wait for the next stage like those of all others. So a
- * stage is loaded once for all of them.
+ * its first tensor is, and from there on has values of its own, which wait for the next stage like those of all others, in a
+ * file: there are more of them the more layers there are. So a stage is loaded once for all of them.
  */
 #include "fit_item.h"
+#include "hessians.h"
 #include "resume.h"
 #include "trials.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ANCHORS = 4, MOST_WINDOWS = 4 };
+enum { MOST_ANCHORS = 4, MOST_WINDOWS = 4, FEWEST_TOKENS = 64 };
 static const double MOST_WORK = 1e13; /* multiplications: about a minute a core */
 
 struct measuring {
@@ -21,12 +22,13 @@ struct measuring {
     struct qbc_trials trials;
     struct qbc_reference reference;
     size_t done, total; /* passes of a trial through a stage */
-    float *logits, *dense;
+    float *logits, *dense, *out; /* out [windows][tokens][cols]: behind the stage at hand */
+    size_t room; /* numbers of a trial's rows, in whole pages */
     struct qbc_sweep sweep; /* of `swept`: trials of a tensor come one after the other */
     const struct qbc_item *swept;
 };
 
-size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t *anchors)
+struct qbc_effort qbc_measure_effort(const struct qbc_items *items, size_t length)
 {
     double weights = 0, trials = 0;
     bool all = items->metric->kind == QBC_METRIC_MODEL;
@@ -34,13 +36,15 @@ size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t 
         weights += (double)items->item[i].view.rows * (double)items->item[i].view.cols;
         trials += items->item[i].pinned ? 0 : all ? (double)items->item[i].n : 1;
     }
-    size_t windows = MOST_WINDOWS;
-    *anchors = all ? 1 : MOST_ANCHORS;
-    while (*anchors > 1 && weights * trials * (double)(*anchors * windows * length) / 2 > MOST_WORK)
-        --*anchors;
-    while (windows > 1 && weights * trials * (double)(windows * length) / 2 > MOST_WORK)
-        windows /= 2;
-    return windows;
+    struct qbc_effort e = {all ? 1 : MOST_ANCHORS, MOST_WINDOWS, length};
+    double affordable = MOST_WORK / (0.5 * weights * trials + 1); /* tokens, of an anchor of each */
+    while (e.anchors > 1 && (double)(e.anchors * e.windows * length) > affordable)
+        --e.anchors;
+    while (e.windows > 1 && (double)(e.windows * length) > affordable)
+        e.windows /= 2;
+    if (e.tokens > FEWEST_TOKENS && (double)e.tokens > affordable)
+        e.tokens = affordable > FEWEST_TOKENS ? (size_t)affordable : FEWEST_TOKENS;
+    return e;
 }
 
 bool qbc_same_unit(const struct qbc_items *items, size_t i, size_t j)
@@ -82,28 +86,27 @@ static bool is_last(const struct measuring *m, const struct qbc_stage *s)
 
 static void run_window(struct measuring *m, struct qbc_stage *s, const float *rows, size_t w, float *to)
 {
-    size_t length = m->c->windows.length;
-    qbc_stage_run(s, &m->c->threads, m->c->windows.ids + w * length, rows ? rows + w * length * (size_t)s->in_cols : NULL,
-                  (int64_t)length, to);
+    size_t tokens = m->c->measured;
+    qbc_stage_run(s, &m->c->threads, m->c->windows.ids + w * m->c->windows.length,
+                  rows ? rows + w * tokens * (size_t)s->in_cols : NULL, (int64_t)tokens, to);
 }
 
 /* All windows of `rows` (NULL: token ids) through a stage; v->rows becomes what comes out, or its distance is summed. */
 static bool pass_through(struct measuring *m, struct qbc_stage *s, const float *rows, struct qbc_trial *v)
 {
-    size_t length = m->c->windows.length, n = m->c->n_measure;
-    float *out = is_last(m, s) ? NULL : malloc(n * length * (size_t)s->out_cols * sizeof *out);
-    if (!is_last(m, s) && out_of_memory(m->q, out))
-        return false;
-    for (size_t w = 0; w < n; ++w) {
-        run_window(m, s, rows, w, out ? out + w * length * (size_t)s->out_cols : m->logits);
-        if (out)
+    size_t cols = (size_t)s->out_cols, window = m->c->measured * cols;
+    bool last = is_last(m, s);
+    for (size_t w = 0; w < m->c->n_measure; ++w) {
+        run_window(m, s, rows, w, last ? m->logits : m->out + w * window);
+        if (!last)
             continue;
         struct qbc_distance d = qbc_reference_distance(&m->reference, w, m->logits);
         v->distance.divergence += d.divergence;
         v->distance.rise += d.rise;
     }
-    free(v->rows);
-    v->rows = out;
+    if (!last)
+        memcpy(v->rows, m->out, m->c->n_measure * window * sizeof *m->out);
+    qbc_paged_release(v->rows, m->room);
     qbc_progress(m->q, "measuring", ++m->done, m->total);
     return !qbc_stop(m->q);
 }
@@ -151,6 +154,7 @@ static void restore(struct measuring *m, struct qbc_stage *s, const struct qbc_t
         if (!has(s, item->name))
             continue;
         qbc_view_read(&item->view, 0, item->view.rows, m->dense);
+        qbc_view_release(&item->view);
         qbc_stage_patch(s, item->name, m->dense);
     }
 }
@@ -172,7 +176,7 @@ static bool do_trial(struct measuring *m, struct qbc_stage *s, struct qbc_trial 
 /* The float model's own probabilities. */
 static bool score_float(struct measuring *m, struct qbc_stage *s)
 {
-    size_t numbers = m->c->windows.length * (size_t)m->c->stages.vocab;
+    size_t numbers = m->c->measured * (size_t)m->c->stages.vocab;
     if (!qbc_reference_create(m->q, m->c, &m->reference))
         return !out_of_memory(m->q, NULL);
     for (size_t w = 0; w < m->c->n_measure; ++w) {
@@ -187,6 +191,9 @@ static bool do_stage(struct measuring *m, struct qbc_stage *s)
     bool good = qbc_stage_load(m->q, &m->c->stages, s) && (!is_last(m, s) || score_float(m, s));
     for (size_t i = 0; i < m->trials.n && good; ++i)
         good = do_trial(m, s, &m->trials.list[i]);
+    const float *before = m->c->before[s - m->c->stages.stage];
+    if (before)
+        qbc_paged_release(before, m->c->n_measure * m->c->measured * (size_t)s->in_cols);
     qbc_stage_unload(s);
     return good;
 }
@@ -219,23 +226,41 @@ static size_t passes_of(const struct qbc_stages *s, const struct qbc_trial *v)
     return s->n - first;
 }
 
-static bool walk(struct measuring *m, const struct qbc_items *items)
+/* For the rows of all trials, and for the largest tensor as floats. */
+static bool make_room(struct measuring *m, const struct qbc_items *items)
 {
-    size_t most = 0;
+    size_t most = 0, widest = 0, rows = m->c->n_measure * m->c->measured;
     for (size_t i = 0; i < items->n; ++i) {
         size_t size = (size_t)(items->item[i].view.rows * items->item[i].view.cols);
         most = size > most ? size : most;
     }
+    for (size_t i = 0; i + 1 < m->c->stages.n; ++i) {
+        size_t cols = (size_t)m->c->stages.stage[i].out_cols;
+        widest = cols > widest ? cols : widest;
+    }
+    m->room = qbc_paged_size(rows * widest + 1);
+    m->out = malloc((rows * widest + 1) * sizeof *m->out);
+    m->dense = malloc((most + 1) * sizeof *m->dense);
+    m->logits = malloc(m->c->measured * (size_t)m->c->stages.vocab * sizeof *m->logits);
+    if (out_of_memory(m->q, m->out) || out_of_memory(m->q, m->dense) || out_of_memory(m->q, m->logits))
+        return false;
+    float *waiting = qbc_paged(m->q, m->trials.n * m->room);
+    for (size_t i = 0; i < m->trials.n && waiting; ++i)
+        m->trials.list[i].rows = waiting + i * m->room;
+    return waiting;
+}
+
+static bool walk(struct measuring *m, const struct qbc_items *items)
+{
+    bool good = make_room(m, items);
     for (size_t i = 0; i < m->trials.n; ++i)
         m->total += passes_of(&m->c->stages, &m->trials.list[i]);
-    m->dense = malloc((most + 1) * sizeof *m->dense);
-    m->logits = malloc(m->c->windows.length * (size_t)m->c->stages.vocab * sizeof *m->logits);
-    bool good = !out_of_memory(m->q, m->dense) && !out_of_memory(m->q, m->logits);
     qbc_progress(m->q, "measuring", 0, m->total);
     for (size_t i = 0; i < m->c->stages.n && good; ++i)
         good = do_stage(m, &m->c->stages.stage[i]);
     if (m->swept)
         qbc_sweep_destroy(&m->sweep);
+    free(m->out);
     free(m->dense);
     free(m->logits);
     return good;
@@ -244,16 +269,13 @@ static bool walk(struct measuring *m, const struct qbc_items *items)
 bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items)
 {
     struct measuring m = {.q = q, .c = c};
-    size_t anchors;
     if (!qbc_measure_importance(q, c, items) || !measure_alone(q, c, items))
         return false;
-    qbc_measure_windows(items, c->windows.length, &anchors);
-    m.trials = qbc_trials_create(q, items, anchors);
+    m.trials = qbc_trials_create(q, items, qbc_measure_effort(items, c->windows.length).anchors);
     bool good = !m.trials.n || walk(&m, items);
     if (good) {
-        qbc_trials_tell(q, items, &m.trials, c->n_measure * c->windows.length);
+        qbc_trials_tell(q, items, &m.trials, c->n_measure * c->measured);
         qbc_keep_losses(q, items);
     }
-    qbc_trials_destroy(&m.trials);
     return good;
 }

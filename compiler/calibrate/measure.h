@@ -52,8 +52,11 @@ struct qbc_candidate *qbc_item_candidate(const struct qbc_item *item, const stru
 
 /* Fill in `local`, `measured`, `loss`, `pairs` and `importance`. False after an error. */
 bool qbc_measure(struct qbc *q, struct qbc_calibration *c, struct qbc_items *items);
-/* How many windows of the calibration text are measured on, and how many candidates of each tensor. */
-size_t qbc_measure_windows(const struct qbc_items *items, size_t length, size_t *anchors);
+/* How much is measured: candidates of each tensor, windows of the calibration text, tokens of each. Less of large models. */
+struct qbc_effort {
+    size_t anchors, windows, tokens;
+};
+struct qbc_effort qbc_measure_effort(const struct qbc_items *items, size_t length);
 
 /* --- importance.c: `importance` of all items. False after an error. */
 bool qbc_measure_importance(struct qbc *q, const struct qbc_calibration *c, struct qbc_items *items);

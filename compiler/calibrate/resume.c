@@ -10,7 +10,7 @@
 
 static const char *stage_name(struct qbc *q, const struct qbc_calibration *c, size_t i)
 {
-    return qbc_text(q, "stage %zu, %zu windows", i, c->n_measure);
+    return qbc_text(q, "stage %zu, %zu windows of %zu", i, c->n_measure, c->measured);
 }
 
 static const char *behind_name(struct qbc *q, size_t i)
@@ -34,7 +34,7 @@ static size_t first_peak(const struct qbc_calibration *c, size_t stage)
 
 static size_t before_size(const struct qbc_calibration *c, size_t i)
 {
-    return c->n_measure * c->windows.length * (size_t)c->stages.stage[i].in_cols;
+    return c->n_measure * c->measured * (size_t)c->stages.stage[i].in_cols;
 }
 
 /* A place in an entry. */

@@ -132,9 +132,3 @@ void qbc_trials_tell(struct qbc *q, struct qbc_items *items, const struct qbc_tr
         if (v->list[i].pair)
             tell_pair(items, &v->list[i], nats_of(items, &v->list[i], tokens));
 }
-
-void qbc_trials_destroy(struct qbc_trials *v)
-{
-    for (size_t i = 0; i < v->n; ++i)
-        free(v->list[i].rows);
-}

@@ -15,7 +15,7 @@ struct qbc_trial {
     size_t n;
     bool pair;   /* two tensors of a block that are measured alone too: what they cost beyond that */
     bool begun;  /* it has left the float model */
-    float *rows; /* [windows][length][cols] before the next stage */
+    float *rows; /* [windows][tokens][cols] before the next stage; in a file until then */
     struct qbc_distance distance; /* sums over tokens */
 };
 
@@ -28,6 +28,5 @@ struct qbc_trials {
 struct qbc_trials qbc_trials_create(struct qbc *q, struct qbc_items *items, size_t anchors);
 /* `measured`, `loss` and `pairs` of the items, from distances over so many tokens. */
 void qbc_trials_tell(struct qbc *q, struct qbc_items *items, const struct qbc_trials *v, size_t tokens);
-void qbc_trials_destroy(struct qbc_trials *v);
 
 #endif
