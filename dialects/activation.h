@@ -21,11 +21,15 @@ struct qbc_activation {
     int bits;
     int group; /* columns that share a scale, or QBC_ACT_TOKEN, QBC_ACT_TENSOR */
     bool zero, rms;
+    float clip_low, clip_high; /* of a row's own range: how much of it, below and above 0, codes are spread over; 1: all */
 };
 /* Of the root of the mean square: half of the outermost levels' distance, the least squared error of a normal distribution. */
 float qbc_activation_reach(int bits);
 
-bool qbc_activation_parse(const char *name, struct qbc_activation *out); /* false: it is no such name */
+/* False: it is no such name. All of a row's range is used. */
+bool qbc_activation_parse(const char *name, struct qbc_activation *out);
+/* Is it rounded between ends that each row has of its own, so that these can be clipped? */
+bool qbc_activation_clips(const struct qbc_activation *a);
 
 /* The slow reference: what a row x [n] is rounded to. low, high: the range of a static one, else not used. */
 void qbc_activation_round(const struct qbc_activation *a, int64_t n, float low, float high, const float *x, float *y);

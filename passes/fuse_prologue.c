@@ -14,7 +14,7 @@
 
 static void fuse(struct qbc *q, MlirOperation quantize)
 {
-    static const char *const kept[] = {"act", "low", "high"};
+    static const char *const kept[] = {"act", "low", "high", "clip_low", "clip_high"};
     MlirValue scaled = mlirOperationGetOperand(quantize, 0);
     MlirOperation norm = qbc_def(scaled, "qb.rms_norm"), scale = qbc_def(scaled, "qb.scale");
     norm = mlirOperationIsNull(norm) ? scale : norm;

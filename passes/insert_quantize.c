@@ -6,7 +6,8 @@
  *                     : (tensor<?xKxf32>) -> tensor<?xKx!qb.block<"i8g32">>
  *            %y = "qb.linear"(%a, %w)
  *
- * With -act= another rounding, whose name {act} is (activation.h); a static one has the range {low, high} of the product.
+ * With -act= another rounding, whose name {act} is (activation.h); a static one has the range {low, high} of the product, others
+ * what it says of the share of each row's range, {clip_low, clip_high}.
  *
  * needs    formats assigned
  * leaves   every linear of integer codes with quantized activations; linears that share x, or read
@@ -65,11 +66,16 @@ static MlirValue find(const struct seen *seen, MlirValue x, MlirBlock block)
     return (MlirValue){NULL};
 }
 
-/* What calibration saw of x, for a static scale. */
+/* What calibration saw of x, for a static scale; or how much of a row's range is best. */
 static void copy_range(struct qbc *q, MlirOperation linear, MlirOperation quantize)
 {
     struct qbc_activation act;
-    bool is_static = qbc_activation_parse(qbc_string(q, quantize, "act", ""), &act) && act.group == QBC_ACT_TENSOR;
+    bool is_known = qbc_activation_parse(qbc_string(q, quantize, "act", ""), &act);
+    bool is_static = is_known && act.group == QBC_ACT_TENSOR;
+    if (is_known && qbc_activation_clips(&act) && qbc_has(linear, "clip_low")) {
+        qbc_set_float(q, quantize, "clip_low", (float)qbc_float(linear, "clip_low", 1));
+        qbc_set_float(q, quantize, "clip_high", (float)qbc_float(linear, "clip_high", 1));
+    }
     if (is_static && !qbc_has(linear, "low"))
         qbc_error(q, linear, "nobody saw what this product reads, so there is no range for static activations");
     else if (is_static)

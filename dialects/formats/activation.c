@@ -8,7 +8,7 @@
 bool qbc_activation_parse(const char *name, struct qbc_activation *out)
 {
     char *end;
-    *out = (struct qbc_activation){.bits = 0};
+    *out = (struct qbc_activation){.clip_low = 1, .clip_high = 1};
     if (name[0] != 'i' || name[1] < '2' || name[1] > '8')
         return false;
     out->bits = name[1] - '0';
@@ -25,6 +25,11 @@ bool qbc_activation_parse(const char *name, struct qbc_activation *out)
     out->zero = *name == 'z';
     out->rms = *name == 'q' && out->group != QBC_ACT_TENSOR;
     return !name[out->zero || out->rms] && out->bits + (out->zero || out->rms) <= 8;
+}
+
+bool qbc_activation_clips(const struct qbc_activation *a)
+{
+    return a->group != QBC_ACT_TENSOR && !a->rms;
 }
 
 float qbc_activation_reach(int bits)
@@ -77,6 +82,7 @@ void qbc_activation_round(const struct qbc_activation *a, int64_t n, float low, 
             greatest = x[i] > greatest ? x[i] : greatest;
         }
         bool is_static = a->group == QBC_ACT_TENSOR;
-        round_run(a, length, is_static ? low : least, is_static ? high : greatest, x + from, y + from);
+        round_run(a, length, is_static ? low : a->clip_low * least,
+                  is_static ? high : a->clip_high * greatest, x + from, y + from);
     }
 }

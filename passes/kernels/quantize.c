@@ -2,7 +2,7 @@
  *
  *   operands   y (records), x, and the gain when a norm comes first, or a scaling of columns
  *   attributes c (columns), records (a row, at least ceil(c / 32)), multiplier, eps when there is a norm, act where it is
- *              another (activation.h, quantize_span.c)
+ *              another (activation.h, quantize_span.c), with clip_low and clip_high where not all of a row's range is used
  *
  *     amax = max |x|,  scale = amax / 127,  code = rint(x * 127 / amax)
  *
@@ -90,6 +90,8 @@ void qbc_kernel_quantize(struct qbc_kernel *k)
         qbc_error(k->q, k->launch, "'%s' is no way to round activations", qbc_string(k->q, k->launch, "act", ""));
         return;
     }
+    act.clip_low = (float)qbc_float(k->launch, "clip_low", 1);
+    act.clip_high = (float)qbc_float(k->launch, "clip_high", 1);
     struct k_range share = k_share(k, k->rows);
     struct k_loop rows = k_for(k, share.from, share.to, 1, 0, NULL);
     struct k_quantize_row r = {.x = k_row(k, X, rows.i), .y = k_row(k, Y, rows.i)};

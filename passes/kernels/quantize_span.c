@@ -87,6 +87,12 @@ static struct scale scale_of(struct qbc_kernel *k, const struct qbc_activation *
     return s;
 }
 
+/* An end of a row's range, where not all of it is used. */
+static MlirValue clipped(struct qbc_kernel *k, MlirValue end, float share)
+{
+    return share < 1 ? k_fmul(k, end, k_f32(k, share)) : end;
+}
+
 /* What calibration saw, for all tokens alike. */
 static struct scale scale_of_tensor(struct qbc_kernel *k, const struct qbc_activation *act)
 {
@@ -174,7 +180,8 @@ static void quantize(struct qbc_kernel *k, const struct span *s)
         scale = scale_by_rms(k, s);
     } else {
         find_extent(k, s, &least, &greatest);
-        scale = scale_of(k, s->act, as_float(k, least), as_float(k, greatest), is_bad(k, least, greatest));
+        MlirValue low = clipped(k, as_float(k, least), s->act->clip_low), high = clipped(k, as_float(k, greatest), s->act->clip_high);
+        scale = scale_of(k, s->act, low, high, is_bad(k, least, greatest));
     }
     struct k_loop loop = k_for(k, s->first, whole, 1, 0, NULL);
     put(k, s, &scale, loop.i, WIDTH);

@@ -60,7 +60,7 @@ static void set_consumers(struct outline *o, MlirOperation quantize, MlirOperati
 
 void qbc_outline_quantize(struct outline *o, MlirOperation op)
 {
-    static const char *const rounding[] = {"act", "low", "high"};
+    static const char *const rounding[] = {"act", "low", "high", "clip_low", "clip_high"};
     intptr_t n = mlirOperationGetNumOperands(op);
     MlirValue x = qbc_place_of(o, mlirOperationGetOperand(op, 0)), operands[3];
     const char *rows = qbc_place_rows(o, x);
@@ -72,7 +72,7 @@ void qbc_outline_quantize(struct outline *o, MlirOperation op)
     MlirOperation l = qbc_launch(o, "quantize", rows, (size_t)n + 1, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(qbc_only_result(op), 1));
     qbc_copy_attribute(op, l, "eps");
-    if (strcmp(qbc_string(o->q, op, "act", "i8g32"), "i8g32"))
+    if (strcmp(qbc_string(o->q, op, "act", "i8g32"), "i8g32") || qbc_has(op, "clip_low"))
         for (size_t i = 0; i < sizeof rounding / sizeof *rounding; ++i)
             qbc_copy_attribute(op, l, rounding[i]);
     set_consumers(o, op, l);

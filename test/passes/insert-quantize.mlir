@@ -1,6 +1,7 @@
 // RUN: qbc-opt -insert-quantize %s | FileCheck %s
 // RUN: sed 's/tensor<48x32xf32>/tensor<48x40xf32>/; s/48x32x!qb/48x40x!qb/' %s | not qbc-opt -insert-quantize - 2>&1 | FileCheck %s --check-prefix=COLUMNS
 // RUN: sed -n '/^func.func @static/,$p' %s | qbc-opt -insert-quantize -act=i8s - | FileCheck %s --check-prefix=ACT
+// RUN: sed -n '/^func.func @static/,$p' %s | qbc-opt -insert-quantize -act=i4tz - | FileCheck %s --check-prefix=CLIP
 // RUN: not qbc-opt -insert-quantize -act=i8s %s 2>&1 | FileCheck %s --check-prefix=UNSEEN
 
 // linears on one input share one quantize, placed before the first of them
@@ -90,11 +91,12 @@ func.func @left_alone(%x: tensor<?x32xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>
 
 // a static range is the product's
 // ACT-LABEL: @static
+// CLIP: "qb.quantize"(%arg0) {act = "i4tz", clip_high = 8.750000e-01 : f32, clip_low = 7.500000e-01 : f32}
 // ACT: "qb.quantize"(%arg0) {act = "i8s", high = 2.000000e+00 : f32, low = -1.000000e+00 : f32}
 func.func @static(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
   %b = "qb.weight"() {name = "w", source = "w", offset = 0 : i64, strides = array<i64: 64, 1>} : () -> tensor<64x64x!qb.block<"i4g32">>
   %w = "qb.dequant"(%b) : (tensor<64x64x!qb.block<"i4g32">>) -> tensor<64x64xf32>
-  %y = "qb.linear"(%x, %w) {low = -1.0 : f32, high = 2.0 : f32} : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
+  %y = "qb.linear"(%x, %w) {low = -1.0 : f32, high = 2.0 : f32, clip_low = 0.75 : f32, clip_high = 0.875 : f32} : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
