@@ -23,6 +23,7 @@ static const struct qbc_transform transforms[] = {
     {"r1", "the residual stream turned by a Hadamard matrix", qbc_transform_rotate, .where = "r1"},
     {"r2", "the values of each head", qbc_transform_rotate, .where = "r2"},
     {"r4", "what is behind a gate, while the model runs", qbc_transform_rotate, .where = "r4"},
+    {"clip", "less than a row's range for the codes of activations, where that is better (INFOQUANT's LAC)", qbc_transform_clip},
 };
 
 enum { N = sizeof transforms / sizeof *transforms };

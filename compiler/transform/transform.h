@@ -30,6 +30,9 @@ bool qbc_static_ranges(struct qbc *q, MlirOperation graph);
 /* --- rotate.c */
 void qbc_transform_rotate(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
 
+/* --- clip.c */
+void qbc_transform_clip(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
+
 /* --- psot.c */
 void qbc_transform_psot(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
 

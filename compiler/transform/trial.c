@@ -110,18 +110,24 @@ double qbc_trial_weights(struct qbc_trial *t, const float *s)
     return loss;
 }
 
+/* What a channel is divided by. */
+static float divisor(const float *s, int64_t c)
+{
+    return s ? s[c] : 1;
+}
+
 /* The range of all rows over s, for a static activation. */
 static void range(const struct qbc_edge *e, const float *s, float *low, float *high)
 {
     *low = *high = 0;
     for (int64_t i = 0; i < e->n_rows * e->cols; ++i) {
-        float x = e->rows[i] / s[i % e->cols];
+        float x = e->rows[i] / divisor(s, i % e->cols);
         *low = x < *low ? x : *low;
         *high = x > *high ? x : *high;
     }
 }
 
-/* scaled_x = Q(x / s), transposed. `errors` has room for two rows. */
+/* scaled_x = Q(x / s), transposed; s NULL: Q(x). `errors` has room for two rows. */
 static void round_activations(struct qbc_trial *t, const float *s)
 {
     const struct qbc_edge *e = t->edge;
@@ -129,23 +135,32 @@ static void round_activations(struct qbc_trial *t, const float *s)
     range(e, s, &low, &high);
     for (int64_t r = 0; r < e->n_rows; ++r) {
         for (int64_t c = 0; c < e->cols; ++c)
-            row[c] = e->rows[r * e->cols + c] / s[c];
+            row[c] = e->rows[r * e->cols + c] / divisor(s, c);
         qbc_activation_round(&t->act, e->cols, low, high, row, rounded);
         for (int64_t c = 0; c < e->cols; ++c)
             t->scaled_x[c * e->n_rows + r] = rounded[c];
     }
 }
 
-double qbc_trial_both(struct qbc_trial *t, const float *s)
+/* Of the outputs of sampled rows, with activations over s rounded and weights w. */
+static double output_error(struct qbc_trial *t, const float *w, const float *s)
 {
     double loss = 0;
-    if (!round_weights(t, s))
-        return INFINITY;
     round_activations(t, s);
-    multiply(t, t->scaled, t->scaled_x, t->scaled_y);
+    multiply(t, w, t->scaled_x, t->scaled_y);
     for (int64_t i = 0; i < t->m * t->edge->n_rows; ++i) {
         double e = (double)t->y[i] - (double)t->scaled_y[i];
         loss += e * e;
     }
     return loss;
+}
+
+double qbc_trial_both(struct qbc_trial *t, const float *s)
+{
+    return round_weights(t, s) ? output_error(t, t->scaled, s) : INFINITY;
+}
+
+double qbc_trial_activations(struct qbc_trial *t)
+{
+    return output_error(t, t->w, NULL);
 }

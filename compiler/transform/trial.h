@@ -26,5 +26,7 @@ void qbc_trial_destroy(struct qbc_trial *t);
 double qbc_trial_weights(struct qbc_trial *t, const float *s);
 /* With activations over s and rounded as well: squared errors of the outputs of the sampled rows. */
 double qbc_trial_both(struct qbc_trial *t, const float *s);
+/* With activations rounded as t->act says, weights as they are: the same. */
+double qbc_trial_activations(struct qbc_trial *t);
 
 #endif

@@ -2,7 +2,7 @@
 """INFOQUANT (arXiv 2605.26175): weights, activations, keys and values of four bits, where everything between products is turned.
 
 On the model with outliers: a Hadamard matrix is lower than none (nothing is learned for it, so this is tried always); one learned for all layers (PSOT) has lower
-peaks and no higher KL divergence (QBC_TEST_ALL=1). That floats do not change is transform_test's. Outlier tokens weighed and clipping learned (LAC) are not there.
+peaks and no higher KL divergence (QBC_TEST_ALL=1). That floats do not change is transform_test's. Clipping (LAC) is tried on top of that. Outlier tokens are not weighed.
 """
 import systems
 
@@ -19,5 +19,7 @@ with systems.Lab(systems.outliers()) as lab:
     peaks = float(psot.info["record"]["learned"].split()[2])
     print(f"peaks: {peaks} of Hadamard's")
     systems.lower(psot, hadamard)
+    clipped = lab.measure("W4A4KV4, psot, clip", *FOUR_BITS, "-transform=psot,clip")
+    systems.lower(clipped, psot)
     systems.verdict(better and peaks < 1 and psot.kld <= hadamard.kld,
                     f"KLD {none.kld:.3f} as it is, {hadamard.kld:.4f} with hadamard, {psot.kld:.4f} with psot (weights {psot.info['weight_bytes']} bytes, as its output matrix is one of its own; {hadamard.info['weight_bytes']} with hadamard)")
