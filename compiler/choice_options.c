@@ -2,6 +2,7 @@
 #include "pipeline.h"
 
 #include "allocator.h"
+#include "choose.h"
 #include "metrics.h"
 
 #include <stdlib.h>
@@ -123,7 +124,7 @@ static void check_share(struct qbc *q, const struct qbc_allocator *rule)
 void qbc_choice_options_check(struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
-    bool bound = (o->max_ppl || o->max_kld) && !o->bpw && !o->size, choice = o->bpw || o->size || (bound && !o->quant);
+    bool bound = (o->max_ppl || o->max_kld) && !o->bpw && !o->size, choice = qbc_choice_wanted(q);
     const char *alone = o->formats ? "-formats" : o->allocator ? "-allocator" : o->metric ? "-metric" : o->granularity ? "-granularity" : "-share";
     size_t errors = q->errors;
     check_name(q, "-allocator", o->allocator, allocator_name);
@@ -136,7 +137,7 @@ void qbc_choice_options_check(struct qbc *q)
         qbc_error_in(q, alone, "is for choosing formats; say within which budget: -bpw=N, -size=N, -max-ppl=N%%, or -max-kld=N");
     if (q->errors != errors)
         return;
-    const struct qbc_allocator *rule = o->allocator ? qbc_find_allocator(o->allocator) : qbc_allocator_at(0);
+    const struct qbc_allocator *rule = qbc_find_allocator(o->allocator);
     const struct qbc_metric *metric = qbc_find_metric(o->metric);
     check_metric(q, rule, metric);
     check_granularity(q, rule, metric);

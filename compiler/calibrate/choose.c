@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
-
 bool qbc_choice_wanted(const struct qbc *q)
 {
     const struct qbc_options *o = &q->options;
@@ -56,7 +54,7 @@ static bool read_budget(struct qbc *q, struct qbc_choice *c)
 
 static const struct qbc_allocator *allocator_of(const struct qbc *q)
 {
-    return q->options.allocator ? qbc_find_allocator(q->options.allocator) : qbc_allocator_at(0);
+    return qbc_find_allocator(q->options.allocator);
 }
 
 static bool learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)

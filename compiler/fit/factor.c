@@ -28,13 +28,18 @@ struct qbc_sweep_kind qbc_sweep_kind(const char *fit)
     return kind;
 }
 
+void qbc_sweep_put_in_order(const struct qbc_sweep *s, const float *restrict from, float *restrict to)
+{
+    for (int64_t j = 0; j < s->cols; ++j)
+        to[j] = from[s->order[j]];
+}
+
 /* H, in the order of the sweep. */
 static void gather(const struct qbc_sweep *s, const float *h, float *out)
 {
     int64_t n = s->cols;
     for (int64_t i = 0; i < n && s->order; ++i)
-        for (int64_t j = 0; j < n; ++j)
-            out[i * n + j] = h[s->order[i] * n + s->order[j]];
+        qbc_sweep_put_in_order(s, h + s->order[i] * n, out + i * n);
     if (!s->order)
         memcpy(out, h, (size_t)(n * n) * sizeof *out);
 }

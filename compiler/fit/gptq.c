@@ -19,7 +19,6 @@
 #include <string.h>
 
 enum { BLOCK = 128, TOGETHER = 8 };
-static const float SALIENT = 1; /* as published: what is salient has no say of its own */
 
 /* Rows on their way. */
 struct sweep {
@@ -71,21 +70,6 @@ static void take_off(const struct row *r, const struct qbc_blocks *b, int64_t co
     }
 }
 
-/* Weights that would cost far more than others of their unit if they were left out, w^2 / U_jj^2, count SALIENT times. */
-static void weigh_salient(const struct row *r, int64_t at, int64_t n, float *h)
-{
-    double sum = 0, squares = 0, cost[QBC_MAX_GROUP];
-    for (int64_t i = 0; i < n; ++i) {
-        double x = (double)(r->w[at + i] / r->s->u[(at + i) * (r->s->cols + 1)]);
-        cost[i] = x * x;
-        sum += cost[i];
-        squares += cost[i] * cost[i];
-    }
-    double mean = sum / (double)n, deviation = sqrt(fmax(0, squares / (double)n - mean * mean));
-    for (int64_t i = 0; i < n; ++i)
-        h[i] = fabs(cost[i] - mean) > 2 * deviation ? SALIENT : 1;
-}
-
 /* The parameters of a leaf that has them for its whole row. -1, or the column that cannot be kept. */
 static int64_t fit_whole_row(struct row *r, const struct qbc_segment *g)
 {
@@ -108,10 +92,8 @@ static int64_t fit_unit(struct row *r, const struct qbc_segment *g, int64_t colu
     for (int64_t i = 0; i < n; ++i) {
         bool entry = r->entry && r->entry[at + i] >= 0;
         x[i] = entry ? 0 : r->w[at + i];
-        h[i] = entry ? 0 : r->s->weight[at + i];
+        h[i] = r->s->how == QBC_FIT_POWER ? 1 : entry ? 0 : r->s->weight[at + i]; /* SliM-LLM's salient ones weigh 1 as well */
     }
-    if (r->s->how == QBC_FIT_POWER)
-        weigh_salient(r, at, n, h);
     for (int leaf = 0; leaf < g->n; ++leaf) {
         int64_t bad = qbc_fit_unit(r->s->how, g->leaf[leaf], r->row, column / unit, (int)n, x, h);
         if (bad >= 0)

@@ -33,6 +33,8 @@ double qbc_damping(const char *role); /* of a weight: "embed" is looked up; NULL
 /* The diagonal of h, malloc'ed; NULL: no memory. */
 float *qbc_sweep_weights(int64_t cols, const float *h);
 void qbc_sweep_destroy(struct qbc_sweep *s);
+/* A row [cols] in the order of s->order, which is there. */
+void qbc_sweep_put_in_order(const struct qbc_sweep *s, const float *restrict from, float *restrict to);
 
 /* Can the codes of this format be chosen column by column? Others are fitted with `weight` only. */
 bool qbc_can_sweep(const struct qbc_format *f);

@@ -37,12 +37,6 @@ static int64_t fit_row(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t 
     return -1;
 }
 
-static void permute(const struct qbc_sweep *s, const float *from, float *to)
-{
-    for (int64_t j = 0; j < s->cols; ++j)
-        to[j] = from[s->order[j]];
-}
-
 /* Places [from, to) of a row w in the order of the sweep; what they get wrong, for those behind, to error [to - from]. */
 static double round_block(const struct qbc_sweep *s, struct qbc_blocks *b, int64_t row, int64_t from, int64_t to, float *w,
                           float *error)
@@ -74,7 +68,7 @@ int64_t qbc_gptq_ordered(const struct qbc_sweep *s, struct qbc_blocks *b, int64_
     for (int64_t i = 0; i < n && bad < 0; ++i) {
         int64_t at = fit_row(s, b, row + i, w + i * cols);
         bad = at < 0 ? -1 : i * cols + at;
-        permute(s, w + i * cols, ordered + i * cols);
+        qbc_sweep_put_in_order(s, w + i * cols, ordered + i * cols);
     }
     for (int64_t from = 0; from < cols && bad < 0; from += BLOCK) {
         int64_t to = from + BLOCK < cols ? from + BLOCK : cols, width = to - from;

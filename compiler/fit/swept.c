@@ -109,11 +109,20 @@ int64_t qbc_swept_column(const struct qbc_swept *b, int64_t place)
     return b->order ? b->order[stored] : stored;
 }
 
+/* One row in the order of the sweep. */
+static void put_in_order(const struct qbc_swept *b, const float *restrict from, float *restrict to)
+{
+    for (int i = 0; i < b->n; ++i) {
+        const struct qbc_segment *g = &b->segment[i];
+        for (int64_t j = 0; j < g->cols; ++j)
+            to[g->first + j] = from[b->order ? b->order[g->stored + j] : g->stored + j];
+    }
+}
+
 void qbc_swept_hessian(const struct qbc_swept *b, int64_t cols, const float *h, float *out)
 {
     for (int64_t i = 0; i < cols; ++i)
-        for (int64_t j = 0; j < cols; ++j)
-            out[i * cols + j] = h[qbc_swept_column(b, i) * cols + qbc_swept_column(b, j)];
+        put_in_order(b, h + qbc_swept_column(b, i) * cols, out + i * cols);
 }
 
 bool qbc_swept_order(const struct qbc_swept *b, int64_t n, int64_t cols, float *w)
@@ -122,8 +131,7 @@ bool qbc_swept_order(const struct qbc_swept *b, int64_t n, int64_t cols, float *
     float *row = moved ? malloc((size_t)cols * sizeof *row) : NULL;
     for (int64_t i = 0; row && i < n; ++i) {
         memcpy(row, w + i * cols, (size_t)cols * sizeof *row);
-        for (int64_t j = 0; j < cols; ++j)
-            w[i * cols + j] = row[qbc_swept_column(b, j)];
+        put_in_order(b, row, w + i * cols);
     }
     free(row);
     return !moved || row;

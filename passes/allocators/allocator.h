@@ -40,7 +40,7 @@ struct qbc_allocator {
     const char *wants; /* names of the fields above that must be there, for people; "" */
     bool over_budget;  /* does not look at the budget: whoever asks may have to say no */
 };
-const struct qbc_allocator *qbc_find_allocator(const char *name); /* NULL: no such one */
+const struct qbc_allocator *qbc_find_allocator(const char *name); /* no name: the default; NULL: no such one */
 const struct qbc_allocator *qbc_allocator_at(size_t i);           /* NULL: past the end; the default first */
 
 #define ALLOCATOR(name, about, wants, over_budget) bool qbc_allocate_##name(const struct qbc_problem *p, size_t *choice);

@@ -17,6 +17,8 @@ const struct qbc_allocator *qbc_allocator_at(size_t i)
 const struct qbc_allocator *qbc_find_allocator(const char *name)
 {
     const struct qbc_allocator *a;
+    if (!name)
+        return qbc_allocator_at(0);
     for (size_t i = 0; (a = qbc_allocator_at(i)); ++i)
         if (!strcmp(a->name, name))
             return a;

@@ -2,9 +2,7 @@
 """-bpw= and -size= choose a format for each tensor: never beyond the budget, nearly all of it used, better than one format for all."""
 import json
 import os
-import pathlib
 import sys
-import tempfile
 
 import numpy as np
 
@@ -94,22 +92,16 @@ def check_complaints(work, calib):
     assert "waterfill" in tools.run(tools.QBC, "--list-allocators").stdout and "act_entropy" in tools.run(tools.QBC, "--list-metrics").stdout
 
 
-def main():
-    if not tools.QBC.exists():
-        print("skipped: qbc is not built")
-        return tools.SKIPPED
-    with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        (work / "text.txt").write_text("".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md"))))
-        calib = f"-calib={work}/text.txt"
-        check_complaints(work, calib)
-        check_bits(work)
-        check_quality(work)
-        check_forty(work, calib)
-        check_size(work, calib)
-        check_exceptions(work, calib)
-    return 0
+def check(work):
+    (work / "text.txt").write_text("".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md"))))
+    calib = f"-calib={work}/text.txt"
+    check_complaints(work, calib)
+    check_bits(work)
+    check_quality(work)
+    check_forty(work, calib)
+    check_size(work, calib)
+    check_exceptions(work, calib)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tools.in_folder(check))

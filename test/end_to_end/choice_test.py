@@ -2,10 +2,8 @@
 """-metric=, -allocator= and -granularity=: each is there, does what it says, and keeps the budget. One folder keeps the calibration for all of them."""
 import json
 import os
-import pathlib
 import re
 import sys
-import tempfile
 
 import tools
 
@@ -98,18 +96,12 @@ def check_segments(lab):
     assert 0.98 * 3.3 <= about["bits_per_weight"] <= 3.3 and "segment" in str(about["record"])
 
 
-def main():
-    if not tools.QBC.exists():
-        print("skipped: qbc is not built")
-        return tools.SKIPPED
-    with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text())
-        lab = Lab(work, f"-calib={work}/text.txt")
-        for check in (check_blocks, check_pairs, check_orders, check_alone, check_segments):
-            check(lab)
-    return 0
+def check(work):
+    (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text())
+    lab = Lab(work, f"-calib={work}/text.txt")
+    for part in (check_blocks, check_pairs, check_orders, check_alone, check_segments):
+        part(lab)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tools.in_folder(check))

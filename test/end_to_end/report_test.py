@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """-report= tells what was chosen, as JSON and as a page that needs nothing else; -precision= takes such a file, or one made by hand, and gives the same formats."""
 import json
-import pathlib
 import sys
-import tempfile
 
 import tools
 
@@ -42,20 +40,14 @@ def check_hand_made(work):
     assert page.replace("http://www.w3.org/2000/svg", "").count("http") == 0 and "src=" not in page and "@import" not in page
 
 
-def main():
-    if not tools.QBC.exists():
-        print("skipped: qbc is not built")
-        return tools.SKIPPED
-    with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text() + (tools.ROOT / "docs/qbm.md").read_text())
-        (work / "wrong.json").write_text('{"tensors": {"0.fn_up": "i4g32"}}')
-        tools.check_refused(work, ((["-report=x.txt"], ".html"), ([f"-precision={work}/wrong.json"], "0.ffn_up"), ([f"-precision={work}/text.txt"], "text.txt"),
-                                   (["-report=x.html", "-emit=obj"], "-emit=qbm")))
-        check_hand_made(work)
-        check_report(work, f"-calib={work}/text.txt")
-    return 0
+def check(work):
+    (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text() + (tools.ROOT / "docs/qbm.md").read_text())
+    (work / "wrong.json").write_text('{"tensors": {"0.fn_up": "i4g32"}}')
+    tools.check_refused(work, ((["-report=x.txt"], ".html"), ([f"-precision={work}/wrong.json"], "0.ffn_up"), ([f"-precision={work}/text.txt"], "text.txt"),
+                               (["-report=x.html", "-emit=obj"], "-emit=qbm")))
+    check_hand_made(work)
+    check_report(work, f"-calib={work}/text.txt")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tools.in_folder(check))

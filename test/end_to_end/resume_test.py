@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """-resume=DIR: interrupted at random moments and started again, a compilation ends in the same bytes as without an interruption, and leaves nothing else behind."""
 import os
-import pathlib
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import tools
@@ -36,38 +34,32 @@ def check_complaints(work, calib):
                                ([f"-resume={work}/text.txt", "-bpw=4", calib], "text.txt")))
 
 
-def main():
-    if not tools.QBC.exists():
-        print("skipped: qbc is not built")
-        return tools.SKIPPED
+def check(work):
     random.seed(7)
-    with tempfile.TemporaryDirectory() as name:
-        work = pathlib.Path(name)
-        for file in tools.MODEL.parent.iterdir():
-            os.symlink(file.resolve(), work / file.name)
-        if not (work / "tokenizer.json").exists():
-            os.symlink(tools.FAMILY / "tokenizer.json", work / "tokenizer.json")
-        (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text())
-        calib = f"-calib={work}/text.txt"
-        start = time.monotonic()
-        tools.run(*command(work, calib, "whole", "whole.qbm"))
-        took = time.monotonic() - start
-        again = time.monotonic()
-        tools.run(*command(work, calib, "whole", "again.qbm"))
-        print(f"whole: {took:.1f} s, with all of it kept: {time.monotonic() - again:.1f} s")
-        assert (work / "again.qbm").read_bytes() == (work / "whole.qbm").read_bytes()
-        stopped = 0
-        for i in range(INTERRUPTIONS):
-            stopped += interrupted(command(work, calib, "kept", "out.qbm"), random.uniform(0.02, 0.25) * took)
-            assert [p.name for p in work.iterdir() if p.name.startswith(".")] == [], "half-written"
-            assert [p for p in (work / "kept").glob(".*")] == [] if (work / "kept").exists() else True
-        tools.run(*command(work, calib, "kept", "out.qbm"))
-        print(f"{stopped} of {INTERRUPTIONS} were interrupted")
-        assert stopped >= INTERRUPTIONS / 2
-        assert (work / "out.qbm").read_bytes() == (work / "whole.qbm").read_bytes()
-        check_complaints(work, calib)
-    return 0
+    for file in tools.MODEL.parent.iterdir():
+        os.symlink(file.resolve(), work / file.name)
+    if not (work / "tokenizer.json").exists():
+        os.symlink(tools.FAMILY / "tokenizer.json", work / "tokenizer.json")
+    (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text())
+    calib = f"-calib={work}/text.txt"
+    start = time.monotonic()
+    tools.run(*command(work, calib, "whole", "whole.qbm"))
+    took = time.monotonic() - start
+    again = time.monotonic()
+    tools.run(*command(work, calib, "whole", "again.qbm"))
+    print(f"whole: {took:.1f} s, with all of it kept: {time.monotonic() - again:.1f} s")
+    assert (work / "again.qbm").read_bytes() == (work / "whole.qbm").read_bytes()
+    stopped = 0
+    for i in range(INTERRUPTIONS):
+        stopped += interrupted(command(work, calib, "kept", "out.qbm"), random.uniform(0.02, 0.25) * took)
+        assert [p.name for p in work.iterdir() if p.name.startswith(".")] == [], "half-written"
+        assert [p for p in (work / "kept").glob(".*")] == [] if (work / "kept").exists() else True
+    tools.run(*command(work, calib, "kept", "out.qbm"))
+    print(f"{stopped} of {INTERRUPTIONS} were interrupted")
+    assert stopped >= INTERRUPTIONS / 2
+    assert (work / "out.qbm").read_bytes() == (work / "whole.qbm").read_bytes()
+    check_complaints(work, calib)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tools.in_folder(check))

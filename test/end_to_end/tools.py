@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import numpy as np
 
@@ -31,6 +32,16 @@ def run(*command, code=0, **more):
 def compile_model(output, *options, model=MODEL):
     run(QBC, model, *options, "-o", output)
     return output
+
+
+def in_folder(body):
+    """All of a test that needs qbc and a folder: body(folder), which raises. The exit status."""
+    if not QBC.exists():
+        print("skipped: qbc is not built")
+        return SKIPPED
+    with tempfile.TemporaryDirectory() as folder:
+        body(pathlib.Path(folder))
+    return 0
 
 
 def check_refused(work, cases):

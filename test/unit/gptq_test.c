@@ -162,6 +162,23 @@ static double loss_of(const float *w, const struct qbc_blocks *b, const float *h
     return loss;
 }
 
+struct losses {
+    double ours, theirs; /* to nearest codes */
+};
+
+/* The textbook's codes; less loss than of nearest codes, which are fitted here; as much as the sweep said. */
+static struct losses compare(const char *name, const float *w, const float *h, const struct qbc_blocks *fast, const struct qbc_blocks *slow,
+                             struct qbc_blocks *nearest, double loss)
+{
+    int64_t differ = count_different(fast, slow);
+    CHECK(differ == 0, "%s: %ld of %d codes differ from the textbook's", name, (long)differ, ROWS * COLS);
+    qbc_format_fit(QBC_FIT_RTN, nearest, 0, ROWS, w);
+    struct losses l = {loss_of(w, fast, h), loss_of(w, nearest, h)};
+    CHECK(l.ours < 0.8 * l.theirs, "%s: loss %g, to nearest %g", name, l.ours, l.theirs);
+    CHECK(fabs(2 * loss - l.ours) < 0.2 * l.ours, "%s: the sweep says %g, it is %g", name, 2 * loss, l.ours);
+    return l;
+}
+
 static void test_format(const char *name, const float *h, uint64_t *state)
 {
     static float w[ROWS * COLS], used[ROWS * COLS];
@@ -177,19 +194,14 @@ static void test_format(const char *name, const float *h, uint64_t *state)
             qbc_blocks_create(&nearest, &f, ROWS, COLS) && qbc_sweep_create(&sweep, COLS, h, QBC_DAMPING, false));
     CHECK(qbc_gptq(&sweep, &fast, 0, ROWS, used, &loss) < 0, "%s: all weights are kept", name);
     textbook(&f, w, h, &slow);
-    int64_t differ = count_different(&fast, &slow);
-    CHECK(differ == 0, "%s: %ld of %d codes differ from the textbook's", name, (long)differ, ROWS * COLS);
-    qbc_format_fit(QBC_FIT_RTN, &nearest, 0, ROWS, w);
-    double ours = loss_of(w, &fast, h), theirs = loss_of(w, &nearest, h);
-    CHECK(ours < 0.8 * theirs, "%s: loss %g, to nearest %g", name, ours, theirs);
-    CHECK(fabs(2 * loss - ours) < 0.2 * ours, "%s: the sweep says %g, it is %g", name, 2 * loss, ours);
+    const struct losses l = compare(name, w, h, &fast, &slow, &nearest, loss);
     memcpy(used, w, sizeof w);
     sweep.h = h;
     CHECK(qbc_gptq(&sweep, &fast, 0, ROWS, used, NULL) < 0, "%s: refined", name);
     double refined = loss_of(w, &fast, h);
     bool fine = f.bits > 6; /* little is left to do */
-    CHECK(refined < (fine ? 1.001 : 0.995) * ours, "%s: refined to %g from %g", name, refined, ours);
-    CHECK(qbc_refine(&sweep, &nearest, 0, ROWS, w) && loss_of(w, &nearest, h) < 0.8 * theirs, "%s: from nearest codes to %g", name,
+    CHECK(refined < (fine ? 1.001 : 0.995) * l.ours, "%s: refined to %g from %g", name, refined, l.ours);
+    CHECK(qbc_refine(&sweep, &nearest, 0, ROWS, w) && loss_of(w, &nearest, h) < 0.8 * l.theirs, "%s: from nearest codes to %g", name,
           loss_of(w, &nearest, h));
     qbc_sweep_destroy(&sweep);
     qbc_blocks_destroy(&fast);
@@ -215,12 +227,7 @@ static void test_ordered(const char *name, const float *h, const int *order, uin
             qbc_blocks_create(&nearest, &f, ROWS, COLS));
     CHECK(qbc_gptq(&sweep, &fast, 0, ROWS, used, &loss) < 0, "%s: all weights are kept", name);
     textbook_ordered(&f, w, h, order, &slow);
-    int64_t differ = count_different(&fast, &slow);
-    CHECK(differ == 0, "%s, ordered: %ld codes differ from the textbook's", name, (long)differ);
-    qbc_format_fit(QBC_FIT_RTN, &nearest, 0, ROWS, w);
-    double ours = loss_of(w, &fast, h), theirs = loss_of(w, &nearest, h);
-    CHECK(ours < 0.8 * theirs, "%s, ordered: loss %g, to nearest %g", name, ours, theirs);
-    CHECK(fabs(2 * loss - ours) < 0.2 * ours, "%s, ordered: the sweep says %g, it is %g", name, 2 * loss, ours);
+    compare(name, w, h, &fast, &slow, &nearest, loss);
     qbc_sweep_destroy(&sweep);
     qbc_blocks_destroy(&fast);
     qbc_blocks_destroy(&slow);
