@@ -299,7 +299,7 @@ static void test_lists(void)
 {
     CHECK(listed(NULL, QBC_TARGETS, "x86-64-v3", NULL) && listed(NULL, QBC_TARGETS, "native", NULL), "targets");
     CHECK(listed(NULL, QBC_FORMATS, "i4g32", NULL) && !listed(NULL, QBC_FORMATS, "five", NULL), "formats");
-    CHECK(listed(NULL, QBC_PASSES, "split-composites", "assign-formats"), "passes");
+    CHECK(listed(NULL, QBC_PASSES, "sort-columns", "assign-formats"), "passes");
     CHECK(listed(NULL, QBC_EMITS, "qbm", NULL) && listed(NULL, QBC_FITS, "rtn", NULL), "choices");
 }
 
