@@ -94,7 +94,7 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
 //--- experts.mlir
 // Matrices of experts, of which a scale and a zero point belong to a row; zero points of two rows share a byte. Those of three rows do not fill bytes.
 // EXPERTS: %[[W:.*]] = "qb.weight"() {blocks = {bits = 4 : i64, group = 32 : i64, inner = 1 : i64, length = 32 : i64, scale_strides = array<i64: 1, 1, 0>, scales = "scales", signed = false, stored = 32 : i64, zero_bits = 4 : i64, zero_strides = array<i64: 1, 0, 0>, zeros = "bytes"}, {{.*}} strides = array<i64: 64, 32, 1>} : () -> tensor<6x2x32xf32>
-// EXPERTS: "onnx.Gather"(%[[W]], %{{.*}}) : (tensor<6x2x32xf32>, {{.*}} -> tensor<*xf32>
+// EXPERTS: "onnx.Gather"(%[[W]], %{{.*}}) {axis = 0 : i64} : (tensor<6x2x32xf32>, {{.*}} -> tensor<*xf32>
 // EXPERTS: "onnx.com.microsoft.GatherBlockQuantized"{{.*}} qb.miss = "the zero points of its 3 rows do not fill whole bytes"
 func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]}) -> (tensor<*xf32>, tensor<*xf32>) {
   %codes = "qb.weight"() {name = "codes", source = "codes", offset = 0 : i64, strides = array<i64: 32, 16, 1>} : () -> tensor<6x2x16xui8>
