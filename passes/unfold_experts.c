@@ -281,14 +281,13 @@ void qbc_pass_unfold_experts(struct qbc *q, MlirOperation module)
     if (mlirOperationIsNull(func))
         return;
     struct qbc_ops ops = qbc_collect(q, func, NULL);
-    struct mixture *found = qbc_alloc(q, (ops.n + 1) * sizeof *found);
     struct qbc_evaluation *e = qbc_probe(q, func, 5, 0);
-    size_t n = 0;
-    for (size_t i = 0; i < ops.n; ++i)
-        if (qbc_is(ops.op[i], "onnx.com.microsoft.MoE") || qbc_is(ops.op[i], "onnx.com.microsoft.QMoE"))
-            n += describe(q, e, ops.op[i], &found[n]);
+    for (size_t i = 0; i < ops.n; ++i) {
+        struct mixture m;
+        bool named = qbc_is(ops.op[i], "onnx.com.microsoft.MoE") || qbc_is(ops.op[i], "onnx.com.microsoft.QMoE");
+        if (named && describe(q, e, ops.op[i], &m))
+            write_out(q, &m); /* at once: the next layer's input is what this one gives, in operations that can be evaluated */
+    }
     qbc_evaluation_destroy(e);
-    for (size_t i = 0; i < n; ++i)
-        write_out(q, &found[i]);
     qbc_tidy(q, module);
 }

@@ -29,10 +29,14 @@ static intptr_t first_state(MlirOperation op)
     return qbc_is(op, "onnx.Loop") ? 2 : 0;
 }
 
+static int64_t scan_inputs(MlirOperation op)
+{
+    return qbc_is(op, "onnx.Scan") ? qbc_int(op, "num_scan_inputs", 0) : 0;
+}
+
 static intptr_t count_states(MlirOperation op)
 {
-    int64_t inputs = qbc_is(op, "onnx.Scan") ? qbc_int(op, "num_scan_inputs", 0) : 0;
-    return mlirOperationGetNumOperands(op) - first_state(op) - (intptr_t)inputs;
+    return mlirOperationGetNumOperands(op) - first_state(op) - (intptr_t)scan_inputs(op);
 }
 
 /* Entry i of a list of axes or directions; 0: it is not there. */
@@ -189,13 +193,18 @@ static void unfold(struct qbc *q, MlirOperation op)
     mlirOperationDestroy(op);
 }
 
+/* As many of everything as it says; nothing else here asks again. */
 static bool has_arguments(MlirOperation op)
 {
+    intptr_t operands = mlirOperationGetNumOperands(op);
+    int64_t inputs = scan_inputs(op);
+    if (operands < first_state(op) || inputs < 0 || inputs > operands)
+        return false;
     MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, 0));
     MlirOperation last = mlirBlockGetFirstOperation(body);
     for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last));)
         last = next;
-    return mlirBlockGetNumArguments(body) == mlirOperationGetNumOperands(op) &&
+    return mlirBlockGetNumArguments(body) == operands &&
            mlirOperationGetNumOperands(last) == mlirOperationGetNumResults(op) + (first_state(op) ? 1 : 0);
 }
 

@@ -3,7 +3,7 @@
 // RUN: qbc-opt -unfold-experts %t.mlir | FileCheck %s --check-prefix=KEEPS
 
 // A mixture of codes with swiglu, whose gates and values take turns, and one of floats with relu in the dims of old files. The former's weights sum up to 1
-// whatever it says; scales of whole rows are those of blocks as long as a row.
+// whatever it says, and is what the latter reads; scales of whole rows are those of blocks as long as a row.
 // CHECK-LABEL: @main
 // CHECK: %[[P:.*]] = "onnx.Softmax"(%[[R:.*]]) {axis = -1 : i64}
 // CHECK: %[[TOP:.*]]:2 = "onnx.TopK"(%[[P]], %{{.*}}) {axis = -1 : i64}
@@ -50,6 +50,6 @@ func.func @main(%ids: tensor<1x?xi64> {qb.input = "tokens", qb.dims = ["1", "T"]
   %old2 = "onnx.Constant"() {source = "old2", value = dense<1.0> : tensor<4x6x4xf32>} : () -> tensor<4x6x4xf32>
   %y = "onnx.com.microsoft.QMoE"(%x, %r, %up, %us, %ub, %down, %ds) {k = 2 : i64, activation_type = "swiglu", swiglu_fusion = 1 : i64, activation_alpha = 1.702 : f32, activation_beta = 1.0 : f32, swiglu_limit = 7.0 : f32, expert_weight_bits = 4 : i64} : (tensor<1x?x4xf32>, tensor<?x4xf32>, tensor<4x12x2xui8>, tensor<4x12xf32>, tensor<4x12xf32>, tensor<4x4x3xui8>, tensor<4x4xf32>) -> tensor<1x?x4xf32>
   %none = "onnx.None"() : () -> none
-  %z = "onnx.com.microsoft.MoE"(%x, %r, %old, %none, %old2) {k = 1 : i64, activation_type = "relu"} : (tensor<1x?x4xf32>, tensor<?x4xf32>, tensor<4x4x6xf32>, none, tensor<4x6x4xf32>) -> tensor<1x?x4xf32>
+  %z = "onnx.com.microsoft.MoE"(%y, %r, %old, %none, %old2) {k = 1 : i64, activation_type = "relu"} : (tensor<1x?x4xf32>, tensor<?x4xf32>, tensor<4x4x6xf32>, none, tensor<4x6x4xf32>) -> tensor<1x?x4xf32>
   return %y, %z : tensor<1x?x4xf32>, tensor<1x?x4xf32>
 }
