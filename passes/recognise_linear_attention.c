@@ -19,12 +19,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_INPUTS = 4, MOST_VALUES = 64 };
+enum { MOST_INPUTS = 4 };
 enum role { K, V, DECAY, BETA };
 
 struct memory {
-    MlirOperation func;
-    MlirValue state, next, y;
+    struct qbc_state state;
+    MlirValue y;
     int64_t heads, rows, columns;  /* of the state as it lies */
     bool turned;                   /* its rows are the values */
     size_t n;
@@ -38,21 +38,15 @@ struct memory {
     struct qbc_linear linear;
 };
 
-/* [1, .., H, K, V] without a growing dimension, continued by a result of the function. */
-static bool has_state(MlirOperation func, intptr_t i, struct qbc_shapes *s, struct memory *m)
+/* [1, .., H, K, V]. */
+static bool is_memory(const struct qbc_state *s, struct memory *m)
 {
-    MlirValue v = mlirBlockGetArgument(qbc_func_body(func), i);
-    struct qbc_dims d;
-    intptr_t present = qbc_present_of(func, v);
-    if (!qbc_shapes_dims(s, v, &d) || d.rank < 3 || present < 0)
+    const struct qbc_dims *d = &s->dims;
+    if (d->rank < 3)
         return false;
-    *m = (struct memory){.func = func, .state = v, .heads = 1, .rows = d.at[d.rank - 2], .columns = d.at[d.rank - 1]};
-    for (size_t k = 0; k < d.rank; ++k) {
-        if (d.at[k] <= 0)
-            return false;
-        m->heads *= k + 2 < d.rank ? d.at[k] : 1;
-    }
-    m->next = mlirOperationGetOperand(qbc_return_of(func), present);
+    *m = (struct memory){.state = *s, .heads = 1, .rows = d->at[d->rank - 2], .columns = d->at[d->rank - 1]};
+    for (size_t k = 0; k + 2 < d->rank; ++k)
+        m->heads *= d->at[k];
     return true;
 }
 
@@ -97,15 +91,15 @@ static MlirValue top_of(struct qbc *q, MlirOperation func, MlirValue leaf)
 
 static bool find_inputs(struct qbc *q, struct memory *m)
 {
-    struct qbc_values leaves = qbc_leaves(q, m->next, 1, &m->state);
+    struct qbc_values leaves = qbc_leaves(q, m->state.next, 1, &m->state.value);
     for (size_t i = 0; i < leaves.n; ++i) {
         MlirValue leaf = leaves.v[i];
-        if (qbc_is_constant(leaf) || qbc_same(leaf, m->state))
+        if (qbc_is_constant(leaf) || qbc_same(leaf, m->state.value))
             continue;
         if (!qbc_is_level1(leaf) || m->n == MOST_INPUTS)
             return false;
-        m->in[m->n] = top_of(q, m->func, leaf);
-        m->width[m->n] = width_of(q, m->func, m->in[m->n]);
+        m->in[m->n] = top_of(q, m->state.func, leaf);
+        m->width[m->n] = width_of(q, m->state.func, m->in[m->n]);
         ++m->n;
     }
     return m->n >= 2;
@@ -200,15 +194,15 @@ static bool try_roles(struct memory *m, const float *state, const float *next)
 
 static bool recurs(struct qbc *q, struct memory *m)
 {
-    struct qbc_evaluation *e = qbc_probe(q, m->func, 1, 0);
-    const struct qbc_array *state = qbc_bind_random(q, e, m->state, 30);
+    struct qbc_evaluation *e = qbc_probe(q, m->state.func, 1, 0);
+    const struct qbc_array *state = qbc_bind_random(q, e, m->state.value, 30);
     bool good = state;
     for (size_t i = 0; i < m->n && good; ++i) {
         const struct qbc_array *a = qbc_bind_random(q, e, m->in[i], 20 + (uint32_t)i);
         m->number[i] = a ? a->f : NULL;
         good = a;
     }
-    const struct qbc_array *next = good ? qbc_floats_of(e, m->next) : NULL;
+    const struct qbc_array *next = good ? qbc_floats_of(e, m->state.next) : NULL;
     good = next && next->n == state->n && try_roles(m, state->f, next->f);
     qbc_evaluation_destroy(e);
     return good;
@@ -236,8 +230,8 @@ static double measure_scale(const struct memory *m, const float *q, const float 
 
 static bool is_output(struct qbc *q, struct memory *m, MlirValue v)
 {
-    struct qbc_evaluation *e = qbc_probe(q, m->func, 1, 0);
-    const struct qbc_array *query = qbc_bind_random(q, e, m->q, 41), *next = qbc_bind_random(q, e, m->next, 40);
+    struct qbc_evaluation *e = qbc_probe(q, m->state.func, 1, 0);
+    const struct qbc_array *query = qbc_bind_random(q, e, m->q, 41), *next = qbc_bind_random(q, e, m->state.next, 40);
     const struct qbc_array *y = query && next ? qbc_floats_of(e, v) : NULL;
     struct qbc_linear *l = &m->linear;
     int64_t k = m->width[m->role[K]];
@@ -252,10 +246,10 @@ static bool is_output(struct qbc *q, struct memory *m, MlirValue v)
 /* Made of next and one other value. */
 static bool has_output(struct qbc *q, struct memory *m, MlirValue v)
 {
-    struct qbc_values leaves = qbc_leaves(q, v, 1, &m->next);
+    struct qbc_values leaves = qbc_leaves(q, v, 1, &m->state.next);
     m->q = (MlirValue){NULL};
     for (size_t i = 0; i < leaves.n; ++i) {
-        if (qbc_same(leaves.v[i], m->next) || qbc_is_constant(leaves.v[i]))
+        if (qbc_same(leaves.v[i], m->state.next) || qbc_is_constant(leaves.v[i]))
             continue;
         if (!qbc_is_level1(leaves.v[i]) || !mlirValueIsNull(m->q))
             return false;
@@ -269,18 +263,13 @@ static bool has_output(struct qbc *q, struct memory *m, MlirValue v)
 /* All that is made of next, nearest first; the farthest that is the sum is y. */
 static bool find_output(struct qbc *q, struct qbc_shapes *s, struct memory *m)
 {
-    MlirValue list[MOST_VALUES] = {m->next};
+    struct qbc_values made = qbc_made_of(q, m->state.next);
     struct memory best = {.y = {NULL}};
-    for (size_t i = 0, n = 1; i < n; ++i) {
-        struct qbc_ops users = qbc_users(q, list[i]);
-        for (size_t k = 0; k < users.n && n < MOST_VALUES; ++k)
-            if (mlirOperationGetNumResults(users.op[k]) == 1 && !strncmp(qbc_op_name(users.op[k]), "onnx.", 5))
-                list[n++] = mlirOperationGetResult(users.op[k], 0);
-        if (i && qbc_shapes_width(s, list[i], &m->dims) > 0 && has_output(q, m, list[i])) {
+    for (size_t i = 1; i < made.n; ++i)
+        if (qbc_shapes_width(s, made.v[i], &m->dims) > 0 && has_output(q, m, made.v[i])) {
             best = *m;
-            best.y = list[i];
+            best.y = made.v[i];
         }
-    }
     if (!mlirValueIsNull(best.y))
         *m = best;
     return !mlirValueIsNull(m->y);
@@ -309,7 +298,7 @@ static void apply(struct qbc *q, struct memory *m)
     l.scale = qbc_exact_scale(m->scale, l.keys);
     MlirValue y = qbc_linear_emit(&b, &l, state);
     mlirValueReplaceAllUsesOfWith(m->y, qbc_unrows(&b, y, &m->dims));
-    mlirOperationSetOperand(qbc_return_of(m->func), qbc_present_of(m->func, m->state), state);
+    qbc_state_replace(&m->state, state);
 }
 
 void qbc_pass_recognise_linear_attention(struct qbc *q, MlirOperation module)
@@ -323,13 +312,13 @@ void qbc_pass_recognise_linear_attention(struct qbc *q, MlirOperation module)
     size_t n = 0;
     qbc_shapes_open(q, func, &s);
     for (intptr_t i = 0; i < n_args; ++i) {
-        const char *input = qbc_input(q, func, mlirBlockGetArgument(qbc_func_body(func), i));
-        if (!input || strcmp(input, "past") || !has_state(func, i, &s, &found[n]) || !find_inputs(q, &found[n]) || !recurs(q, &found[n]))
+        struct qbc_state state;
+        if (!qbc_state_at(&s, func, i, &state) || !is_memory(&state, &found[n]) || !find_inputs(q, &found[n]) || !recurs(q, &found[n]))
             continue;
         if (find_output(q, &s, &found[n]))
             ++n;
-        else if (!mlirOperationIsNull(qbc_def_any(found[n].next)))
-            qbc_miss(q, qbc_def_any(found[n].next), "a state of linear attention of which no sum with queries is made");
+        else if (!mlirOperationIsNull(qbc_def_any(found[n].state.next)))
+            qbc_miss(q, qbc_def_any(found[n].state.next), "a state of linear attention of which no sum with queries is made");
     }
     for (size_t i = 0; i < n; ++i)
         apply(q, &found[i]);

@@ -18,11 +18,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { X, DT, B, INPUTS, MOST_VALUES = 64 };
+enum { X, DT, B, INPUTS };
 
 struct scan {
-    MlirOperation func;
-    MlirValue state, next, in[INPUTS], c, y; /* next: what goes out */
+    struct qbc_state state;
+    MlirValue in[INPUTS], c, y;
     int64_t columns, n, dts, groups;
     float *rates, *skips; /* [dts][n], [dts] */
     struct qbc_dims dims; /* of y */
@@ -36,21 +36,15 @@ static const float *numbers(struct qbc_evaluation *e, MlirValue v, size_t n)
 
 /* --- the state */
 
-/* [1, ..., N] without a growing dimension, continued by a result of the function. */
-static bool has_state(MlirOperation func, intptr_t i, struct qbc_shapes *s, struct scan *c)
+/* [1, ..., N]. */
+static bool is_scan(const struct qbc_state *s, struct scan *c)
 {
-    MlirValue v = mlirBlockGetArgument(qbc_func_body(func), i);
-    struct qbc_dims d;
-    intptr_t present = qbc_present_of(func, v);
-    if (!qbc_shapes_dims(s, v, &d) || d.rank < 3 || present < 0)
+    const struct qbc_dims *d = &s->dims;
+    if (d->rank < 3)
         return false;
-    *c = (struct scan){.func = func, .state = v, .columns = 1, .n = d.at[d.rank - 1]};
-    for (size_t k = 0; k < d.rank; ++k) {
-        if (d.at[k] <= 0)
-            return false;
-        c->columns *= k + 1 < d.rank ? d.at[k] : 1;
-    }
-    c->next = mlirOperationGetOperand(qbc_return_of(func), present);
+    *c = (struct scan){.state = *s, .columns = 1, .n = d->at[d->rank - 1]};
+    for (size_t k = 0; k + 1 < d->rank; ++k)
+        c->columns *= d->at[k];
     return true;
 }
 
@@ -88,13 +82,13 @@ static bool bind_inputs(struct qbc *q, struct qbc_evaluation *e, const struct sc
 /* With dt 1, x 0 and a state of ones: exp(A). */
 static bool measure_rates(struct qbc *q, struct scan *c)
 {
-    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    struct qbc_evaluation *e = qbc_probe(q, c->state.func, 1, 0);
     size_t all = (size_t)(c->columns * c->n);
     bool good = bind_inputs(q, e, c, false);
-    struct qbc_array *state = qbc_bind_zero(q, e, c->state);
+    struct qbc_array *state = qbc_bind_zero(q, e, c->state.value);
     for (size_t i = 0; state && i < state->n; ++i)
         state->f[i] = 1;
-    const float *out = good && state ? numbers(e, c->next, all) : NULL;
+    const float *out = good && state ? numbers(e, c->state.next, all) : NULL;
     int64_t each = c->columns / c->dts;
     c->rates = qbc_alloc(q, (size_t)(c->dts * c->n) * sizeof *c->rates);
     for (int64_t d = 0; out && d < c->dts; ++d)
@@ -108,10 +102,10 @@ static bool measure_rates(struct qbc *q, struct scan *c)
 
 static bool recurs(struct qbc *q, const struct scan *c)
 {
-    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    struct qbc_evaluation *e = qbc_probe(q, c->state.func, 1, 0);
     bool good = bind_inputs(q, e, c, true);
-    const struct qbc_array *state = qbc_bind_random(q, e, c->state, 30);
-    const float *out = good && state ? numbers(e, c->next, (size_t)(c->columns * c->n)) : NULL;
+    const struct qbc_array *state = qbc_bind_random(q, e, c->state.value, 30);
+    const float *out = good && state ? numbers(e, c->state.next, (size_t)(c->columns * c->n)) : NULL;
     const struct qbc_array *x = qbc_floats_of(e, c->in[X]), *dt = qbc_floats_of(e, c->in[DT]), *b = qbc_floats_of(e, c->in[B]);
     good = out && x && dt && b;
     for (int64_t i = 0; i < c->columns && good; ++i) {
@@ -142,7 +136,7 @@ static bool find_inputs(struct qbc *q, struct scan *c)
 {
     static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     MlirValue v[INPUTS];
-    if (!rows_of(q, c->next, 1, &c->state, INPUTS, v))
+    if (!rows_of(q, c->state.next, 1, &c->state.value, INPUTS, v))
         return false;
     for (size_t i = 0; i < sizeof orders / sizeof *orders; ++i)
         if (try_inputs(q, c, v[orders[i][0]], v[orders[i][1]], v[orders[i][2]]))
@@ -155,9 +149,9 @@ static bool find_inputs(struct qbc *q, struct scan *c)
 /* h is `next`, bound. False: v is no such sum, whatever D is. */
 static bool is_sum(struct qbc *q, struct scan *c, MlirValue v)
 {
-    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    struct qbc_evaluation *e = qbc_probe(q, c->state.func, 1, 0);
     const struct qbc_array *x = qbc_bind_random(q, e, c->in[X], 41), *w = qbc_bind_random(q, e, c->c, 42);
-    const struct qbc_array *h = qbc_bind_random(q, e, c->next, 40); /* last: its shape is made of the others */
+    const struct qbc_array *h = qbc_bind_random(q, e, c->state.next, 40); /* last: its shape is made of the others */
     const float *y = h && x && w ? numbers(e, v, (size_t)c->columns) : NULL;
     bool good = y;
     for (int64_t i = 0; i < c->columns && good; ++i) {
@@ -174,12 +168,12 @@ static bool is_sum(struct qbc *q, struct scan *c, MlirValue v)
 /* With h 0 and x 1: D. */
 static bool measure_skips(struct qbc *q, struct scan *c, MlirValue v)
 {
-    struct qbc_evaluation *e = qbc_probe(q, c->func, 1, 0);
+    struct qbc_evaluation *e = qbc_probe(q, c->state.func, 1, 0);
     struct qbc_array *x = qbc_bind_zero(q, e, c->in[X]);
     for (size_t i = 0; x && i < x->n; ++i)
         x->f[i] = 1;
     const struct qbc_array *w = qbc_bind_random(q, e, c->c, 42);
-    struct qbc_array *h = qbc_bind_zero(q, e, c->next); /* last: its shape is made of the others */
+    struct qbc_array *h = qbc_bind_zero(q, e, c->state.next); /* last: its shape is made of the others */
     const float *y = h && x && w ? numbers(e, v, (size_t)c->columns) : NULL;
     c->skips = qbc_alloc(q, (size_t)c->dts * sizeof *c->skips);
     for (int64_t d = 0; y && d < c->dts; ++d)
@@ -191,11 +185,11 @@ static bool measure_skips(struct qbc *q, struct scan *c, MlirValue v)
 /* Its level-1 leaves beside h must be x, or nothing more than c. */
 static bool has_output(struct qbc *q, struct scan *c, MlirValue v)
 {
-    struct qbc_values leaves = qbc_leaves(q, v, 1, &c->next);
+    struct qbc_values leaves = qbc_leaves(q, v, 1, &c->state.next);
     c->c = (MlirValue){NULL};
     for (size_t i = 0; i < leaves.n; ++i) {
         MlirValue leaf = leaves.v[i];
-        if (qbc_same(leaf, c->next) || qbc_is_constant(leaf) || qbc_same(leaf, c->in[X]))
+        if (qbc_same(leaf, c->state.next) || qbc_is_constant(leaf) || qbc_same(leaf, c->in[X]))
             continue;
         if (!qbc_is_level1(leaf) || qbc_dim(leaf, 1) != c->groups * c->n || !mlirValueIsNull(c->c))
             return false;
@@ -207,18 +201,13 @@ static bool has_output(struct qbc *q, struct scan *c, MlirValue v)
 /* All that is made of h, nearest first; the farthest that is the sum is y. */
 static bool find_output(struct qbc *q, struct qbc_shapes *s, struct scan *c)
 {
-    MlirValue list[MOST_VALUES] = {c->next};
+    struct qbc_values made = qbc_made_of(q, c->state.next);
     struct scan best = {.y = {NULL}};
-    for (size_t i = 0, n = 1; i < n; ++i) {
-        struct qbc_ops users = qbc_users(q, list[i]);
-        for (size_t k = 0; k < users.n && n < MOST_VALUES; ++k)
-            if (mlirOperationGetNumResults(users.op[k]) == 1 && !strncmp(qbc_op_name(users.op[k]), "onnx.", 5))
-                list[n++] = mlirOperationGetResult(users.op[k], 0);
-        if (i && qbc_shapes_width(s, list[i], &c->dims) == c->columns && has_output(q, c, list[i])) {
+    for (size_t i = 1; i < made.n; ++i)
+        if (qbc_shapes_width(s, made.v[i], &c->dims) == c->columns && has_output(q, c, made.v[i])) {
             best = *c;
-            best.y = list[i];
+            best.y = made.v[i];
         }
-    }
     if (!mlirValueIsNull(best.y))
         *c = best;
     return !mlirValueIsNull(c->y);
@@ -231,10 +220,10 @@ static void apply(struct qbc *q, struct qbc_shapes *s, struct scan *c)
     struct qbc_build b = qbc_before(q, qbc_def_any(c->y));
     struct qbc_ssm made = {.x = c->in[X], .dt = c->in[DT], .b = c->in[B], .c = c->c, .columns = c->columns, .n = c->n,
                            .dts = c->dts, .rates = c->rates, .skips = c->skips,
-                           .where = qbc_def_any(c->y), .near_rates = qbc_leaves(q, c->next, 1, &c->state), .near_skips = qbc_leaves(q, c->y, 1, &c->next)};
+                           .where = qbc_def_any(c->y), .near_rates = qbc_leaves(q, c->state.next, 1, &c->state.value), .near_skips = qbc_leaves(q, c->y, 1, &c->state.next)};
     MlirValue y = qbc_ssm_emit(&b, s, &made), state = mlirOperationGetOperand(qbc_def_any(y), 0);
     mlirValueReplaceAllUsesOfWith(c->y, qbc_unrows(&b, y, &c->dims));
-    mlirOperationSetOperand(qbc_return_of(c->func), qbc_present_of(c->func, c->state), state); /* nobody else computes it */
+    qbc_state_replace(&c->state, state); /* nobody else computes it */
 }
 
 void qbc_pass_recognise_scan(struct qbc *q, MlirOperation module)
@@ -248,9 +237,8 @@ void qbc_pass_recognise_scan(struct qbc *q, MlirOperation module)
     size_t n = 0;
     qbc_shapes_open(q, func, &s);
     for (intptr_t i = 0; i < n_args; ++i) {
-        const char *input = qbc_input(q, func, mlirBlockGetArgument(qbc_func_body(func), i));
-        if (input && !strcmp(input, "past"))
-            n += has_state(func, i, &s, &found[n]) && find_inputs(q, &found[n]) && find_output(q, &s, &found[n]);
+        struct qbc_state state;
+        n += qbc_state_at(&s, func, i, &state) && is_scan(&state, &found[n]) && find_inputs(q, &found[n]) && find_output(q, &s, &found[n]);
     }
     for (size_t i = 0; i < n; ++i)
         apply(q, &s, &found[i]);

@@ -84,6 +84,19 @@ bool qbc_is_tokens(const struct qbc_shapes *s, int64_t size); /* may a dim of th
  * *dims when that is not NULL. */
 int64_t qbc_shapes_width(struct qbc_shapes *s, MlirValue v, struct qbc_dims *dims);
 
+/* --- recurrence.c: states of a fixed size */
+struct qbc_state {
+    MlirOperation func;
+    MlirValue value, next; /* the argument, and what the function returns for it */
+    intptr_t result;       /* where */
+    struct qbc_dims dims;  /* all of them numbers */
+};
+/* Is argument i one? */
+bool qbc_state_at(struct qbc_shapes *s, MlirOperation func, intptr_t i, struct qbc_state *out);
+void qbc_state_replace(const struct qbc_state *s, MlirValue next); /* what is returned for it */
+/* v and what ONNX's operations make of it, nearest first; a bounded number of them. */
+struct qbc_values qbc_made_of(struct qbc *q, MlirValue v);
+
 const char *qbc_dims_text(struct qbc_shapes *s, MlirValue v); /* "[1, 4, T, P + T]"; NULL: cannot be told */
 
 MlirType qbc_rows_type(struct qbc *q, int64_t width); /* tensor<?xCxf32> */
