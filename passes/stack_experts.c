@@ -189,7 +189,7 @@ static void apply(struct qbc_mixture *m)
 
 static bool may_sum(MlirOperation op)
 {
-    static const char *const sums[] = {"onnx.Add", "onnx.Sum", "onnx.ReduceSum", "onnx.ScatterElements", "onnx.ScatterND", "onnx.MatMul", "onnx.Einsum", NULL};
+    static const char *const sums[] = {"onnx.Add", "onnx.Sum", "onnx.ReduceSum", "onnx.ScatterElements", "onnx.ScatterND", "onnx.MatMul", "onnx.Einsum", "onnx.Where", NULL};
     return qbc_one_of(qbc_op_name(op), sums);
 }
 
