@@ -221,7 +221,8 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
     bool used = qbc_fit_sweeps(o->fit) || qbc_choice_wanted(q) || is_judged(q), transform = o->transform;
     struct qbc_activation act;
     bool is_static = qbc_activation_parse(o->act, &act) && act.group == QBC_ACT_TENSOR;
-    bool runs = (o->calib || used || is_static) && qbc_level_number(o->emit) > qbc_level_number("graph");
+    bool cached = qbc_cached_learns(o);
+    bool runs = (o->calib || used || is_static || cached) && qbc_level_number(o->emit) > qbc_level_number("graph");
     if (!runs && ((!transform && !o->precision) || qbc_level_number(o->emit) < qbc_level_number("graph")))
         return true;
     if (qbc_level_number(*level) > qbc_level_number("graph")) {
@@ -238,9 +239,11 @@ static bool learn(struct qbc *q, MlirOperation module, const char **level, struc
         return false;
     if ((transform && !qbc_transform_run(q, module)) || (runs && !qbc_static_ranges(q, module)))
         return false;
+    if (runs && cached && !qbc_cached_learn(q, module))
+        return false;
     if (o->precision && !qbc_read_precision(q, module))
         return false;
-    bool needed = runs && (used || !(transform || is_static) || !q->calibrated);
+    bool needed = runs && (used || !(transform || is_static || cached) || !q->calibrated);
     return !needed || run_float(q, module, l);
 }
 

@@ -87,11 +87,13 @@ irdl.dialect @qb {
   }
   // The state with the rows x [T, C] put at pos. With {format}: as codes of that format, a row for each head's
   // channels (passes/kernels/cache.h), with {sink, recent}: positions that are kept as f16 too, with {norm} other scales.
+  // Of vectors: `table` f32 [heads * channels * 256], for each channel what it is in each of 256 vectors.
   irdl.operation @append {
     %s = irdl.any
     %x = irdl.any
+    %table = irdl.any
     %y = irdl.any
-    irdl.operands(s: %s, x: %x)
+    irdl.operands(s: %s, x: %x, table: optional %table)
     irdl.results(y: %y)
   }
   // a [T, C], b [T, D] or none -> [T, heads * head_dim]: heads put together of columns of the operands. {heads, head_dim, runs}: for each run

@@ -12,6 +12,8 @@
  * all of a head; it is orthogonal, so scores of rotated queries and keys stay as they are, and what is summed of rotated
  * values is rotated back. A head whose size is no power of two is rotated in runs of the largest one that divides it.
  *
+ * pq2x256: vectors of 2 channels, one of 256 of the table that the append has got (compiler/transform/cached.c).
+ *
  * -kv-sink=N, -kv-recent=N: beside its codes, the first N positions and the last N before each token are kept as f16 and
  * read as such, in whole blocks of 16: {sink, recent}.
  *
@@ -19,6 +21,7 @@
  * keeps    all, without -kv; sides that are to stay f32
  * complains of formats that a cache cannot have, of models without attention
  */
+#include "cached.h"
 #include "kernel.h"
 #include "passes.h"
 
@@ -36,7 +39,7 @@ struct plan {
 
 static const char formats_there_are[] = "f32, f16, and whole numbers or tables of 2 to 8 bits, of all channels of a head (i8, i4, "
                                         "i4z, i4m, nf4, lm3) or with a scale for each 16, 32, ... channels (i4g32, i4g64m); "
-                                        "with an r behind: rotated (i4g64r); turbo2, turbo3, turbo4";
+                                        "with an r behind: rotated (i4g64r); turbo2, turbo3, turbo4; pq2x256, pq4x256, pq8x256";
 
 /* "i4" has a scale for all of a head: the longest group there is. */
 static const struct qbc_format *read_format(struct qbc *q, const char *option, const char *name)
@@ -68,6 +71,16 @@ static bool read_turbo(struct qbc *q, const char *text, size_t length, struct si
     return true;
 }
 
+/* Product quantization: a table of 256 vectors for each run of channels, which calibration made (compiler/transform/cached.c). */
+static bool read_vectors(struct qbc *q, const char *text, size_t length, struct side *side)
+{
+    int vector = qbc_cached_vector((struct qbc_cached){text, length});
+    if (!vector)
+        return false;
+    side->format = qbc_find_format(q, qbc_text(q, "vq%dx256row", vector)); /* whose scales there are none of */
+    return true;
+}
+
 static void read_side(struct qbc *q, const char *option, const char *text, size_t length, struct side *side)
 {
     if (side->said) {
@@ -75,7 +88,7 @@ static void read_side(struct qbc *q, const char *option, const char *text, size_
         return;
     }
     side->said = true;
-    if (read_turbo(q, text, length, side))
+    if (read_turbo(q, text, length, side) || read_vectors(q, text, length, side))
         return;
     side->rotated = length > 1 && text[length - 1] == 'r';
     side->format = read_format(q, option, qbc_copy(q, text, length - side->rotated));
@@ -119,6 +132,8 @@ static void set_format(struct qbc *q, MlirOperation append, const struct side *s
     if (side->norm > 0)
         qbc_set_float(q, append, "norm", side->norm);
     bool codes = side->format->codebook != QBC_CODE_FLOAT;
+    if (side->format->codebook == QBC_CODE_VECTOR && mlirOperationGetNumOperands(append) < 3)
+        qbc_error(q, append, "there are no tables of vectors: what is kept so is learned between levels 'graph' and 'quant', by qbc");
     if (codes && q->options.kv_sink)
         qbc_set_int(q, append, "sink", q->options.kv_sink);
     if (codes && q->options.kv_recent)

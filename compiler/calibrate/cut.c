@@ -144,11 +144,26 @@ static struct qbc_tap *tap_for(struct qbc *q, struct qbc_stage *s, MlirValue *va
     return &s->taps[s->n_taps++];
 }
 
+/* What is appended to a state that says {observe = "name"}. */
+static void tap_append(struct qbc *q, struct qbc_stage *s, MlirOperation append)
+{
+    MlirValue x = mlirOperationGetOperand(append, 1);
+    const char *name = qbc_string(q, append, "observe", NULL);
+    if (!name)
+        return;
+    struct qbc_build b = qbc_before(q, append);
+    struct qbc_tap *tap = &s->taps[s->n_taps];
+    mlirOperationRemoveAttributeByName(append, qbc_str("observe"));
+    qbc_set_string(q, qbc_do(&b, "qb.observe", 1, x), "name", qbc_text(q, "observe.%zu", s->n_taps++));
+    *tap = (struct qbc_tap){.cols = qbc_dim(x, 1), .weights = qbc_alloc(q, sizeof *tap->weights), .n_weights = 1};
+    tap->weights[0] = name;
+}
+
 void qbc_add_taps(struct qbc *q, struct qbc_stage *s)
 {
-    struct qbc_ops linears = qbc_collect(q, s->module, "qb.linear");
+    struct qbc_ops linears = qbc_collect(q, s->module, "qb.linear"), appends = qbc_collect(q, s->module, "qb.append");
     MlirValue *values = qbc_alloc(q, (linears.n + 1) * sizeof *values);
-    s->taps = qbc_alloc(q, (linears.n + 1) * sizeof *s->taps);
+    s->taps = qbc_alloc(q, (linears.n + appends.n + 1) * sizeof *s->taps);
     for (size_t i = 0; i < linears.n; ++i) {
         MlirOperation weight = qbc_def(mlirOperationGetOperand(linears.op[i], 1), "qb.weight");
         if (mlirOperationIsNull(weight))
@@ -158,6 +173,8 @@ void qbc_add_taps(struct qbc *q, struct qbc_stage *s)
             tap->weights = qbc_alloc(q, linears.n * sizeof *tap->weights);
         tap->weights[tap->n_weights++] = qbc_string(q, weight, "name", "");
     }
+    for (size_t i = 0; i < appends.n; ++i)
+        tap_append(q, s, appends.op[i]);
 }
 
 void qbc_find_taps(struct qbc *q, struct qbc_stage *s)

@@ -27,6 +27,10 @@ const struct qbc_transform *qbc_transform_at(size_t i); /* NULL: past the end */
 /* --- ranges.c: what static activations are rounded between, where options.act asks for such. False after an error. */
 bool qbc_static_ranges(struct qbc *q, MlirOperation graph);
 
+/* --- cached.c: tables of vectors for keys and values, where -kv asks for some. False after an error. */
+bool qbc_cached_learns(const struct qbc_options *o);
+bool qbc_cached_learn(struct qbc *q, MlirOperation graph);
+
 /* --- rotate.c */
 void qbc_transform_rotate(struct qbc *q, MlirOperation graph, const struct qbc_transform *self);
 

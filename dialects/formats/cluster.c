@@ -3,20 +3,21 @@
  * Single numbers start at quantiles, vectors at samples spread over the tensor. An entry that nobody is nearest to stays. The sums
  * are f64; the table is rounded to f16. The same samples give the same table.
  */
+#include "cluster.h"
 #include "half.h"
-#include "search.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ROUNDS = 50 };
 
 struct cluster {
     const float *x, *h;
     int64_t n;
     int entry, k;
-    float *table;           /* [k][entry] */
+    float *table, *rows;    /* [k][entry], [entry][k] */
+    float *distance;        /* [k] */
+    uint32_t *bits;
     double *sum, *weight;   /* [k][entry], [k] */
 };
 
@@ -41,28 +42,44 @@ static void start(struct cluster *c)
     free(sorted);
 }
 
-static int nearest(const struct cluster *c, const float *x)
+/* Squared distances from all entries, as the bits of floats, which are in the same order: several at once. */
+static void measure(const struct cluster *c, const float *x)
 {
-    int best = 0;
-    float least = INFINITY;
-    for (int e = 0; e < c->k; ++e) {
-        float distance = 0;
-        for (int i = 0; i < c->entry; ++i) {
-            float d = x[i] - c->table[e * c->entry + i];
-            distance += d * d;
-        }
-        if (distance < least) {
-            least = distance;
-            best = e;
+    memset(c->distance, 0, (size_t)c->k * sizeof *c->distance);
+    for (int i = 0; i < c->entry; ++i) {
+        const float *row = c->rows + i * c->k;
+        for (int e = 0; e < c->k; ++e) {
+            float apart = x[i] - row[e];
+            c->distance[e] += apart * apart;
         }
     }
+    memcpy(c->bits, c->distance, (size_t)c->k * sizeof *c->bits);
+}
+
+/* The first of the nearest. */
+static int nearest(const struct cluster *c, const float *x)
+{
+    uint32_t least = UINT32_MAX;
+    int best = 0;
+    measure(c, x);
+    for (int e = 0; e < c->k; ++e)
+        least = c->bits[e] < least ? c->bits[e] : least;
+    while (best + 1 < c->k && c->bits[best] != least)
+        ++best;
     return best;
+}
+
+static void turn_table(struct cluster *c)
+{
+    for (int i = 0; i < c->entry * c->k; ++i)
+        c->rows[i % c->entry * c->k + i / c->entry] = c->table[i];
 }
 
 /* True: some entry moved. */
 static bool improve(struct cluster *c)
 {
     bool moved = false;
+    turn_table(c);
     memset(c->sum, 0, (size_t)(c->k * c->entry) * sizeof *c->sum);
     memset(c->weight, 0, (size_t)c->k * sizeof *c->weight);
     for (int64_t i = 0; i < c->n; ++i) {
@@ -82,21 +99,34 @@ static bool improve(struct cluster *c)
     return moved;
 }
 
-void qbc_cluster(const float *x, const float *h, int64_t n, int entry, int k, uint16_t *table)
+static bool create(struct cluster *c)
 {
-    size_t numbers = (size_t)k * (size_t)entry;
+    size_t k = (size_t)c->k, numbers = k * (size_t)c->entry;
+    c->table = malloc(numbers * sizeof *c->table);
+    c->rows = malloc(numbers * sizeof *c->rows);
+    c->sum = malloc(numbers * sizeof *c->sum);
+    c->weight = malloc(k * sizeof *c->weight);
+    c->distance = malloc(k * sizeof *c->distance);
+    c->bits = malloc(k * sizeof *c->bits);
+    return c->table && c->rows && c->sum && c->weight && c->distance && c->bits;
+}
+
+static void destroy(struct cluster *c)
+{
+    void *all[] = {c->table, c->rows, c->sum, c->weight, c->distance, c->bits};
+    for (size_t i = 0; i < sizeof all / sizeof *all; ++i)
+        free(all[i]);
+}
+
+void qbc_cluster(const float *x, const float *h, int64_t n, int entry, int k, int rounds, uint16_t *table)
+{
     struct cluster c = {.x = x, .h = h, .n = n, .entry = entry, .k = k};
-    c.table = malloc(numbers * sizeof *c.table);
-    c.sum = malloc(numbers * sizeof *c.sum);
-    c.weight = malloc((size_t)k * sizeof *c.weight);
-    if (c.table && c.sum && c.weight && n > 0) {
+    if (create(&c) && n > 0) {
         start(&c);
-        for (int round = 0; round < ROUNDS && improve(&c); ++round)
+        for (int round = 0; round < rounds && improve(&c); ++round)
             continue;
-        for (size_t i = 0; i < numbers; ++i)
+        for (int i = 0; i < k * entry; ++i)
             table[i] = qbc_float_to_half(c.table[i]);
     }
-    free(c.table);
-    free(c.sum);
-    free(c.weight);
+    destroy(&c);
 }

@@ -2,6 +2,7 @@
  * weighted errors. Slow and plain: parameters are searched (search.c, planes.c, cluster.c), stored, and codes are chosen with what
  * the decoder reads back.
  */
+#include "cluster.h"
 #include "fit_leaf.h"
 #include "fit.h"
 #include "half.h"
@@ -196,7 +197,7 @@ static int64_t fit_whole_row(enum qbc_fit how, struct qbc_blocks *b, int64_t row
 static void fit_table(struct qbc_blocks *b, int64_t row, int64_t group, int64_t n, const float *w, const float *h)
 {
     struct qbc_samples x = samples(w, h, n);
-    qbc_cluster(x.w, x.h, n, 1, 1 << b->format->bits, b->tables + (qbc_table_index(b, row, group) << b->format->bits));
+    qbc_cluster(x.w, x.h, n, 1, 1 << b->format->bits, QBC_CLUSTER_ROUNDS, b->tables + (qbc_table_index(b, row, group) << b->format->bits));
 }
 
 /* Tables of groups, of the row. */
@@ -366,7 +367,7 @@ bool qbc_format_prepare(struct qbc_blocks *b, int64_t n, const float *w, const f
     if (f->codebook == QBC_CODE_VECTOR) {
         qbc_prepare_vectors(b, n, w, h);
     } else if (f->codebook == QBC_CODE_LEARNED && f->table_span == QBC_SPAN_TENSOR) {
-        qbc_cluster(w, NULL, n * b->cols, 1, 1 << f->bits, b->tables);
+        qbc_cluster(w, NULL, n * b->cols, 1, 1 << f->bits, QBC_CLUSTER_ROUNDS, b->tables);
     } else if (shared && f->scale == QBC_SCALE_NONE) {
         struct qbc_found p = qbc_search(f, QBC_FIT_RTN, &all, f->outer, 1);
         put_outer(b, b->outer, 0, 0, p.scale / unit_of(f));

@@ -4,6 +4,7 @@
  * The weights of errors are not told apart by columns in the search of the nearest vector (a vector's columns have much the same);
  * they are in the table's means.
  */
+#include "cluster.h"
 #include "fit_leaf.h"
 #include "half.h"
 
@@ -78,7 +79,7 @@ void qbc_prepare_vectors(struct qbc_blocks *b, int64_t n, const float *w, const 
             weights[i] += h ? h[col + j] : 1;
     }
     if (good)
-        qbc_cluster(vectors, weights, count, entry, 1 << f->bits, b->tables);
+        qbc_cluster(vectors, weights, count, entry, 1 << f->bits, QBC_CLUSTER_ROUNDS, b->tables);
     qbc_blocks_destroy(&sample);
     free(vectors);
     free(weights);

@@ -32,7 +32,5 @@ int qbc_nearest_code(const struct qbc_format *f, const struct qbc_found *p, floa
 /* planes.c: scale[planes], min: rounded to `type` and back. */
 void qbc_fit_planes(const struct qbc_format *f, enum qbc_fit how, const struct qbc_samples *x, enum qbc_scale type,
                     float *scale, float *min);
-/* cluster.c: k-means of vectors of `entry` numbers: x [n][entry]; table [k][entry], rounded to f16. */
-void qbc_cluster(const float *x, const float *h, int64_t n, int entry, int k, uint16_t *table);
 
 #endif

@@ -1,12 +1,12 @@
 /* append_keys and append_values: put this step's rows into the state (cache.h).
  *
- *   operands   state, x
+ *   operands   state, x, table of vectors where the format is of such (cache.h)
  *   attributes kv_heads, head_dim, context, format of what is kept (f32); norm (0: cache.h); sink, recent, ring: blocks of positions that are
  *              kept as f16 beside codes (0)
  */
 #include "cache.h"
 
-enum { STATE = 0, X = 1 };
+enum { STATE = 0, X = 1, TABLE = 2 };
 
 struct caches {
     struct qbc_cache all, sink, ring;
@@ -37,6 +37,7 @@ static void append(struct qbc_kernel *k, bool keys)
     struct k_loop loop = k_for(k, k_i64(k, 0), heads, 1, 0, NULL);
     MlirValue from = k_at(k, k_row(k, X, rows.i), k_mul_i(k, loop.i, c.all.head_dim * 4));
     MlirValue head = k_at(k, k->operand[STATE], k_mul_i(k, loop.i, c.all.head_bytes));
+    qbc_cache_set_head(k, &c.all, k->operand[TABLE], loop.i);
     append_head(k, &c, from, head, k_add(k, k->pos, rows.i));
     k_end(k, &loop, NULL);
     k_end(k, &rows, NULL);

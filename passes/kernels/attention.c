@@ -3,6 +3,7 @@
  *   operands   y, q, keys, values, and vectors [heads] of sinks and slopes where attributes say so
  *   attributes heads, kv_heads, head_dim, value_dim (of values; as head_dim), scale, context, window (0: none)
  *              keys, values  formats of the state (f32); codes become numbers in registers (cache.h)
+ *              key_table, value_table  numbers of the operands with tables of vectors, where states are codes of such (0)
  *              sink, recent, ring  blocks of positions that are floats beside codes (0)
  *              ahead    later positions that a token sees too, -1: all of the call (0)
  *              cap      scores s become cap tanh(s / cap) (0: they do not)
@@ -29,7 +30,7 @@ struct attention {
     struct qbc_kernel *k;
     enum part part;
     int64_t head_dim, value_dim, padded, group, window; /* padded: value_dim; group: query heads a kv head */
-    int64_t ahead, sinks, slopes;
+    int64_t ahead, sinks, slopes, key_table, value_table;
     double cap;
     struct qbc_cache keys, values; /* that are being read */
     struct qbc_cache all_keys, all_values;
@@ -91,6 +92,8 @@ static struct rows locate(struct attention *a, MlirValue unit, MlirValue token_b
     MlirValue last_token = k_add_i(k, k->rows, -1);
     r.keys = k_at(k, k->operand[KEYS], k_mul_i(k, kv_head, a->all_keys.head_bytes));
     r.values = k_at(k, k->operand[VALUES], k_mul_i(k, kv_head, a->all_values.head_bytes));
+    qbc_cache_set_head(k, &a->all_keys, k->operand[a->key_table], kv_head);
+    qbc_cache_set_head(k, &a->all_values, k->operand[a->value_table], kv_head);
     for (int i = 0; i < a->rows; ++i) {
         MlirValue token = k_add_i(k, k_mul_i(k, token_block, a->token_rows), i / a->head_rows);
         /* rows past the end do the last token's work again, with the same result */
@@ -346,6 +349,8 @@ void qbc_kernel_attention(struct qbc_kernel *k)
         .ahead = qbc_int(k->launch, "ahead", 0),
         .sinks = qbc_int(k->launch, "sinks", 0),
         .slopes = qbc_int(k->launch, "slopes", 0),
+        .key_table = qbc_int(k->launch, "key_table", 0),
+        .value_table = qbc_int(k->launch, "value_table", 0),
         .cap = qbc_float(k->launch, "cap", 0),
         .all_keys = qbc_cache_of(k->q, k->launch, true, "keys"),
         .all_values = qbc_cache_of(k->q, k->launch, false, "values"),

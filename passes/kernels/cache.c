@@ -41,12 +41,25 @@ static void set_codes(struct qbc_cache *c)
     c->step = c->codes + (c->head_dim + c->unit - 1) / c->unit * c->unit_bytes;
 }
 
+/* A byte for each run of channels; table rows of the padding are there, and 0. */
+static void set_vectors(struct qbc_cache *c)
+{
+    int64_t lanes = c->keys ? QBC_POSITIONS : 1;
+    c->vector = qbc_vector_cols(c->format);
+    c->unit = c->keys ? QBC_KEY_UNIT : QBC_VALUE_UNIT;
+    c->unit_bytes = c->unit / c->vector * lanes;
+    c->step = c->padded / c->vector * lanes;
+}
+
 static struct qbc_cache plain(const struct qbc_format *f, bool keys, int64_t positions, int64_t head_dim)
 {
-    struct qbc_cache c = {.format = f, .keys = keys, .head_dim = head_dim, .padded = round_up(head_dim, QBC_POSITIONS), .unit = 1};
+    struct qbc_cache c = {.format = f, .keys = keys, .head_dim = head_dim, .padded = round_up(head_dim, QBC_POSITIONS), .unit = 1,
+                          .vector = 1};
     if (f->codebook == QBC_CODE_FLOAT) {
         c.unit_bytes = f->bits / 8 * (keys ? QBC_POSITIONS : 1);
         c.step = c.unit_bytes * (keys ? head_dim : c.padded);
+    } else if (f->codebook == QBC_CODE_VECTOR) {
+        set_vectors(&c);
     } else {
         set_codes(&c);
     }
@@ -119,6 +132,12 @@ MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, Ml
     if (c->keys)
         position = k_op2(k, "arith.divui", position, k_i64(k, QBC_POSITIONS));
     return k_at(k, k_at_i(k, head, c->first), k_mul_i(k, position, c->step));
+}
+
+void qbc_cache_set_head(struct qbc_kernel *k, struct qbc_cache *c, MlirValue table, MlirValue head)
+{
+    if (c->vector > 1)
+        c->table = k_at(k, table, k_mul_i(k, head, c->padded * QBC_CACHE_VECTORS * (int64_t)sizeof(float)));
 }
 
 const char *qbc_format_lacks_cache(const struct qbc_format *f)

@@ -20,6 +20,12 @@
  * lanes. Numbers mean what the format says (format.h) of a row of head_dim columns; codes are the nearest (fit.h, rtn),
  * to the last bit. A group that is not finite has scale NaN.
  *
+ * Vectors (product quantization) have no numbers: a code is a byte, which vector of a table of 256 some channels next to each other
+ * are nearest to (the first of equals). Each head and each of these runs of channels has a table, f32 [channel][256].
+ *
+ *   keys    [run][16] bytes
+ *   values  [run] bytes
+ *
  * Beside codes a head may have f16 of some positions (struct qbc_cache_kept): of the first ones, and in a ring of the
  * latest. A token reads as floats the blocks of the first `sink` and of the last `recent` positions before it, its own
  * included, whole blocks of 16; which ones does not depend on how a text is cut into calls.
@@ -29,7 +35,7 @@
 
 #include "kernel.h"
 
-enum { QBC_KEY_UNIT = 8, QBC_VALUE_UNIT = QBC_POSITIONS, QBC_CACHE_FIELDS = 4 };
+enum { QBC_KEY_UNIT = 8, QBC_VALUE_UNIT = QBC_POSITIONS, QBC_CACHE_FIELDS = 4, QBC_CACHE_VECTORS = 256 };
 
 /* In blocks of 16 positions; 0: there are none. The ring has room for the recent ones and those of a call. */
 struct qbc_cache_kept {
@@ -41,6 +47,8 @@ struct qbc_cache {
     bool keys;
     int64_t head_dim, padded; /* padded: to 16 */
     int64_t group, groups;    /* channels that share a scale */
+    int64_t vector;           /* channels that a code stands for; 1: codes are of channels */
+    MlirValue table;          /* of vectors: of the head at hand */
     float norm;               /* 0; else a scale is the root of the group's mean square times that (TurboQuant) */
     int64_t unit, unit_bytes; /* channels that are stored together: 1 of float keys */
     int64_t offsets, codes;   /* where they begin in a block or position */
@@ -66,12 +74,21 @@ bool qbc_cache_is_float(const struct qbc_cache *c);
 /* Where this position's bytes begin: of keys, its block. */
 MlirValue qbc_cache_position(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue head, MlirValue position);
 
+/* Vectors: have c->table begin at that of this head, where operand `table` has those of all. */
+void qbc_cache_set_head(struct qbc_kernel *k, struct qbc_cache *c, MlirValue table, MlirValue head);
+
 /* --- cache_read.c: f32 [16] each */
 /* Of 16 positions, channels `channel` .. + n - 1 of a unit, which begins there. */
 void qbc_cache_keys(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue block, MlirValue channel, int64_t n,
                     MlirValue *out);
 /* Of one position, channels `channel` .. + 15, a multiple of 16. */
 MlirValue qbc_cache_values(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue at, MlirValue channel);
+
+/* --- cache_vectors.c: what cache_read.c and cache_write.c ask for where codes are vectors */
+void qbc_cache_vector_keys(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue block, MlirValue channel, int64_t n,
+                           MlirValue *out);
+MlirValue qbc_cache_vector_values(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue at, MlirValue channel);
+void qbc_cache_write_vectors(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue from, MlirValue at, MlirValue lane);
 
 /* --- cache_write.c: f32 [head_dim] at `from` to a position, i64 */
 void qbc_cache_write(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue from, MlirValue head, MlirValue position);

@@ -84,6 +84,10 @@ void qbc_cache_keys(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue b
         out[0] = c->format->bits == 32 ? k_load(k, k_vec(k, WIDTH, k->f32), at, 4) : k_load_any_half(k, WIDTH, at);
         return;
     }
+    if (c->vector > 1) {
+        qbc_cache_vector_keys(k, c, block, channel, n, out);
+        return;
+    }
     struct numbers group = numbers(k, c, block, channel);
     MlirValue unit = k_at(k, k_at_i(k, block, c->codes), k_mul_i(k, channel, c->unit_bytes / QBC_KEY_UNIT));
     for (int64_t i = 0; i < n; ++i)
@@ -114,6 +118,8 @@ MlirValue qbc_cache_values(struct qbc_kernel *k, const struct qbc_cache *c, Mlir
         MlirValue from = k_at(k, at, k_mul_i(k, channel, c->unit_bytes));
         return c->format->bits == 32 ? k_load(k, k_vec(k, WIDTH, k->f32), from, 4) : k_load_any_half(k, WIDTH, from);
     }
+    if (c->vector > 1)
+        return qbc_cache_vector_values(k, c, at, channel);
     MlirValue unit = k_at(k, k_at_i(k, at, c->codes), k_mul(k, k_op2(k, "arith.divui", channel, k_i64(k, WIDTH)), k_i64(k, c->unit_bytes)));
     MlirValue code = {NULL};
     for (int i = 0; i < c->fields; ++i) {

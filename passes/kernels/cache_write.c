@@ -300,6 +300,10 @@ void qbc_cache_write(struct qbc_kernel *k, const struct qbc_cache *c, MlirValue 
         copy_floats(k, &copy);
         return;
     }
+    if (c->vector > 1) {
+        qbc_cache_write_vectors(k, c, from, at, lane);
+        return;
+    }
     int64_t whole = c->head_dim / c->group, rest = c->head_dim % c->group;
     if (whole) {
         struct k_loop loop = k_for(k, k_i64(k, 0), k_i64(k, whole), 1, 0, NULL);

@@ -5,6 +5,8 @@
  */
 #include "kernel.h"
 
+#include <mlir-c/BuiltinTypes.h>
+
 enum { Y = 0, X = 1, ORDER = 2, WIDTH = 16 };
 
 /* Are loads from many places worth an instruction here? */
@@ -35,6 +37,12 @@ MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t coun
     MlirValue which = k_index(k, k_load(k, k_vec(k, n, k->i16), indices, 2), count);
     return has_gathers(k) ? k_gather_from(k, k->f32, k->f32, base, k_cast(k, "arith.extui", which, k->i32), 4)
                           : by_lanes(k, n, base, which);
+}
+
+MlirValue k_gather_numbers(struct qbc_kernel *k, MlirValue base, MlirValue numbers)
+{
+    int64_t n = mlirShapedTypeGetDimSize(mlirValueGetType(numbers), 0);
+    return has_gathers(k) ? k_gather_from(k, k->f32, k->f32, base, numbers, 4) : by_lanes(k, n, base, numbers);
 }
 
 static MlirValue some(struct qbc_kernel *k, void *user, MlirValue column, int64_t width, MlirValue sum)

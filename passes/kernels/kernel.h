@@ -216,6 +216,7 @@ MlirValue k_load_first(struct qbc_kernel *k, int64_t width, MlirValue at, int64_
 /* --- gather.c: n f32 of the `count` at `base`, whose numbers are the u16 at `indices`. Numbers of the artifact are
  * brought below `count`, so that a damaged file makes wrong results and nothing worse. */
 MlirValue k_gather(struct qbc_kernel *k, int64_t n, MlirValue base, int64_t count, MlirValue indices);
+MlirValue k_gather_numbers(struct qbc_kernel *k, MlirValue base, MlirValue numbers); /* f32 at base, whose numbers are a vector of i32 */
 MlirValue k_index(struct qbc_kernel *k, MlirValue index, int64_t count); /* i16, as unsigned: at most count - 1 */
 
 /* --- embed.c: the id of token t, i64: which row of n it is, where the launch has rows_before */

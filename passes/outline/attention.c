@@ -38,6 +38,14 @@ static void copy_cache(struct outline *o, MlirOperation append, MlirOperation l,
     }
 }
 
+/* Of vectors, where what is appended becomes such; null: it does not. */
+static MlirValue table_of(struct outline *o, MlirOperation append)
+{
+    enum { TABLE = 2 };
+    bool there = mlirOperationGetNumOperands(append) > TABLE && qbc_has(append, "format");
+    return there ? qbc_place_of(o, mlirOperationGetOperand(append, TABLE)) : (MlirValue){NULL};
+}
+
 void qbc_outline_append(struct outline *o, MlirOperation op)
 {
     int operand = 0;
@@ -49,8 +57,8 @@ void qbc_outline_append(struct outline *o, MlirOperation op)
     bool keys = operand == 1;
     int64_t head_dim = qbc_int(attention, "head_dim", 0), kv_heads = qbc_int(attention, "kv_heads", 0);
     MlirValue state = qbc_place_of(o, mlirOperationGetOperand(op, 0));
-    MlirValue operands[] = {state, qbc_place_of(o, mlirOperationGetOperand(op, 1))};
-    MlirOperation l = qbc_launch(o, keys ? "append_keys" : "append_values", "all", 2, operands);
+    MlirValue operands[] = {state, qbc_place_of(o, mlirOperationGetOperand(op, 1)), table_of(o, op)};
+    MlirOperation l = qbc_launch(o, keys ? "append_keys" : "append_values", "all", mlirValueIsNull(operands[2]) ? 2 : 3, operands);
     qbc_set_int(o->q, l, "kv_heads", kv_heads);
     qbc_set_int(o->q, l, "head_dim", keys ? head_dim : qbc_int(attention, "value_dim", head_dim));
     qbc_set_int(o->q, l, "context", o->context);
@@ -63,19 +71,29 @@ void qbc_outline_attention(struct outline *o, MlirOperation op)
 {
     static const char *const copied[] = {"heads", "kv_heads", "head_dim", "value_dim", "scale", "window", "ahead", "cap"};
     enum { SINKS = 4 };
-    MlirValue operands[6];
+    static const char *const tables[] = {"key_table", "value_table"};
+    MlirValue operands[8];
     const float *slopes;
-    size_t n = 0, n_slopes = qbc_floats(o->q, op, "slopes", &slopes);
+    size_t n = 0, number[2] = {0}, n_slopes = qbc_floats(o->q, op, "slopes", &slopes);
     for (; (intptr_t)n < mlirOperationGetNumOperands(op); ++n)
         operands[n + 1] = qbc_place_of(o, mlirOperationGetOperand(op, (intptr_t)n));
     if (n_slopes)
         operands[++n] = qbc_place_vector(o, "alibi", slopes, (int64_t)n_slopes);
+    size_t of_slopes = n;
+    for (intptr_t i = 0; i < 2; ++i) {
+        MlirValue table = table_of(o, qbc_def_any(mlirOperationGetOperand(op, i + 1)));
+        if (!mlirValueIsNull(table))
+            operands[number[i] = ++n] = table;
+    }
     operands[0] = qbc_place_output(o, op, "all");
     MlirOperation l = qbc_launch(o, "attention", "all", n + 1, operands);
+    for (int i = 0; i < 2; ++i)
+        if (number[i])
+            qbc_set_int(o->q, l, tables[i], (int64_t)number[i]);
     if (mlirOperationGetNumOperands(op) >= SINKS)
         qbc_set_int(o->q, l, "sinks", SINKS);
     if (n_slopes)
-        qbc_set_int(o->q, l, "slopes", (int64_t)n);
+        qbc_set_int(o->q, l, "slopes", (int64_t)of_slopes);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; ++i)
         qbc_copy_attribute(op, l, copied[i]);
     copy_cache(o, qbc_def_any(mlirOperationGetOperand(op, 1)), l, "keys");

@@ -104,3 +104,33 @@ class Cache:
         """What reference.attention wants behind the queries."""
         where = is_near(len(k), self.sink, self.recent)
         return kept(k, self.keys), kept(v, self.values), (kept(k, near(self.keys)), kept(v, near(self.values)), where)
+
+
+class Vectors:
+    """-kv=pqNx256: runs of channels as one of 256 vectors. `arrays`: of the artifact; its tables are [heads, padded channels, 256] of each block."""
+
+    def __init__(self, arrays, heads):
+        self.tables, self.blocks = [[arrays[f"{i}.{s}_vectors"].reshape(heads, -1, 256) for s in "kv"] for i in range(sum(n.endswith(".k_vectors") for n in arrays))], 0
+
+    def codes(self, x, table, run):
+        """x [T, heads, dim] -> int [T, heads, dim / run]: the nearest, the first of equals."""
+        runs = x.reshape(*x.shape[:2], -1, run, 1)
+        table = table[:, : x.shape[-1]].reshape(x.shape[1], -1, run, 256)
+        return ((runs - table) ** 2).sum(-2).argmin(-1)
+
+    def decode(self, codes, table, run):
+        table = table[:, : codes.shape[-1] * run].reshape(codes.shape[1], -1, run, 256)
+        head, part = np.ogrid[: codes.shape[1], : codes.shape[2]]
+        return table[head, part, :, codes].reshape(*codes.shape[:2], -1)
+
+    def of(self, run):
+        """What reference.Model asks, block after block."""
+        model = self
+
+        class Cache:
+            def keep(self, k, v):
+                tables = model.tables[model.blocks % len(model.tables)]
+                model.blocks += 1
+                return tuple(model.decode(model.codes(x, t, run), t, run) for x, t in zip((k, v), tables))
+
+        return Cache()

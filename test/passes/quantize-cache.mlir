@@ -2,6 +2,8 @@
 // RUN: qbc-opt -quantize-cache -kv=v:i4mr %s | FileCheck %s --check-prefix=VALUES
 // RUN: qbc-opt -quantize-cache %s | FileCheck %s --check-prefix=WITHOUT
 // RUN: not qbc-opt -quantize-cache -kv=trellis2g256 %s 2>&1 | FileCheck %s --check-prefix=FORMAT
+// RUN: not qbc-opt -quantize-cache -kv=k:i8,v:pq2x256 %s 2>&1 | FileCheck %s --check-prefix=TABLES
+// RUN: sed 's|(%t, %new_v) : (tensor<?x24xf32>, tensor<?x24xf32>)|(%t, %new_v, %w) : (tensor<?x24xf32>, tensor<?x24xf32>, tensor<8192xf32>)|; s|%new_v: tensor<?x24xf32>|&, %w: tensor<8192xf32>|' %s | qbc-opt -quantize-cache -kv=k:i8,v:pq2x256 - | FileCheck %s --check-prefix=VECTORS
 // RUN: sed '/= "qb.a/d; s/return %y/return %q/' %s | not qbc-opt -quantize-cache -kv=i8 - 2>&1 | FileCheck %s --check-prefix=NOTHING
 
 // keys: rotated and so are the queries, in runs of 8, which divide 24
@@ -25,6 +27,11 @@
 // WITHOUT-NOT: qb.hadamard
 
 // FORMAT: -kv=trellis2g256: error: a cache cannot be of codes that are no whole numbers and no table's entries ('trellis2g256'); there are f32, f16,
+// TABLES: error: there are no tables of vectors
+
+// vectors: of the table that is there already
+// VECTORS: "qb.append"(%{{.*}}, %arg2, %arg3) {format = "vq2x256row"}
+
 // NOTHING: -kv=i8: error: the model has no attention
 
 func.func @main(%q: tensor<?x48xf32>, %new_k: tensor<?x24xf32>, %new_v: tensor<?x24xf32>) -> tensor<?x48xf32> {

@@ -32,7 +32,7 @@ MATRICES = [f"{i}.{name}" for i in range(BLOCKS) for name in reference.LINEARS]
 DO_NOT_HOLD = {"adadim", "finequant", "luq", "quest", "slim_llm"}  # only shrinks
 NOT_MEASURED = {"qublast"}  # rows whose figures nobody has taken yet: they are let off once
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
-LEARN = ("gptq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
+LEARN = ("gptq", "pq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
 
 
 def need(slow=True):

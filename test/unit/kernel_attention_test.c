@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { VOCABULARY = 64, CHUNK = 33, CONTEXT = 139, MOST_HEAD = 128 };
+enum { VOCABULARY = 64, CHUNK = 33, CONTEXT = 139, MOST_HEAD = 128, VECTORS = 256 };
 
 static const struct shape {
     const char *name;
@@ -35,6 +35,8 @@ static const struct shape {
     {"y", 6, 2, 40, 0, 2, 0, 5, 0, 0, "i2g32z", "lm3g32", 4, 32}, {"z", 2, 1, 128, 0, 1, -1, 0, 0, 0, "i4g32m", "e3m0g64"},
     {"0", 2, 1, 72, 0, 2, 0, 0, 0, 0, "lm3g1024", "lm2g1024", 0, 16, 2.1519},
     {"1", 4, 2, 24, 0, 1, .value_dim = 12}, {"2", 3, 1, 20, 9, 1, 0, 0, 0, 0, "i8g32", "i4g32", .value_dim = 40},
+    {"3", 4, 2, 64, 0, 1, 0, 0, 0, 0, "vq2x256row", "vq4x256row"}, {"4", 3, 1, 24, 0, 2, 0, 0, 0, 1, "vq8x256row", "vq2x256row", 4, 32},
+    {"5", 4, 4, 12, 0, 1, 0, 0, 1, 0, "vq4x256row", "i4g16"},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -53,6 +55,51 @@ static float exp_score(int token, int head, int column)
     return column ? -86.9f * (float)(i * 7919 % 65536) / 65536 : 0;
 }
 
+/* --- tables of vectors: [kv_heads][padded head_dim][256], one for the keys and one for the values of a shape: %mkNAME, %mvNAME */
+
+static bool is_of_vectors(const char *format)
+{
+    return format && !strncmp(format, "vq", 2);
+}
+
+static int64_t padded(int64_t dim)
+{
+    return (dim + QBC_POSITIONS - 1) / QBC_POSITIONS * QBC_POSITIONS;
+}
+
+static void add_table(struct lab *lab, const char *name, const char *format, int kv_heads, int dim, uint64_t *seed)
+{
+    if (!is_of_vectors(format))
+        return;
+    float *table = lab_vector(lab, name, kv_heads * padded(dim) * VECTORS);
+    for (int64_t i = 0; i < kv_heads * padded(dim) * VECTORS; ++i)
+        table[i] = i / VECTORS % padded(dim) < dim ? check_normal(seed) : 0;
+}
+
+/* As cache_vectors.c: the first of the nearest. */
+static void put_nearest(const float *table, int64_t v, const float *x, float *out)
+{
+    float least = INFINITY;
+    for (int e = 0; e < VECTORS; ++e) {
+        float sum = 0;
+        for (int64_t i = 0; i < v; ++i) {
+            float apart = x[i] - table[i * VECTORS + e];
+            sum = fmaf(apart, apart, sum);
+        }
+        for (int64_t i = 0; i < v && sum < least; ++i)
+            out[i] = table[i * VECTORS + e];
+        least = sum < least ? sum : least;
+    }
+}
+
+static void keep_vectors(const struct qbc_format *f, const float *table, int64_t rows, int64_t kv_heads, int64_t dim, const float *w,
+                         float *out)
+{
+    for (int64_t row = 0; row < rows; ++row)
+        for (int64_t c = 0; c < dim; c += qbc_vector_cols(f))
+            put_nearest(table + (row % kv_heads * padded(dim) + c) * VECTORS, qbc_vector_cols(f), w + row * dim + c, out + row * dim + c);
+}
+
 /* sinks: there is a vector %bNAME of them. */
 static void say_attention(struct lab *lab, const char *name, int heads, int kv_heads, int head_dim, int values,
                           const char *more, bool sinks, const char *const *formats, const char *kept)
@@ -66,8 +113,12 @@ static void say_attention(struct lab *lab, const char *name, int heads, int kv_h
         const char *kv_type = types[*s == 'v'];
         const char *format = *formats ? qbc_text(lab->q, " {format = \"%s\"%s}", *formats, kept) : "";
         lab_say(lab, "%%s%c%s = \"qb.state\"() {name = \"%s.%c\"} : () -> %s\n", *s, n, n, *s, kv_type);
-        lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s)%s : (%s, %s) -> %s\n", *s, n, *s, n, *s, n, format,
-                kv_type, kv_type, kv_type);
+        bool vectors = is_of_vectors(*formats);
+        const struct lab_tensor *t = vectors ? lab_tensor(lab, qbc_text(lab->q, "m%c%s", *s, n)) : NULL;
+        const char *table = vectors ? qbc_text(lab->q, ", %%m%c%s", *s, n) : "";
+        const char *table_type = vectors ? qbc_text(lab->q, ", tensor<%ldxf32>", (long)t->blocks.cols) : "";
+        lab_say(lab, "%%a%c%s = \"qb.append\"(%%s%c%s, %%%c%s%s)%s : (%s, %s%s) -> %s\n", *s, n, *s, n, *s, n, table, format,
+                kv_type, kv_type, table_type, kv_type);
     }
     lab_say(lab,
             "%%%s = \"qb.attention\"(%%q%s, %%ak%s, %%av%s%s) {heads = %d : i64, kv_heads = %d : i64, "
@@ -111,6 +162,8 @@ static void add_shape(struct lab *lab, const struct shape *s, uint64_t *seed)
     float *sinks = s->sinks ? lab_vector(lab, qbc_text(lab->q, "b%s", s->name), s->heads) : NULL;
     for (int i = 0; i < s->heads && sinks; ++i)
         sinks[i] = 2 * check_normal(seed);
+    add_table(lab, qbc_text(lab->q, "mk%s", s->name), s->keys, s->kv_heads, s->head_dim, seed);
+    add_table(lab, qbc_text(lab->q, "mv%s", s->name), s->values, s->kv_heads, value_dim(s), seed);
     say_attention(lab, s->name, s->heads, s->kv_heads, s->head_dim, value_dim(s),
                   qbc_text(lab->q, "scale = %.9e : f32%s", 1 / sqrt(s->head_dim), more_of(lab, s)), s->sinks, (const char *const[]){s->keys, s->values},
                   qbc_text(lab->q, ", sink = %d : i64, recent = %d : i64, norm = %.9e : f32", s->sink, s->recent, s->norm));
@@ -154,14 +207,19 @@ static void fit_by_norm(struct qbc_blocks *b, const float *w, double norm)
     }
 }
 
-static float *kept_rows(struct lab *lab, const struct shape *s, const char *table, const char *name)
+static float *kept_rows(struct lab *lab, const struct shape *s, const char *table_of, const char *name)
 {
     const struct qbc_format *f = qbc_find_format(lab->q, name ? name : "f32");
-    int64_t rows = VOCABULARY * s->kv_heads, dim = *table == 'k' ? s->head_dim : value_dim(s);
+    int64_t rows = VOCABULARY * s->kv_heads, dim = *table_of == 'k' ? s->head_dim : value_dim(s);
     struct qbc_blocks b;
     float *kept = calloc((size_t)rows, (size_t)dim * sizeof *kept);
+    if (is_of_vectors(name)) {
+        const float *table = lab_tensor(lab, qbc_text(lab->q, "m%s%s", table_of, s->name))->vector;
+        keep_vectors(f, table, rows, s->kv_heads, dim, lab_values(lab, qbc_text(lab->q, "t%s%s", table_of, s->name)), kept);
+        return kept;
+    }
     bool good = qbc_blocks_create(&b, f, rows, dim);
-    const float *w = lab_values(lab, qbc_text(lab->q, "t%s%s", table, s->name));
+    const float *w = lab_values(lab, qbc_text(lab->q, "t%s%s", table_of, s->name));
     CHECK(good && qbc_format_fit(QBC_FIT_RTN, &b, 0, rows, w) < 0, "%s cannot keep the rows", f->name);
     if (s->norm > 0 && f->codebook == QBC_CODE_TABLE)
         fit_by_norm(&b, w, s->norm);
