@@ -3,7 +3,7 @@
 // RUN: qbc-opt -quantize-cache %s | FileCheck %s --check-prefix=WITHOUT
 // RUN: not qbc-opt -quantize-cache -kv=trellis2g256 %s 2>&1 | FileCheck %s --check-prefix=FORMAT
 // RUN: not qbc-opt -quantize-cache -kv=k:i8,v:pq2x256 %s 2>&1 | FileCheck %s --check-prefix=TABLES
-// RUN: sed 's|(%t, %new_v) : (tensor<?x24xf32>, tensor<?x24xf32>)|(%t, %new_v, %w) : (tensor<?x24xf32>, tensor<?x24xf32>, tensor<8192xf32>)|; s|%new_v: tensor<?x24xf32>|&, %w: tensor<8192xf32>|' %s | qbc-opt -quantize-cache -kv=k:i8,v:pq2x256 - | FileCheck %s --check-prefix=VECTORS
+// RUN: sed 's|new_v) : (tensor<?x24xf32>, tensor<?x24xf32>)|new_v, %w) : (tensor<?x24xf32>, tensor<?x24xf32>, tensor<8192xf32>)|; s|%new_v: tensor<?x24xf32>|&, %w: tensor<8192xf32>|' %s | qbc-opt -quantize-cache -kv=k:i8,v:pq2x256 - | FileCheck %s --check-prefix=VECTORS
 // RUN: sed '/= "qb.a/d; s/return %y/return %q/' %s | not qbc-opt -quantize-cache -kv=i8 - 2>&1 | FileCheck %s --check-prefix=NOTHING
 
 // keys: rotated and so are the queries, in runs of 8, which divide 24

@@ -29,8 +29,8 @@ FEW, FEW_BYTES = 8, 24000  # windows, bytes of calibration text
 NOT_HERE = 77
 BLOCKS = 4
 MATRICES = [f"{i}.{name}" for i in range(BLOCKS) for name in reference.LINEARS]
-DO_NOT_HOLD = {"adadim", "finequant", "luq", "quest", "slim_llm"}  # only shrinks
-NOT_MEASURED = {"qublast"}  # rows whose figures nobody has taken yet: they are let off once
+DO_NOT_HOLD = {"adadim", "finequant", "lhipr", "luq", "quest", "slim_llm"}
+NOT_MEASURED = set()  # rows whose figures nobody has taken yet: they are let off once
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
 LEARN = ("gptq", "pq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
 
