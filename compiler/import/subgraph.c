@@ -43,8 +43,11 @@ static bool yield(struct import *m, MlirLocation loc)
     for (size_t i = 0; i < m->n_out; ++i) {
         const struct value *value = onnx_names_get(m->values, m->out[i].name);
         values[i] = value->mlir;
-        if (mlirValueIsNull(values[i]))
+        if (mlirValueIsNull(values[i])) {
+            if (!m->reported)
+                onnx_fault(m, "the graph '%s' inside of a node gives '%s', which nothing before that node computes", m->graph->name, m->out[i].name);
             return false;
+        }
     }
     struct qbc_build b = qbc_at_end(m->q, m->body, loc);
     qbc_make(&b, "onnx.yield", (MlirType){NULL}, NULL, m->n_out, values);

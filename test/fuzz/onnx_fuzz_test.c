@@ -1,11 +1,12 @@
 /* onnx_fuzz_test: a damaged model gives errors or a module, never a crash, a hang or a GiB.
  *
- * A small model with a little of everything (inputs/small.txt) is changed in hundreds of ways:
- * bytes replaced, bits turned, ranges cut out, doubled or swapped, the end cut off. Each is
- * imported; what comes through is evaluated for two lengths and goes through fold-shapes, with
- * whatever sizes and indices the damage has put there.
+ * Small models, one with a little of everything and some of kinds of their own (inputs/), are changed
+ * in hundreds of ways: bytes replaced, bits turned, ranges cut out, doubled or swapped, the end cut
+ * off. Each is imported; what comes through is evaluated for two lengths and goes through fold-shapes,
+ * with whatever sizes and indices the damage has put there, then to the plan of kernels.
  *
  *   onnx_fuzz_test [ROUNDS [SEED [MODEL.onnx]]]
+ *   onnx_fuzz_test 0 0 MODEL.onnx...             as they are, each damaged by somebody else
  *
  * On a crash the model that did it is left in the folder that is printed first.
  */
@@ -13,6 +14,8 @@
 #include "evaluate.h"
 #include "import.h"
 #include "passes.h"
+#include "pipeline.h"
+#include "target.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -128,11 +131,11 @@ static void show(int shown)
     close(shown);
 }
 
-static void compile(struct qbc *q, size_t *imported)
+static void compile(struct qbc *q, const char *model, size_t *imported, size_t *planned)
 {
     size_t before = q->errors;
     int shown = hide();
-    MlirModule module = qbc_import_onnx(q, path);
+    MlirModule module = qbc_import_onnx(q, model);
     show(shown);
     CHECK(mlirModuleIsNull(module) == (q->errors > before), "an error without a word, or reversed");
     if (mlirModuleIsNull(module))
@@ -145,38 +148,66 @@ static void compile(struct qbc *q, size_t *imported)
     qbc_pass_fold_shapes(q, op);
     show(shown);
     CHECK(mlirOperationVerify(op), "the folded module is not sound");
+    shown = hide();
+    before = q->errors;
+    bool good = !qbc_is_run_model(q, op) && qbc_run_passes(q, op, "onnx", "kernels");
+    show(shown);
+    CHECK(!good || q->errors == before, "success with errors");
+    *planned += good;
     mlirModuleDestroy(module);
     ++*imported;
 }
 
+static void open_context(struct qbc *q)
+{
+    *q = (struct qbc){.options = {.diagnose = qbc_print_diagnostic, .input = path, .emit = "kernels", .target = "x86-64-v3", .quant = "i4g32"}};
+    qbc_options_complete(q);
+    CHECK(qbc_passes_open(q) && qbc_choose_target(q) && qbc_open(q), "no context");
+    mlirContextEnableMultithreading(q->mlir, false);
+}
+
 /* One context for a few hundred models: opening one takes longer than importing. */
-static void run(const struct bytes *good, size_t rounds, uint64_t *seed, size_t *imported)
+static void run(const struct bytes *good, size_t rounds, uint64_t *seed, size_t *imported, size_t *planned)
 {
     static struct bytes damaged;
-    struct qbc q = {.options = {.diagnose = qbc_print_diagnostic}};
-    CHECK(qbc_open(&q), "no context");
+    struct qbc q;
+    open_context(&q);
     for (size_t i = 0; i < rounds; ++i) {
         damaged = *good;
         size_t most = below(seed, 3) ? 1 : 4; /* the first is whole */
         for (size_t n = i ? 1 + below(seed, most) : 0; n-- > 0 && damaged.n;)
             damage(&damaged, seed);
         write_all(&damaged);
+        q.errors = 0; /* passes go on where there are none */
         alarm(MOST_SECONDS);
-        compile(&q, imported);
+        compile(&q, path, imported, planned);
     }
     alarm(0);
     qbc_close(&q);
 }
 
+static void as_they_are(char **models, int n)
+{
+    struct qbc q;
+    size_t imported = 0, planned = 0;
+    open_context(&q);
+    for (int i = 0; i < n; ++i) {
+        q.errors = 0;
+        printf("%s\n", models[i]);
+        fflush(stdout);
+        alarm(MOST_SECONDS);
+        compile(&q, models[i], &imported, &planned);
+    }
+    alarm(0);
+    qbc_close(&q);
+    printf("%d models, %zu imported, %zu planned\n", n, imported, planned);
+}
+
 /* The model and the file with its external weights; false where python3 is missing. */
-static bool make_model(struct bytes *good, const char *given)
+static bool make_model(struct bytes *good, const char *given, const char *text)
 {
     char command[256];
-    CHECK(mkdtemp(folder), "no temporary folder");
-    snprintf(path, sizeof path, "%s/model.onnx", folder);
-    snprintf(weights_path, sizeof weights_path, "%s/small.bin", folder);
-    snprintf(command, sizeof command,
-             "/usr/bin/python3 test/tools/onnx_write.py test/fuzz/inputs/small.txt %s", path);
+    snprintf(command, sizeof command, "/usr/bin/python3 test/tools/onnx_write.py test/fuzz/inputs/%s.txt %s", text, path);
     if (!given && system(command))
         return false;
     snprintf(data_path, sizeof data_path, "%s/model.onnx.data", folder);
@@ -190,22 +221,37 @@ static bool make_model(struct bytes *good, const char *given)
     return read_all(given ? given : path, good);
 }
 
+static void damage_model(const struct bytes *good, const char *name, size_t rounds, uint64_t *seed)
+{
+    enum { IN_A_CONTEXT = 300 };
+    size_t imported = 0, planned = 0;
+    for (size_t done = 0; done < rounds; done += IN_A_CONTEXT)
+        run(good, rounds - done < IN_A_CONTEXT ? rounds - done : IN_A_CONTEXT, seed, &imported, &planned);
+    printf("%s: %zu models, %zu imported, %zu planned\n", name, rounds, imported, planned);
+    fflush(stdout);
+    CHECK(imported > 0, "not even the whole model was imported");
+}
+
 int main(int argc, char **argv)
 {
     static struct bytes good;
-    enum { IN_A_CONTEXT = 300 };
-    size_t rounds = argc > 1 ? (size_t)atol(argv[1]) : ROUNDS, imported = 0;
+    static const char *const texts[] = {"small", "codes", "experts", "loop", "recurrence", "scan"};
+    size_t rounds = argc > 1 ? (size_t)atol(argv[1]) : ROUNDS, n = argc > 3 ? 1 : sizeof texts / sizeof *texts;
     uint64_t seed = argc > 2 ? (uint64_t)atoll(argv[2]) : 20261121;
-    if (!make_model(&good, argc > 3 ? argv[3] : NULL))
-        return fprintf(stderr, "skipped: python3 did not write the model\n"), SKIPPED;
+    if (argc > 3 && !rounds)
+        return as_they_are(argv + 3, argc - 3), check_failures() != 0;
+    CHECK(mkdtemp(folder), "no temporary folder");
+    snprintf(path, sizeof path, "%s/model.onnx", folder);
+    snprintf(weights_path, sizeof weights_path, "%s/small.bin", folder);
     printf("%s\n", folder);
-    fflush(stdout);
-    for (size_t done = 0; done < rounds; done += IN_A_CONTEXT)
-        run(&good, rounds - done < IN_A_CONTEXT ? rounds - done : IN_A_CONTEXT, &seed, &imported);
+    for (size_t i = 0; i < n; ++i) {
+        if (!make_model(&good, argc > 3 ? argv[3] : NULL, texts[i]))
+            return fprintf(stderr, "skipped: python3 did not write the model\n"), SKIPPED;
+        damage_model(&good, argc > 3 ? argv[3] : texts[i], rounds / n, &seed);
+    }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%zu models, %zu imported, %ld MiB\n", rounds, imported, usage.ru_maxrss >> 10);
-    CHECK(imported > 0, "not even the whole model was imported");
+    printf("%ld MiB\n", usage.ru_maxrss >> 10);
     CHECK(usage.ru_maxrss < 1 << 20, "more than a GiB");
     unlink(path);
     unlink(weights_path);

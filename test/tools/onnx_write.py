@@ -4,7 +4,7 @@
     opset 18                                   opset com.microsoft 1
     input x f32 1 T                            dims are numbers, names (:16 is a name), ? for nothing; `none`: no shape
     value h f32 1 4        output y f32 1 T
-    weight w f32 2,2 raw 1 2 3 4               or `list`: in float_data, int32_data, ...; `zeros`: raw, as many as it takes
+    weight w f32 2,2 raw 1 2 3 4               or `list`: in float_data, int32_data, ...; `zeros`, `some`: raw, as many as it takes
     weight w f32 2,2 external FILE OFFSET LENGTH
     node MatMul x,w -> y name=mm axis=-1 alpha=0.5 mode="edge" perm=[1,0] value=i64[2]:1,2 body=graph
     node RotaryEmbedding@com.microsoft x,,c -> y
@@ -88,9 +88,11 @@ def tensor(kind, dims, how, words, name=""):
     if how == "external":
         keys = zip(("location", "offset", "length"), words)
         return out + b"".join(field(13, field(1, k) + field(2, v)) for k, v in keys) + field(14, 1)
-    if how == "zeros":
-        return out + field(9, bytes(math.prod(dims) * struct.calcsize(PACK.get(kind, "H"))))
-    values = numbers(words)
+    if how in ("zeros", "some"):  # the latter: fractions from -1 to 1, or the codes 0 to 14, others for each name
+        seed, fractions = how == "some" and sum(name.encode()), kind in (1, 10, 11, 16)
+        how, values = "raw", [0 if not seed else (i * i * 7 + i * seed + seed) % 17 / 8 - 1 if fractions else i * 7 % 15 for i in range(math.prod(dims))]
+    else:
+        values = numbers(words)
     return out + (field(9, raw(kind, values)) if how == "raw" else typed(kind, values) if values else b"")
 
 
