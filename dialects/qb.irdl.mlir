@@ -226,6 +226,15 @@ irdl.dialect @qb {
     irdl.operands(x: %x)
     irdl.results(y: %y)
   }
+  // a where x > 0, else b; all [T, C]. Of scalars in an epilogue.
+  irdl.operation @where {
+    %x = irdl.any
+    %a = irdl.any
+    %b = irdl.any
+    %y = irdl.any
+    irdl.operands(x: %x, a: %a, b: %b)
+    irdl.results(y: %y)
+  }
   // x [T, N], b [N] -> [T, N]: x + b, the bias of a linear. {block, role}
   irdl.operation @bias {
     %x = irdl.any

@@ -6,12 +6,15 @@
  *     Mul of rows and a number of each     "qb.combine" {top = 1, first = 0}
  *     Clip, Max, Min of rows and numbers   qb.clip
  *     Tanh, Exp, Softplus, ... of rows     qb.act
+ *     LeakyRelu, Elu, Mish, ... of rows    several: piecewise.c
+ *     Where of a comparison of rows        qb.where
  */
 #include "pattern.h"
 
 #include <math.h>
 #include <string.h>
 
+enum { MOST_OPERANDS = 4 };
 enum kind { NUMBER, VECTOR, ROWS, COLUMN };
 
 static const struct {
@@ -64,7 +67,8 @@ struct found {
     int64_t width;
     struct qbc_dims dims;
     size_t n;
-    struct operand operand[3];
+    MlirValue value[MOST_OPERANDS]; /* those of op; of Where the two that are compared, and what it chooses of */
+    struct operand operand[MOST_OPERANDS];
 };
 
 /* One number, the same for all tokens. */
@@ -83,17 +87,33 @@ static bool is_vector(struct qbc *q, struct qbc_shapes *s, MlirValue v, const st
            qbc_strided_vector(&o->vector, &f->dims, f->width);
 }
 
+/* What op computes with; false: too many. */
+static bool find_values(MlirOperation op, struct found *f)
+{
+    struct qbc_where w;
+    f->n = (size_t)mlirOperationGetNumOperands(op);
+    if (qbc_where_find(op, &w)) {
+        MlirValue values[] = {w.more, w.less, w.yes, w.no};
+        f->n = MOST_OPERANDS;
+        memcpy(f->value, values, sizeof values);
+        return true;
+    }
+    for (size_t i = 0; i < f->n && f->n < MOST_OPERANDS; ++i)
+        f->value[i] = mlirOperationGetOperand(op, (intptr_t)i);
+    return f->n < MOST_OPERANDS;
+}
+
 static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, struct found *f)
 {
     MlirValue y = mlirOperationGetResult(op, 0);
     const struct qbc_array *numbers = qbc_evaluate_small(s->at[0], y);
     size_t rows = 0;
-    *f = (struct found){.op = op, .n = (size_t)mlirOperationGetNumOperands(op)};
-    if (!numbers || numbers->known || !qbc_is_float(numbers->element) || f->n > 3)
+    *f = (struct found){.op = op};
+    if (!find_values(op, f) || !numbers || numbers->known || !qbc_is_float(numbers->element))
         return false;
     f->width = qbc_shapes_width(s, y, &f->dims);
     for (size_t i = 0; i < f->n && f->width; ++i) {
-        MlirValue v = mlirOperationGetOperand(op, (intptr_t)i);
+        MlirValue v = f->value[i];
         struct operand *o = &f->operand[i];
         if (qbc_is_none(v))
             *o = (struct operand){.kind = NUMBER, .number = i == 1 ? -INFINITY : INFINITY}; /* of Clip */
@@ -113,21 +133,7 @@ static bool describe(struct qbc *q, struct qbc_shapes *s, MlirOperation op, stru
 
 /* --- the rewrite */
 
-static MlirValue with_number(struct qbc_build *b, const char *name, MlirValue x, float by)
-{
-    MlirValue y = qbc_op(b, name, mlirValueGetType(x), 1, x);
-    qbc_set_float(b->q, qbc_def_any(y), "by", by);
-    return y;
-}
-
-static MlirValue act(struct qbc_build *b, const char *name, MlirValue x)
-{
-    MlirValue y = qbc_op(b, "qb.act", mlirValueGetType(x), 1, x);
-    qbc_set_string(b->q, qbc_def_any(y), "act", name);
-    return y;
-}
-
-static MlirValue clip(struct qbc_build *b, const struct found *f, MlirValue x)
+static MlirValue clipped(struct qbc_build *b, const struct found *f, MlirValue x)
 {
     float low = -INFINITY, high = INFINITY;
     bool max = qbc_is(f->op, "onnx.Max"), min = qbc_is(f->op, "onnx.Min");
@@ -143,29 +149,26 @@ static MlirValue clip(struct qbc_build *b, const struct found *f, MlirValue x)
         low = (float)qbc_float(f->op, "min", -INFINITY);
         high = (float)qbc_float(f->op, "max", INFINITY);
     }
-    MlirValue y = qbc_op(b, "qb.clip", mlirValueGetType(x), 1, x);
-    qbc_set_float(b->q, qbc_def_any(y), "low", low);
-    qbc_set_float(b->q, qbc_def_any(y), "high", high);
-    return y;
+    return qbc_clip(b, x, (double)low, (double)high);
 }
 
 /* rows op number, or number op rows; null: not one of them. */
-static MlirValue scaled(struct qbc_build *b, const struct found *f, MlirValue x, bool number_first, float by)
+static MlirValue scaled(struct qbc_build *b, const struct found *f, MlirValue x, bool number_first, double by)
 {
     if (qbc_is(f->op, "onnx.Mul"))
-        return with_number(b, "qb.times", x, by);
+        return qbc_with_number(b, "qb.times", x, by);
     if (qbc_is(f->op, "onnx.Add"))
-        return with_number(b, "qb.plus", x, by);
+        return qbc_with_number(b, "qb.plus", x, by);
     if (qbc_is(f->op, "onnx.Div"))
-        return with_number(b, "qb.times", number_first ? act(b, "reciprocal", x) : x, number_first ? by : 1 / by);
-    return with_number(b, "qb.plus", number_first ? with_number(b, "qb.times", x, -1) : x, number_first ? by : -by);
+        return qbc_with_number(b, "qb.times", number_first ? qbc_act(b, "reciprocal", x) : x, number_first ? by : 1 / by);
+    return qbc_with_number(b, "qb.plus", number_first ? qbc_with_number(b, "qb.times", x, -1) : x, number_first ? by : -by);
 }
 
 /* A power of rows: 2, 3 or 1/2; null: another. */
-static MlirValue power(struct qbc_build *b, MlirValue x, float by)
+static MlirValue power(struct qbc_build *b, MlirValue x, double by)
 {
-    if (by == 0.5f)
-        return act(b, "sqrt", x);
+    if (by == 0.5)
+        return qbc_act(b, "sqrt", x);
     if (by != 2 && by != 3)
         return (MlirValue){NULL};
     MlirValue square = qbc_op(b, "arith.mulf", mlirValueGetType(x), 2, x, x);
@@ -184,9 +187,19 @@ static MlirValue weighted(struct qbc_build *b, const struct found *f, const Mlir
     return y;
 }
 
+/* max(x, 0) + slope min(x, 0), a slope for each column. */
+static MlirValue leaky(struct qbc_build *b, MlirValue x, MlirValue slope)
+{
+    MlirValue low = qbc_op(b, "arith.mulf", mlirValueGetType(x), 2, slope, qbc_clip(b, x, -INFINITY, 0));
+    MlirValue positive = qbc_act(b, "relu", x);
+    return qbc_op(b, "arith.addf", mlirValueGetType(x), 2, positive, low);
+}
+
 static MlirValue of_two(struct qbc_build *b, const struct found *f, const MlirValue *x)
 {
     const struct operand *o = f->operand;
+    if (qbc_is(f->op, "onnx.PRelu"))
+        return o[0].kind == ROWS ? leaky(b, x[0], x[1]) : (MlirValue){NULL};
     if (qbc_is(f->op, "onnx.Pow"))
         return o[0].kind == ROWS && o[1].kind == NUMBER ? power(b, x[0], o[1].number) : (MlirValue){NULL};
     if (!arith_of(f->op) || f->n != 2)
@@ -198,12 +211,23 @@ static MlirValue of_two(struct qbc_build *b, const struct found *f, const MlirVa
     return qbc_op(b, arith_of(f->op), mlirValueGetType(x[0]), 2, x[0], x[1]);
 }
 
+/* yes where more > less, else no; a number or a vector may be any of them, but rows must be compared. */
+static MlirValue chosen(struct qbc_build *b, const MlirValue *x)
+{
+    MlirType type = mlirValueGetType(x[0]);
+    return qbc_op(b, "qb.where", type, 3, qbc_op(b, "arith.subf", type, 2, x[0], x[1]), x[2], x[3]);
+}
+
 static MlirValue rewritten(struct qbc_build *b, const struct found *f, const MlirValue *x)
 {
     if (act_of(f->op) && f->n == 1)
-        return act(b, act_of(f->op), x[0]);
+        return qbc_act(b, act_of(f->op), x[0]);
+    if (qbc_is_piecewise(f->op))
+        return qbc_piecewise(b, f->op, x[0]);
+    if (qbc_is(f->op, "onnx.Where"))
+        return chosen(b, x);
     if (qbc_is(f->op, "onnx.Neg"))
-        return with_number(b, "qb.times", x[0], -1);
+        return qbc_with_number(b, "qb.times", x[0], -1);
     if (!is_clip(f->op))
         return of_two(b, f, x);
     MlirValue rows = {NULL};
@@ -212,23 +236,33 @@ static MlirValue rewritten(struct qbc_build *b, const struct found *f, const Mli
             return (MlirValue){NULL};
         rows = f->operand[i].kind == ROWS ? x[i] : rows;
     }
-    return mlirValueIsNull(rows) ? rows : clip(b, f, rows);
+    return mlirValueIsNull(rows) ? rows : clipped(b, f, rows);
 }
 
 /* Operands are level 1 by now, or this is not done. */
-static void apply(struct qbc *q, const struct found *f)
+static void apply(struct qbc *q, struct found *f)
 {
+    find_values(f->op, f);
     struct qbc_build b = qbc_before(q, f->op);
     MlirType type = qbc_rows_type(q, f->width);
-    MlirValue x[3] = {{NULL}, {NULL}, {NULL}};
+    MlirValue x[MOST_OPERANDS] = {{NULL}, {NULL}, {NULL}, {NULL}}, like = {NULL};
+    bool spread = qbc_is(f->op, "onnx.Where") || qbc_is(f->op, "onnx.PRelu"); /* numbers are rows as well */
     for (size_t i = 0; i < f->n; ++i) {
-        MlirValue rows = qbc_strip(mlirOperationGetOperand(f->op, (intptr_t)i));
+        MlirValue rows = qbc_strip(f->value[i]);
         int64_t width = f->operand[i].kind == ROWS ? f->width : f->operand[i].kind == COLUMN ? 1 : 0;
         if (width && (!qbc_is_level1(rows) || qbc_dim(rows, 1) != width))
             return;
+        if (f->operand[i].kind == ROWS && mlirValueIsNull(like))
+            like = rows;
         if (f->operand[i].kind == VECTOR)
             rows = qbc_op(&b, "qb.repeat", type, 1, qbc_weight(&b, &f->operand[i].vector, 1, (size_t[]){0}));
         x[i] = rows;
+    }
+    for (size_t i = 0; i < f->n && spread; ++i) {
+        if (f->operand[i].kind == COLUMN)
+            return;
+        if (f->operand[i].kind == NUMBER)
+            x[i] = qbc_rows_of_number(&b, like, (double)f->operand[i].number);
     }
     MlirValue y = rewritten(&b, f, x);
     if (!mlirValueIsNull(y))
@@ -252,7 +286,8 @@ static bool is_candidate(struct qbc *q, MlirOperation op, enum qbc_arithmetic wh
     if (which == QBC_FACTORS)
         return is_factor(q, op);
     return is_clip(op) || (which == QBC_ALL_ARITHMETIC &&
-                           (act_of(op) || arith_of(op) || qbc_is(op, "onnx.Neg") || qbc_is(op, "onnx.Pow")));
+                           (act_of(op) || arith_of(op) || qbc_is_piecewise(op) || qbc_is(op, "onnx.Neg") || qbc_is(op, "onnx.Pow") ||
+                            qbc_is(op, "onnx.PRelu") || qbc_is(op, "onnx.Where")));
 }
 
 /* Of rows and a number, nothing else. */

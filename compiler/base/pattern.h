@@ -331,6 +331,18 @@ enum qbc_arithmetic {
 };
 void qbc_elementwise(struct qbc *q, MlirOperation module, enum qbc_arithmetic which);
 
+/* --- piecewise.c: activations that are several operations of level 1, choices between rows, and what they are made of */
+MlirValue qbc_with_number(struct qbc_build *b, const char *name, MlirValue x, double by); /* qb.times, qb.plus */
+MlirValue qbc_act(struct qbc_build *b, const char *name, MlirValue x);
+MlirValue qbc_clip(struct qbc_build *b, MlirValue x, double low, double high);
+MlirValue qbc_rows_of_number(struct qbc_build *b, MlirValue like, double number); /* of x's numbers, which are finite */
+bool qbc_is_piecewise(MlirOperation op);
+MlirValue qbc_piecewise(struct qbc_build *b, MlirOperation op, MlirValue x); /* null: it is none */
+struct qbc_where {
+    MlirValue more, less, yes, no; /* yes where more > less, else no */
+};
+bool qbc_where_find(MlirOperation op, struct qbc_where *out); /* Where of a comparison */
+
 /* --- mask.c: what an attention mask allows */
 struct qbc_mask {
     int64_t window;  /* token t sees the last `window` positions, itself included; 0: all */

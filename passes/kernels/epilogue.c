@@ -37,6 +37,9 @@ static MlirValue build(struct qbc_kernel *k, MlirOperation op, const struct mapp
         return k_fadd(k, a, k_float_of(k, mlirValueGetType(a), qbc_float(op, "by", 0)));
     if (qbc_is(op, "qb.clip"))
         return clipped(k, a, qbc_float(op, "low", -INFINITY), qbc_float(op, "high", INFINITY));
+    if (qbc_is(op, "qb.where"))
+        return k_select(k, k_fcmp(k, QBC_FGT, a, k_float_of(k, mlirValueGetType(a), 0)), look_up(m, mlirOperationGetOperand(op, 1)),
+                        look_up(m, mlirOperationGetOperand(op, 2)));
     if (mlirOperationGetNumOperands(op) == 2)
         return k_op2(k, qbc_op_name(op), a, look_up(m, mlirOperationGetOperand(op, 1)));
     return k_op1(k, qbc_op_name(op), a);

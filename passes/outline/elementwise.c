@@ -15,6 +15,8 @@ static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op
         qbc_copy_attribute(op, qbc_def_any(y), "high");
         return y;
     }
+    if (qbc_is(op, "qb.where"))
+        return qbc_op(b, "qb.where", f32, 3, x[0], x[1], x[2]);
     if (!gated && !qbc_is(op, "qb.act"))
         return qbc_op(b, qbc_is(op, "qb.bias") ? "arith.addf" : qbc_is(op, "qb.scale") ? "arith.mulf" : qbc_op_name(op),
                       f32, 2, x[0], x[1]);
@@ -27,7 +29,7 @@ static MlirValue scalar(struct outline *o, struct qbc_build *b, MlirOperation op
 void qbc_outline_elementwise(struct outline *o, MlirOperation op)
 {
     size_t n = (size_t)mlirOperationGetNumOperands(op);
-    MlirValue operands[3], x[2];
+    MlirValue operands[4], x[3];
     for (size_t i = 0; i < n; ++i)
         operands[i + 1] = qbc_place_of(o, mlirOperationGetOperand(op, (intptr_t)i));
     const char *rows = qbc_place_rows(o, operands[1]);
@@ -35,7 +37,7 @@ void qbc_outline_elementwise(struct outline *o, MlirOperation op)
     MlirOperation l = qbc_launch(o, "elementwise", rows, n + 1, operands);
     qbc_set_int(o->q, l, "c", qbc_dim(qbc_only_result(op), 1));
     MlirType f32 = mlirF32TypeGet(o->q->mlir);
-    MlirBlock body = mlirBlockCreate((intptr_t)n, (MlirType[]){f32, f32}, (MlirLocation[]){o->b.loc, o->b.loc});
+    MlirBlock body = mlirBlockCreate((intptr_t)n, (MlirType[]){f32, f32, f32}, (MlirLocation[]){o->b.loc, o->b.loc, o->b.loc});
     mlirRegionAppendOwnedBlock(mlirOperationGetRegion(l, 0), body);
     for (size_t i = 0; i < n; ++i)
         x[i] = mlirBlockGetArgument(body, (intptr_t)i);
