@@ -93,17 +93,23 @@ static bool set_order(struct qbc *q, struct qbc_evaluation *e, MlirOperation op,
     return usual || groups;
 }
 
+/* How many blocks hold n; both are positive, and may be anything that a file says. */
+static int64_t blocks_of(int64_t n, int64_t block)
+{
+    return n / block + (n % block > 0);
+}
+
 static bool nbits(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, struct unpacked *u)
 {
     struct qbc_coded *c = &u->coded;
     int64_t n = qbc_int(op, "N", 0), k = qbc_int(op, "K", 0), block = qbc_int(op, "block_size", 0);
-    int64_t bits = qbc_int(op, "bits", 4);
-    if (n < 1 || k < 1 || block < 1 || !is_width(bits) || block * bits % 8) {
+    const int64_t bits = qbc_int(op, "bits", 4), most = (int64_t)1 << 40; /* beyond are no numbers but damage */
+    if (n < 1 || k < 1 || block < 1 || n > most || k > most || block > most || !is_width(bits) || block * bits % 8) {
         qbc_miss(q, op, "weights [%ld, %ld] of %ld bits in blocks of %ld: 2, 4 and 8 bits are supported", (long)n, (long)k,
                  (long)bits, (long)block);
         return false;
     }
-    int64_t groups = (k + block - 1) / block;
+    int64_t groups = blocks_of(k, block);
     *c = (struct qbc_coded){.bits = (int)bits, .length = k, .stored = groups * block, .inner = 1, .group = block};
     c->codes = stored(q, qbc_operand_at(op, 1));
     c->scales = stored(q, qbc_operand_at(op, 2));
@@ -178,7 +184,7 @@ static bool gather(struct qbc *q, struct qbc_evaluation *e, MlirOperation op, st
         return false;
     }
     set_axis(u, axis);
-    int64_t groups = (c->length + block - 1) / block;
+    int64_t groups = blocks_of(c->length, block);
     c->is_signed = is_signed_element(c->codes->element);
     c->group = block;
     set_strides(c->scale_stride, groups * c->inner, c->inner, c->inner > 1);
@@ -209,7 +215,7 @@ static bool set_scales(struct qbc *q, MlirOperation op, const struct qbc_array *
         set_strides(c->scale_stride, groups * c->inner, c->inner, 1);
     }
     for (size_t d = 0; groups && d < u->rank; ++d)
-        if (scales->dims[d] != ((int64_t)d == axis ? (c->length + block - 1) / block : u->dims[d]))
+        if (scales->dims[d] != ((int64_t)d == axis ? blocks_of(c->length, block) : u->dims[d]))
             groups = -1;
     if (!c->group || groups < 0)
         qbc_miss(q, op, "its scales fit neither the tensor, nor one axis of it, nor blocks of %ld along axis %ld",

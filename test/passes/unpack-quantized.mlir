@@ -120,7 +120,9 @@ func.func @main(%x: tensor<1x?x6xi8> {qb.input = "other", qb.dims = ["1", "T", "
 // COMPLAINS: error: com.microsoft.MatMulNBits is not understood: its g_idx, the groups of its columns, is no stored tensor
 // COMPLAINS: error: com.microsoft.MatMulNBits is not understood: weights [6, 40] of 3 bits in blocks of 32: 2, 4 and 8 bits are supported
 // COMPLAINS: error: com.microsoft.MatMulNBits is not understood: its codes, scales and zero points do not fit together
-func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T", "40"]}) -> (tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>) {
+// COMPLAINS: error: com.microsoft.MatMulNBits is not understood: weights [6, 40] of 4 bits in blocks of 9223372036854775807
+// COMPLAINS: error: DequantizeLinear is not understood: its scales fit neither the tensor, nor one axis of it, nor blocks of 9223372036854775807 along axis 0
+func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T", "40"]}) -> (tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<16x6xf32>) {
   %codes = "qb.weight"() {name = "codes", source = "codes", offset = 0 : i64, strides = array<i64: 32, 16, 1>} : () -> tensor<6x2x16xui8>
   %scales = "onnx.Constant"() {source = "scales", value = dense<0.0> : tensor<12xf32>} : () -> tensor<12xf32>
   %short = "onnx.Constant"() {source = "short", value = dense<0.0> : tensor<4xf32>} : () -> tensor<4xf32>
@@ -129,5 +131,10 @@ func.func @main(%x: tensor<1x?x40xf32> {qb.input = "other", qb.dims = ["1", "T",
   %a = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales, %none, %other) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>, none, tensor<40xi32>) -> tensor<1x?x6xf32>
   %b = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales) {K = 40 : i64, N = 6 : i64, bits = 3 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>) -> tensor<1x?x6xf32>
   %c = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %short) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 32 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<4xf32>) -> tensor<1x?x6xf32>
-  return %a, %b, %c : tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>
+  %d = "onnx.com.microsoft.MatMulNBits"(%x, %codes, %scales) {K = 40 : i64, N = 6 : i64, bits = 4 : i64, block_size = 9223372036854775807 : i64} : (tensor<1x?x40xf32>, tensor<6x2x16xui8>, tensor<12xf32>) -> tensor<1x?x6xf32>
+  %plain = "onnx.Constant"() {source = "plain", value = dense<0> : tensor<16x6xi8>} : () -> tensor<16x6xi8>
+  %two = "onnx.Constant"() {value = dense<[2, 6]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %by_block = "onnx.Reshape"(%scales, %two) : (tensor<12xf32>, tensor<2xi64>) -> tensor<2x6xf32>
+  %e = "onnx.DequantizeLinear"(%plain, %by_block) {axis = 0 : i64, block_size = 9223372036854775807 : i64} : (tensor<16x6xi8>, tensor<2x6xf32>) -> tensor<16x6xf32>
+  return %a, %b, %c, %d, %e : tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<1x?x6xf32>, tensor<16x6xf32>
 }
