@@ -3,7 +3,7 @@
  * Small models, one with a little of everything and some of kinds of their own (inputs/), are changed
  * in hundreds of ways: bytes replaced, bits turned, ranges cut out, doubled or swapped, the end cut
  * off. Each is imported; what comes through is evaluated for two lengths and goes through fold-shapes,
- * with whatever sizes and indices the damage has put there, then to the plan of kernels.
+ * with whatever sizes and indices the damage has put there, then to the plan of kernels, or to loops.
  *
  *   onnx_fuzz_test [ROUNDS [SEED [MODEL.onnx]]]
  *   onnx_fuzz_test 0 0 MODEL.onnx...             as they are, each damaged by somebody else
@@ -15,6 +15,7 @@
 #include "import.h"
 #include "passes.h"
 #include "pipeline.h"
+#include "run_program.h"
 #include "target.h"
 
 #include <fcntl.h>
@@ -150,7 +151,8 @@ static void compile(struct qbc *q, const char *model, size_t *imported, size_t *
     CHECK(mlirOperationVerify(op), "the folded module is not sound");
     shown = hide();
     before = q->errors;
-    bool good = !qbc_is_run_model(q, op) && qbc_run_passes(q, op, "onnx", "kernels");
+    struct qbc_run_program program;
+    bool good = qbc_is_run_model(q, op) ? qbc_lower_run(q, op, &program) : qbc_run_passes(q, op, "onnx", "kernels");
     show(shown);
     CHECK(!good || q->errors == before, "success with errors");
     *planned += good;
