@@ -118,4 +118,5 @@ void qbc_pass_recognise_add(struct qbc *q, MlirOperation module)
     for (size_t i = 0; i < n; ++i)
         apply(q, &found[i]);
     qbc_tidy(q, module);
+    qbc_part_columns(q, module, (const char *const[]){"arith.addf", NULL}); /* a product and its adapter's, gate and up side by side */
 }

@@ -331,6 +331,9 @@ enum qbc_arithmetic {
 };
 void qbc_elementwise(struct qbc *q, MlirOperation module, enum qbc_arithmetic which);
 
+/* --- part_columns.c: Split and Slice of rows that one of these operations gives, as qb.columns; the list ends with NULL */
+void qbc_part_columns(struct qbc *q, MlirOperation module, const char *const *sources);
+
 /* --- piecewise.c: activations that are several operations of level 1, choices between rows, and what they are made of */
 MlirValue qbc_with_number(struct qbc_build *b, const char *name, MlirValue x, double by); /* qb.times, qb.plus */
 MlirValue qbc_act(struct qbc_build *b, const char *name, MlirValue x);
