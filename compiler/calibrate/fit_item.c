@@ -1,13 +1,15 @@
 /* fit_item: see fit_item.h. */
 #include "fit_item.h"
+#include "fit_composite.h"
 #include "local_loss.h"
+#include "parts.h"
 #include "sweeps.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB = 64, SAMPLE = 128, LEAST_SAMPLE = 16, SAMPLE_WEIGHTS = 1 << 17 };
+enum { SLAB = 64, SAMPLE = 128, LEAST_SAMPLE = 16, SAMPLE_WEIGHTS = 1 << 17, ALONE = 8 };
 
 bool qbc_item_sweep(struct qbc *q, const struct qbc_item *item, struct qbc_sweep *out)
 {
@@ -35,6 +37,12 @@ static bool fit(const struct qbc_sweep *sweep, struct qbc_blocks *b, int64_t n, 
     if (loss && !swept)
         *loss = sum;
     return good;
+}
+
+/* Must rows be fitted together, as what they share is chosen from all of them? A permutation, a table. */
+static bool is_whole(const struct qbc_format *f)
+{
+    return qbc_is_composite(f) || qbc_format_is_shared(f);
 }
 
 struct job {
@@ -87,6 +95,14 @@ bool qbc_item_decoded(struct qbc *q, const struct qbc_item *item, const struct q
                       const struct qbc_format *format, const struct qbrt_parallel *threads, float *out)
 {
     struct job j = {.item = item, .sweep = sweep, .format = format, .out = out};
+    struct qbc_fitted whole;
+    if (is_whole(format)) {
+        bool fitted = qbc_composite_try(q, item->weight, format, &whole);
+        if (fitted)
+            qbc_format_decode(&whole.blocks, out);
+        qbc_fitted_destroy(&whole);
+        return fitted;
+    }
     bool good = run(q, &j, threads, decode_share);
     qbc_view_release(&item->view);
     return good;
@@ -103,6 +119,8 @@ static void losses_share(void *user, int64_t thread)
         struct qbc_candidate *candidate = &j->candidate[at];
         struct qbc_blocks b;
         double swept = 0;
+        if (is_whole(candidate->format))
+            continue;
         bool good = qbc_blocks_create(&b, candidate->format, j->sampled, cols) && w && decoded;
         if (good)
             memcpy(w, j->sample, bytes);
@@ -117,11 +135,35 @@ static void losses_share(void *user, int64_t thread)
     free(decoded);
 }
 
+/* Formats whose rows share something: of the same sample, once the whole tensor is fitted. */
+static bool whole_losses(struct qbc *q, const struct job *j)
+{
+    int64_t cols = j->item->view.cols, rows = j->item->view.rows;
+    float *decoded = malloc((size_t)(j->sampled * cols) * sizeof *decoded);
+    bool good = decoded;
+    for (size_t at = 0; at < j->item->n && good; ++at) {
+        struct qbc_candidate *candidate = &j->candidate[at];
+        struct qbc_fitted whole;
+        if (!is_whole(candidate->format))
+            continue;
+        good = qbc_composite_try(q, j->item->weight, candidate->format, &whole);
+        for (int64_t i = 0; i < j->sampled && good; ++i)
+            qbc_format_decode_rows(&whole.blocks, i * rows / j->sampled, 1, decoded + i * cols);
+        good = good && qbc_local_tell(j->local, j->sampled, j->sample, decoded, -1, candidate);
+        candidate->local *= (double)rows / (double)j->sampled;
+        qbc_fitted_destroy(&whole);
+    }
+    free(decoded);
+    return good;
+}
+
 bool qbc_item_losses(struct qbc *q, const struct qbc_items *items, struct qbc_item *item, const struct qbc_sweep *sweep,
                      const struct qbrt_parallel *threads)
 {
-    int64_t rows = item->view.rows, cols = item->view.cols, wanted = SAMPLE_WEIGHTS / cols; /* a row costs cols^2 */
-    wanted = wanted > SAMPLE ? SAMPLE : wanted < LEAST_SAMPLE ? LEAST_SAMPLE : wanted;
+    /* a row costs cols^2; where nothing else is measured, there is time for more of them: few rows may have most of the error */
+    int64_t more = items->metric->kind == QBC_METRIC_LOCAL ? ALONE : 1;
+    int64_t rows = item->view.rows, cols = item->view.cols, wanted = more * SAMPLE_WEIGHTS / cols;
+    wanted = wanted > more * SAMPLE ? more * SAMPLE : wanted < LEAST_SAMPLE ? LEAST_SAMPLE : wanted;
     int64_t n = rows < wanted ? rows : wanted;
     float *sample = malloc((size_t)(n * cols) * sizeof *sample);
     struct qbc_local local = {0};
@@ -131,7 +173,7 @@ bool qbc_item_losses(struct qbc *q, const struct qbc_items *items, struct qbc_it
     if (sample)
         qbc_local_create(q, items, item, sweep, n, sample, &local);
     atomic_store(&j.failed, !sample);
-    bool good = run(q, &j, threads, losses_share);
+    bool good = run(q, &j, threads, losses_share) && whole_losses(q, &j);
     qbc_local_destroy(&local);
     qbc_view_release(&item->view);
     free(sample);

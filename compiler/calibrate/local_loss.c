@@ -47,7 +47,10 @@ void qbc_local_create(struct qbc *q, const struct qbc_items *items, const struct
                       int64_t n, const float *w, struct qbc_local *out)
 {
     *out = (struct qbc_local){.metric = items->metric, .cols = item->view.cols, .weight = sweep->weight};
-    if (!strcmp(items->metric->name, "out_mse"))
+    bool wanted = !strcmp(items->metric->name, "out_mse");
+    for (size_t i = 0; i < item->n; ++i) /* fitted as a whole: without a sweep of the sample */
+        wanted = wanted || (item->candidate[i].format->codebook >= QBC_CODE_SUM && strcmp(items->metric->name, "fisher_mse"));
+    if (wanted)
         out->h = qbc_hessian_find(q, item->name, item->view.cols);
     if (items->granularity == QBC_GRAIN_SEGMENT)
         out->segment = segments_of(q, out, n, w);
@@ -83,7 +86,7 @@ bool qbc_local_tell(const struct qbc_local *l, int64_t n, const float *w, const 
 {
     double sums[QBC_SEGMENTS] = {0}, total = 0;
     candidate->local = swept;
-    if (!qbc_local_looks(l))
+    if (!qbc_local_looks(l) && swept >= 0)
         return true;
     float *e = malloc((size_t)(n * l->cols) * sizeof *e);
     for (int64_t i = 0; i < n * l->cols && e; ++i) {
@@ -94,7 +97,7 @@ bool qbc_local_tell(const struct qbc_local *l, int64_t n, const float *w, const 
     }
     for (int s = 0; s < QBC_SEGMENTS && l->segment; ++s)
         candidate->share[s] = total > 0 ? sums[s] / total : 1.0 / QBC_SEGMENTS;
-    if (l->metric->kind == QBC_METRIC_LOCAL)
+    if (l->metric->kind == QBC_METRIC_LOCAL || swept < 0)
         candidate->local = e && l->h ? product_loss(l, n, e) : total;
     bool good = e && candidate->local >= 0;
     free(e);

@@ -8,7 +8,7 @@ struct qbc_local {
     const struct qbc_metric *metric;
     int64_t cols;
     const float *weight; /* [cols] H's diagonal, or NULL: all alike */
-    const float *h;      /* [cols][cols], for out_mse; NULL: the diagonal is all there is */
+    const float *h;      /* [cols][cols], where it is asked for; NULL: the diagonal is all there is */
     uint8_t *segment;    /* [cols] which one a column is in; NULL: there are none */
 };
 
@@ -18,8 +18,8 @@ void qbc_local_create(struct qbc *q, const struct qbc_items *items, const struct
 void qbc_local_destroy(struct qbc_local *l);
 /* Does the metric, or do segments, ask for what codes stand for? Else the sweep's own loss is all there is. */
 bool qbc_local_looks(const struct qbc_local *l);
-/* `local` and `share` of a candidate whose n rows w became `decoded`, and whose sweep (or weighted fit) lost `swept`. False: no
- * memory. */
+/* `local` and `share` of a candidate whose n rows w became `decoded`, and whose sweep (or weighted fit) lost `swept`; < 0: that is
+ * not known, and H tells. False: no memory. */
 bool qbc_local_tell(const struct qbc_local *l, int64_t n, const float *w, const float *decoded, double swept,
                     struct qbc_candidate *candidate);
 

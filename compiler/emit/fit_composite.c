@@ -24,6 +24,7 @@ enum {
 };
 
 struct whole {
+    const char *name, *role; /* of the tensor */
     struct qbc_view view;
     const struct qbc_format *format;
     int64_t first_row, rows; /* of the view: those to be fitted */
@@ -202,10 +203,10 @@ static bool fit_rows(struct qbc *q, MlirOperation weight, struct whole *w)
 }
 
 /* The diagonal of the input's H, where there is one. */
-static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
+static float *importance_of(struct qbc *q, const char *weight, int64_t cols)
 {
     bool wanted = qbc_fit_sweeps(q->options.fit);
-    const float *h = wanted ? qbc_hessian_find(q, qbc_string(q, weight, "whole", ""), cols) : NULL;
+    const float *h = wanted ? qbc_hessian_find(q, weight, cols) : NULL;
     float *diagonal = h ? malloc((size_t)cols * sizeof *diagonal) : NULL;
     for (int64_t k = 0; diagonal && k < cols; ++k)
         diagonal[k] = h[k * (cols + 1)] > 0 ? h[k * (cols + 1)] : 0;
@@ -215,12 +216,12 @@ static float *importance_of(struct qbc *q, MlirOperation weight, int64_t cols)
 }
 
 /* What an error in a column costs where others make good for it: 1 / (H^-1)_jj, to rank columns by, instead of H's diagonal. */
-static void rank_columns(struct qbc *q, MlirOperation weight, struct whole *w)
+static void rank_columns(struct qbc *q, struct whole *w)
 {
     int64_t cols = w->view.cols;
     struct qbc_sweep natural = {0};
     bool wanted = w->importance && qbc_can_sweep_parts(w->format);
-    if (!wanted || !qbc_sweep_of(q, qbc_string(q, weight, "whole", ""), qbc_string(q, weight, "role", ""), cols, false, &natural))
+    if (!wanted || !qbc_sweep_of(q, w->name, w->role, cols, false, &natural))
         return;
     for (int64_t j = 0; j < cols && natural.u; ++j) {
         double sum = 0;
@@ -232,27 +233,45 @@ static void rank_columns(struct qbc *q, MlirOperation weight, struct whole *w)
 }
 
 /* Behind `prepare`, which says in what order columns are. False: no memory. */
-static bool prepare_sweep(struct qbc *q, MlirOperation weight, struct whole *w)
+static bool prepare_sweep(struct qbc *q, struct whole *w)
 {
     int64_t cols = w->view.cols;
     bool wanted = w->importance && qbc_can_sweep_parts(w->format);
-    const float *h = wanted ? qbc_hessian_find(q, qbc_string(q, weight, "whole", ""), cols) : NULL;
+    const float *h = wanted ? qbc_hessian_find(q, w->name, cols) : NULL;
     if (!h)
         return true;
     float *ordered = malloc((size_t)(cols * cols) * sizeof *ordered);
     w->swept = qbc_swept_of(w->blocks);
     if (ordered)
         qbc_swept_hessian(&w->swept, cols, h, ordered);
-    bool good = ordered && qbc_sweep_create(&w->sweep, cols, ordered, qbc_damping(qbc_string(q, weight, "role", "")), false);
+    bool good = ordered && qbc_sweep_create(&w->sweep, cols, ordered, qbc_damping(w->role), false);
     w->sweep.how = qbc_sweep_kind(q->options.fit).how;
     qbc_hessian_release(h, cols);
     free(ordered);
     return good;
 }
 
+/* What is fitted is known: the name, the view, the format and the rows. */
+static bool fit_whole(struct qbc *q, MlirOperation weight, struct whole *w)
+{
+    w->role = qbc_string(q, weight, "role", "");
+    w->how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
+    w->importance = importance_of(q, w->name, w->view.cols);
+    rank_columns(q, w);
+    choose_slabs(w);
+    bool good = qbc_blocks_create(w->blocks, w->format, w->rows, w->view.cols) && prepare(w) && prepare_sweep(q, w);
+    if (!good)
+        qbc_error(q, weight, "there is no memory to fit this weight");
+    good = good && fit_rows(q, weight, w);
+    qbc_view_release(&w->view);
+    free(w->importance);
+    qbc_sweep_destroy(&w->sweep);
+    return good;
+}
+
 bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *out)
 {
-    struct whole w = {.format = composite_of(q, weight), .blocks = &out->blocks};
+    struct whole w = {.name = qbc_string(q, weight, "whole", ""), .format = composite_of(q, weight), .blocks = &out->blocks};
     *out = (struct qbc_fitted){.blocks.rows = 0};
     if (!w.format || !qbc_view_of(q, weight, &w.view)) {
         if (!w.format)
@@ -261,17 +280,20 @@ bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *o
     }
     w.rows = w.view.rows;
     peel(q, &w, qbc_string(q, weight, "part", ""));
-    w.how = q->options.fit && strcmp(q->options.fit, "rtn") ? QBC_FIT_RANGE : QBC_FIT_RTN;
-    w.importance = importance_of(q, weight, w.view.cols);
-    rank_columns(q, weight, &w);
-    choose_slabs(&w);
-    bool good = qbc_blocks_create(w.blocks, w.format, w.rows, w.view.cols) && prepare(&w) && prepare_sweep(q, weight, &w);
+    bool good = fit_whole(q, weight, &w);
     if (!good)
-        qbc_error(q, weight, "there is no memory to fit this weight");
-    good = good && fit_rows(q, weight, &w);
-    qbc_view_release(&w.view);
-    free(w.importance);
-    qbc_sweep_destroy(&w.sweep);
+        qbc_fitted_destroy(out);
+    return good;
+}
+
+bool qbc_composite_try(struct qbc *q, MlirOperation weight, const struct qbc_format *f, struct qbc_fitted *out)
+{
+    struct whole w = {.name = qbc_string(q, weight, "name", ""), .format = f, .blocks = &out->blocks};
+    *out = (struct qbc_fitted){.blocks.rows = 0};
+    if (!qbc_view_of(q, weight, &w.view))
+        return false;
+    w.rows = w.view.rows;
+    bool good = fit_whole(q, weight, &w);
     if (!good)
         qbc_fitted_destroy(out);
     return good;

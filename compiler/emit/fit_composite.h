@@ -14,6 +14,8 @@ struct qbc_fitted {
     struct qbc_blocks blocks;
 };
 bool qbc_composite_fit(struct qbc *q, MlirOperation weight, struct qbc_fitted *out);
+/* The same for a weight that is whole still, as it would be in this format; also one that is no composite, whose rows share something. */
+bool qbc_composite_try(struct qbc *q, MlirOperation weight, const struct qbc_format *f, struct qbc_fitted *out);
 void qbc_fitted_destroy(struct qbc_fitted *fitted);
 
 /* Pack one piece of it, as qbc_fit_and_pack does. */

@@ -12,7 +12,7 @@ EQUAL = 10
 
 systems.need()
 with systems.Lab() as lab:
-    embed, formats = "-quant-tensor=embed=i8g32", {s: f"i3g128@{s}%p|i2g128" for s in SHARES}
+    embed, formats = "-quant-tensor=embed=i8g32", {s: f"i3g32@{s}%p|i2g64" for s in SHARES}
     equal = lab.measure(f"{EQUAL} % everywhere", f"-quant={formats[EQUAL]}", embed, *systems.GPTQ)
     budget = (f"-bpw={equal.bits:.5f}", f"-formats={','.join(formats.values())}", embed, *systems.GPTQ)
     chosen = lab.measure("quad_block: 2 to 20 %", "-allocator=quad_block", *budget)
