@@ -24,8 +24,8 @@ static const char *const formats[] = {
     "(i8g32@30%r|i4g32)@60%r|i3g64+i2g32",
     "i4g32m.u6x8@50%p|nf3g64+bp2g32",
 };
-/* The first size is tried with half of the formats, which half depends on the machine; the others with some. QBC_TEST_ALL
- * asks for everything. */
+/* The first size is tried with half of the formats, which half depends on the machine, or with a share (kernel_machines.h);
+ * the others with some. QBC_TEST_ALL asks for everything. */
 static const struct size {
     int64_t rows, cols;
 } sizes[] = {{17, 172}, {509, 344}};
@@ -33,8 +33,9 @@ enum { N_FORMATS = sizeof formats / sizeof *formats, N_SIZES = sizeof sizes / si
 
 static bool is_tried(const struct lab *lab, int format, int size)
 {
-    bool turn = ((size_t)format + strlen(lab->q->target->name)) % 2 == 0;
-    return (size == 0 && turn) || (size > 0 && format % 6 == 1) || getenv("QBC_TEST_ALL");
+    size_t turn = (size_t)format + lab->machine->rank;
+    bool taken = size == 0 ? turn % 2 == 0 && lab_takes(lab->machine, turn / 2, 3) : format % 6 == 1 && lab_takes(lab->machine, turn / 6, 3);
+    return taken || getenv("QBC_TEST_ALL");
 }
 
 /* --- the reference */

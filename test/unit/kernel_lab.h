@@ -35,6 +35,8 @@ enum { LAB_MOST_TENSORS = 256, LAB_MOST_PLACES = 1024, LAB_MOST_RUNS = 64, LAB_M
 struct lab_machine {
     const struct qbc_target *target;
     const char *command[6]; /* ends with NULL */
+    size_t rank;            /* among those of this test */
+    bool shares;            /* takes a share of the cases only */
 };
 
 struct lab_tensor {

@@ -188,6 +188,33 @@ static inline size_t lab_machines(struct qbc *q, const char *only, struct lab_ma
     return n;
 }
 
+/* The target that -target=native stands for. */
+static inline const char *lab_native_name(void)
+{
+    char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures(), *cpu = LLVMGetHostCPUName();
+    const struct qbc_target *t = qbc_target_native(triple, host, cpu);
+    LLVMDisposeMessage(triple);
+    LLVMDisposeMessage(host);
+    LLVMDisposeMessage(cpu);
+    return t ? t->name : "x86-64-v3";
+}
+
+/* Is case `i` this machine's? Compiling takes the time, so that but for these few, and where a machine is named or
+ * QBC_TEST_ALL is set, a machine takes every so manieth case, another takes the next ones. */
+static inline bool lab_takes(const struct lab_machine *m, size_t i, size_t every)
+{
+    return !m->shares || (i + m->rank) % every == 0;
+}
+
+static inline bool lab_shares(const struct lab_machine *m, const char *native)
+{
+    static const char *const whole[] = {"x86-64-v3", "armv8", "armv8.2+dotprod", "rv64gcv@256"};
+    bool shares = strcmp(m->target->name, native) && !getenv("QBC_TEST_ALL");
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; ++i)
+        shares = shares && strcmp(m->target->name, whole[i]);
+    return shares;
+}
+
 /* The whole of a test: `test` for each machine, or for the one that is named. */
 static inline int lab_main(const char *only, struct qbc_options options,
                            void (*test)(struct qbc *q, const struct lab_machine *machine))
@@ -198,8 +225,11 @@ static inline int lab_main(const char *only, struct qbc_options options,
     if (!qbc_open(&q))
         return 1;
     size_t n = lab_machines(&q, only, machines);
-    for (size_t i = 0; i < n; ++i)
+    for (size_t i = 0; i < n; ++i) {
+        machines[i].rank = i;
+        machines[i].shares = !only && lab_shares(&machines[i], lab_native_name());
         test(&q, &machines[i]);
+    }
     CHECK(!q.errors, "%zu errors", q.errors);
     CHECK(n, "no machine");
     qbc_close(&q);

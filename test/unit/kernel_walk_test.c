@@ -429,16 +429,6 @@ static bool is_named(int n, const char *name)
     return false;
 }
 
-static const char *native_name(void)
-{
-    char *triple = LLVMGetDefaultTargetTriple(), *host = LLVMGetHostCPUFeatures(), *cpu = LLVMGetHostCPUName();
-    const struct qbc_target *t = qbc_target_native(triple, host, cpu);
-    LLVMDisposeMessage(triple);
-    LLVMDisposeMessage(host);
-    LLVMDisposeMessage(cpu);
-    return t ? t->name : "x86-64-v3";
-}
-
 /* Those of `most` first, where they are. */
 static int find_names(struct qbc *q)
 {
@@ -446,7 +436,7 @@ static int find_names(struct qbc *q)
     size_t n_machines = lab_machines(q, NULL, machines);
     int n = 0;
     for (; n < N_MOST; ++n)
-        names[n] = n ? most[n] : native_name();
+        names[n] = n ? most[n] : lab_native_name();
     for (size_t i = 0; i < n_machines; ++i) {
         const char *name = machines[i].target->name;
         name = qbc_copy(q, name, strcspn(name, "("));
