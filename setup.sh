@@ -88,7 +88,7 @@ run_tests() {
     trap report EXIT
     install_packages "${build_packages[@]}" "${test_packages[@]}"
     build release build
-    build dev build-dev unit_tests
+    build dev build-dev sanitized_tests
     rm -rf "$results"
     mkdir -p "$results"
     say "tests"

@@ -33,7 +33,7 @@ def build(work, arch, options):
 def switch_on(arch, image, machine):
     """What the serial line said; it has to end by itself."""
     command = [f"qemu-system-{arch}", "-M", "virt", *machine, "-nic", "none", "-nographic", "-kernel", image]
-    p = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    p = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=600)
     if p.returncode:
         raise AssertionError(f"{arch}: exit status {p.returncode}: {p.stderr.decode()}")
     return p.stdout.decode().replace("\r\n", "\n")

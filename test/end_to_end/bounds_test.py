@@ -2,6 +2,7 @@
 """-max-kld= and -max-ppl= find few bytes that keep the bound, measured on the artifact; -eval= tells the quality, which numpy confirms; what is promised
 and missed is exit status 3."""
 import json
+import os
 import re
 import sys
 
@@ -57,7 +58,8 @@ def check(work):
     new = [tools.continued(floats, np.array([7 * i + 11]), WINDOW - 1) for i in range(WINDOWS)]  # another text than the model's own: the likeliest
     windows = np.stack([np.concatenate([[7 * i + 11], row]) for i, row in enumerate(new)])
     np.save(work / "eval.npy", windows)
-    (work / "text.txt").write_text("".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md"))))
+    pages = "".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md")))
+    (work / "text.txt").write_text(pages if os.environ.get("QBC_TEST_ALL") else pages[:24000])
     check_complaints(work)
     check_missed(work)
     check_bound(work, [tools.logits(floats, w) for w in windows], windows)

@@ -93,7 +93,8 @@ def check_complaints(work, calib):
 
 
 def check(work):
-    (work / "text.txt").write_text("".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md"))))
+    pages = "".join(page.read_text() for page in sorted((tools.ROOT / "docs").glob("*.md")))
+    (work / "text.txt").write_text(pages if os.environ.get("QBC_TEST_ALL") else pages[:12000])
     calib = f"-calib={work}/text.txt"
     check_complaints(work, calib)
     check_bits(work)

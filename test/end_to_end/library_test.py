@@ -269,7 +269,7 @@ def test_object(work):
 
 def complains(work, what, words, *options):
     before = {p: p.stat().st_mtime_ns for p in work.rglob("*")}
-    p = subprocess.run([QBC, work / "model.onnx", *options], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    p = subprocess.run([QBC, work / "model.onnx", *options], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     check(p.returncode == 1 and "error: " in p.stderr and all(word in p.stderr for word in words), f"{what}: {p.returncode} {p.stderr}")
     after = {p: p.stat().st_mtime_ns for p in work.rglob("*")}
     check({p: t for p, t in before.items() if p.is_file()} == {p: t for p, t in after.items() if p.is_file()}, f"{what}: leaves {set(after) - set(before)}")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Weights per cycle of the inner loops, by llvm-mca's models of CPUs: no fewer than they were built for."""
+import os
 import pathlib
 import shutil
 import sys
@@ -23,7 +24,7 @@ LEAST = {
 }
 
 # No leaf that is multiplied as integers falls below a third of i4g32's weights per cycle on these targets, but for those
-# listed, which must be below: whoever makes one faster strikes it off.
+# listed, which must be below: whoever makes one faster strikes it off. Every second leaf, unless QBC_TEST_ALL is set.
 SLOWEST = 1 / 3
 LAGGING = {
     "neoverse-n1": {"bcq3g128", "p9g160"},
@@ -52,6 +53,8 @@ def check_all(target):
     """How many formats are not as LAGGING says."""
     bins = acceptance.BUILD / "bin"
     names = [name for name, decoded in mca.formats(bins).items() if not decoded and name not in mca.FLOATS and not set(name) & set("+@*")]
+    if not os.environ.get("QBC_TEST_ALL"):
+        names = [name for i, name in enumerate(names) if i % 2 == 0 or name == "i4g32" or name in LAGGING[target]]
     reached = {fmt: row["reached"] if row else 0 for (_, fmt), row in mca.measure_all(bins, [(target, fmt) for fmt in names])}
     least, bad = reached["i4g32"] * SLOWEST, 0
     for fmt, n in reached.items():

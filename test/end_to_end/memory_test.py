@@ -35,31 +35,35 @@ def model(layers):
     matrices = {**{f"w{c}": (WIDTH, WIDTH) for c in "qkvo"}, "up": (WIDTH, HIDDEN), "down": (HIDDEN, WIDTH)}
     tensors = [onnx_file.tensor("embed", random.standard_normal((VOCABULARY, WIDTH))),
                onnx_file.tensor("head", random.standard_normal((WIDTH, VOCABULARY)))]
-    nodes = [node("Gather", "embed,input_ids", "->", "x0", "name=gather")]
     for i in range(layers):
-        nodes += layer(i)
         tensors += [onnx_file.tensor(f"l{i}_{n}", random.standard_normal(s) / s[0]) for n, s in matrices.items()]
         tensors.append(onnx_file.tensor(f"l{i}_n", np.ones(WIDTH)))
-    nodes.append(node("MatMul", f"x{layers},head", "->", "logits", "name=head"))
+    known = 4 * (sum(a * b for a, b in matrices.values()) + 3 * WIDTH**2 + HIDDEN**2)
+    return written(layers, VOCABULARY, tensors), known
+
+
+def written(layers, vocabulary, tensors):
+    """The file of a language model of such layers."""
+    nodes = [node("Gather", "embed,input_ids", "->", "x0", "name=gather"), *(n for i in range(layers) for n in layer(i)),
+             node("MatMul", f"x{layers},head", "->", "logits", "name=head")]
     graph = onnx_file.write([*((onnx_file.GRAPH_NODE, n) for n in nodes), (2, b"layers"),
                              *((onnx_file.GRAPH_INITIALIZER, t) for t in tensors),
                              (11, value_info("input_ids", "i64", "1", "sequence")),
-                             (12, value_info("logits", "f32", "1", "sequence", str(VOCABULARY)))])
+                             (12, value_info("logits", "f32", "1", "sequence", str(vocabulary)))])
     opset = onnx_file.write([(1, b""), (onnx_file.OPSET_VERSION, 23)])
-    known = 4 * (sum(a * b for a, b in matrices.values()) + 3 * WIDTH**2 + HIDDEN**2)
-    return onnx_file.write([(1, 10), (2, b"test"), (onnx_file.MODEL_GRAPH, graph), (onnx_file.MODEL_OPSET, opset)]), known
+    return onnx_file.write([(1, 10), (2, b"test"), (onnx_file.MODEL_GRAPH, graph), (onnx_file.MODEL_OPSET, opset)])
 
 
-def resident_most(process):
+def resident_most(process, which="VmHWM", pause=0.02):
     """Bytes. What wait4 says is at least what this process had when it began the other, which is more than what is measured here."""
     most = 0
     while process.poll() is None:
         try:
-            found = re.search(r"VmHWM:\s*(\d+) kB", pathlib.Path(f"/proc/{process.pid}/status").read_text())
+            found = re.search(which + r":\s*(\d+) kB", pathlib.Path(f"/proc/{process.pid}/status").read_text())
         except OSError:
             found = None
         most = max(most, int(found[1]) * 1024 if found else 0)
-        time.sleep(0.02)
+        time.sleep(pause)
     return most
 
 
@@ -92,4 +96,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

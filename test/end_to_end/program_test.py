@@ -27,7 +27,7 @@ def check(condition, what):
 
 
 def fails(command, words, what):
-    p = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)
+    p = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600)
     check(p.returncode == 1 and all(word in p.stderr for word in words), f"{what}: {p.returncode} {p.stderr}")
 
 

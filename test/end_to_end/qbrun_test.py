@@ -244,7 +244,7 @@ def test_half_written(model, folder):
     p = subprocess.Popen([QBRUN, model, "--logits", t, "-o", pipe])
     time.sleep(0.2)
     p.send_signal(signal.SIGINT)
-    check(p.wait(10) == -signal.SIGINT, "Ctrl-C ends it")
+    check(p.wait(300) == -signal.SIGINT, "Ctrl-C ends it")
     pipe.unlink()
     check(sorted(os.listdir(folder)) == before, "the folder is as it was")
     run(QBRUN, model, "--logits", t, "-o", o)

@@ -41,7 +41,7 @@ def check_hand_made(work):
 
 
 def check(work):
-    (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text() + (tools.ROOT / "docs/qbm.md").read_text())
+    (work / "text.txt").write_text((tools.ROOT / "docs/numerics.md").read_text())
     (work / "wrong.json").write_text('{"tensors": {"0.fn_up": "i4g32"}}')
     tools.check_refused(work, ((["-report=x.txt"], ".html"), ([f"-precision={work}/wrong.json"], "0.ffn_up"), ([f"-precision={work}/text.txt"], "text.txt"),
                                (["-report=x.html", "-emit=obj"], "-emit=qbm")))

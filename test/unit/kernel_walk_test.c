@@ -5,7 +5,7 @@
  *                       examples                    the others
  *     this CPU          each N and each K, all M    one N x K, three M
  *     the rest of       one N x K and three M;      every other on one of these machines
- *     `most`            all of them meet
+ *     `most`            each on two of these
  *     other machines    a share                     a share
  *
  * QBC_TEST_ALL asks for all of M x N x K for all formats on all machines.
@@ -185,6 +185,14 @@ static const struct qbc_blocks *blocks_of(const struct walk *w, const char *name
     return &lab_tensor(&w->lab, name)->blocks;
 }
 
+/* With all shapes, those of a diagonal; else one of each format. */
+static bool has_embed(const struct walk *w, int i, int shape)
+{
+    if (w->batch->shapes == SHAPES)
+        return shape % SIZES == shape / SIZES;
+    return w->batch->shapes == 1 || shape / SIZES == (w->batch->number[i] + w->rank) % SIZES;
+}
+
 /* The rows of a table, which are the product's weights where these are enough. */
 static void add_embed(struct walk *w, int i, int shape, const char *weight, uint64_t *seed)
 {
@@ -204,7 +212,7 @@ static void add_product(struct walk *w, int i, int shape, uint64_t *seed)
     const char *weight = name_of(w, "w", i, shape);
     blocks_fill(lab_matrix(&w->lab, weight, w->batch->format[i], n, k), i + shape, seed);
     lab_linear(&w->lab, name_of(w, "y", i, shape), input_of(w, shape), weight, n, k);
-    if (shape % SIZES == shape / SIZES || w->batch->shapes < SHAPES)
+    if (has_embed(w, i, shape))
         add_embed(w, i, shape, weight, seed);
 }
 
@@ -324,7 +332,7 @@ static void check_embed(struct walk *w, int format, int shape)
 static void check_shape(struct walk *w, int i, int shape)
 {
     check_product(w, i, shape % SIZES, name_of(w, "y", i, shape), name_of(w, "w", i, shape), false);
-    if (shape % SIZES == shape / SIZES || w->batch->shapes < SHAPES)
+    if (has_embed(w, i, shape))
         check_embed(w, i, shape);
 }
 
@@ -375,7 +383,7 @@ static struct share share_of(int rank, int machines)
     if (rank == 0)
         return (struct share){rank, 1, 1, SIZES, 1, NULL};
     if (rank < N_MOST)
-        return (struct share){rank, 1, 2 * (N_MOST - 1), 1, 1, NULL};
+        return (struct share){rank, 3, 2 * (N_MOST - 1), 1, 1, NULL};
     return (struct share){rank, rest, 2 * rest, 1, 1, NULL};
 }
 
