@@ -64,4 +64,5 @@ def check(work):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, as in a job in the background, our children would ignore it too
     sys.exit(tools.in_folder(check))
