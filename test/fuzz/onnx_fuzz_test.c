@@ -132,6 +132,18 @@ static void show(int shown)
     close(shown);
 }
 
+/* What the compiler does before it makes machine code. */
+static bool plan(struct qbc *q, MlirOperation op)
+{
+    struct qbc_run_program program;
+    size_t before = q->errors;
+    int shown = hide();
+    bool good = qbc_is_run_model(q, op) ? qbc_lower_run(q, op, &program) : qbc_run_passes(q, op, "onnx", "kernels");
+    show(shown);
+    CHECK(!good || q->errors == before, "success with errors");
+    return good;
+}
+
 static void compile(struct qbc *q, const char *model, size_t *imported, size_t *planned)
 {
     size_t before = q->errors;
@@ -145,17 +157,13 @@ static void compile(struct qbc *q, const char *model, size_t *imported, size_t *
     CHECK(mlirOperationVerify(op), "the module is not sound");
     evaluate_all(q, qbc_find_func(op, "main"), 3, 2);
     evaluate_all(q, qbc_find_func(op, "main"), 1, 0);
+    MlirOperation whole = mlirOperationClone(op);
     shown = hide();
     qbc_pass_fold_shapes(q, op);
     show(shown);
     CHECK(mlirOperationVerify(op), "the folded module is not sound");
-    shown = hide();
-    before = q->errors;
-    struct qbc_run_program program;
-    bool good = qbc_is_run_model(q, op) ? qbc_lower_run(q, op, &program) : qbc_run_passes(q, op, "onnx", "kernels");
-    show(shown);
-    CHECK(!good || q->errors == before, "success with errors");
-    *planned += good;
+    *planned += plan(q, whole);
+    mlirOperationDestroy(whole);
     mlirModuleDestroy(module);
     ++*imported;
 }
