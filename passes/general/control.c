@@ -69,6 +69,10 @@ void g_end_trial(struct general *g, struct g_trial *t)
 
 bool g_write_body(struct g_op *o, MlirBlock body, size_t n, struct g_tensor **results)
 {
+    if (n > g_results_of(body)) {
+        g_refuse(o, "its subgraph gives %zu values, fewer than it has results", g_results_of(body));
+        return false;
+    }
     g_lower_block(o->g, body);
     for (size_t i = 0; i < n && !o->g->q->errors; ++i)
         results[i] = g_body_result(o->g, body, i);

@@ -44,7 +44,8 @@ struct g_tensor *g_known(struct general *g, enum qbc_element element, size_t ran
         bytes *= (size_t)dims[i];
     }
     void *copy = qbc_alloc(g->q, bytes + 8);
-    memcpy(copy, data, bytes);
+    if (bytes)
+        memcpy(copy, data, bytes); /* of nothing there may be no data */
     t->known = copy;
     return t;
 }

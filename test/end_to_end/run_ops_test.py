@@ -129,11 +129,23 @@ def test_chance():
         assert p.returncode == 1 and "at random" in p.stderr, f"Dropout that trains: {p.returncode} {p.stderr}"
 
 
+def test_short_branch():
+    """A branch that gives one value of the two that the If has."""
+    lines = ["opset 20", "input c bool", "input x f32 2", "output a f32 2", "output b f32 2", "graph short", "output y f32 2", "node Neg x -> y", "end",
+             "node If c -> a,b then_branch=graph:short else_branch=graph:short"]
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
+        (folder / "model.txt").write_text("\n".join(lines) + "\n")
+        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        told = tools.run(tools.QBC, folder / "model.onnx", "-q", "-o", folder / "m.qbm", code=1).stderr
+        assert "its subgraph gives 1 values" in told, told
+
+
 def main():
     if not tools.QBC.exists() or not tools.QBRUN.exists():
         print("skipped: qbc and qbrun are not built")
         return tools.SKIPPED
-    for test in (test_transforms, test_frames, test_windows, test_learned, test_optimizer, test_regions, test_chance):
+    for test in (test_transforms, test_frames, test_windows, test_learned, test_optimizer, test_regions, test_chance, test_short_branch):
         test()
     return 0
 
