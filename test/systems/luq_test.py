@@ -2,6 +2,9 @@
 """LUQ (arXiv 2509.23729): blocks whose activations have least entropy take one bit.
 
 Entropy of 64 clusters over the rows that a block reads. Two of the four blocks get one bit and their salient columns another; against the same with the two others.
+
+Measured: entropies of the four blocks 3.51, 3.79, 3.78, 3.86; the KL divergence is 0.535 with the least entropies at one bit and 0.232 the other way round. The first block has the
+least entropy and is the one that the model can least do without. With four blocks there is no middle to choose from when first and last are kept.
 """
 import numpy as np
 

@@ -2,6 +2,9 @@
 """QuEST (arXiv 2502.05003): activations of 4 bits behind a Hadamard matrix, their grid from the root of the mean square instead of the ends.
 
 Weights of 8 bits, so that activations decide. On the model with outliers: lower than the ends without Hadamard, and within 1 % of the ends with it.
+
+Measured: the first holds (perplexity times 1.165 of 16 windows), the second does not (1.064 from the ends with Hadamard; without planted outliers 1.044 and 1.039, within 1 %).
+Four planted channels stay when a row of the down projection's input is turned: it is no normal distribution afterwards, which is what the factor of the root mean square is for.
 """
 import systems
 

@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""SliM-LLM (arXiv 2405.14917): segments of columns with 1, 2 and 3 bits, 2 in the mean, by salience."""
+"""SliM-LLM (arXiv 2405.14917): segments of columns with 1, 2 and 3 bits, 2 in the mean, by salience.
+
+Measured: better on the model itself (KLD 0.139 against 0.150 on 16 windows), worse with planted outliers (0.354 against 0.188): a quarter of the columns at one bit costs more there than
+a quarter at three gains.
+"""
 import systems
 
 systems.need()
