@@ -17,6 +17,18 @@ static const char *unnamed(struct import *m, const char *tensor, size_t i)
     return qbc_text(m->q, "%s#%zu", tensor, i);
 }
 
+/* What a value is that is no tensor. */
+static const char *kind_name(const Onnx__TypeProto *type)
+{
+    switch (type ? type->value_case : ONNX__TYPE_PROTO__VALUE__NOT_SET) {
+    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE: return "a sequence";
+    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE: return "a map";
+    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE: return "an optional value";
+    case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE: return "a sparse tensor";
+    default: return "declared without a type";
+    }
+}
+
 bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, struct interface *out)
 {
     const Onnx__TypeProto *type = info->type;
@@ -24,14 +36,14 @@ bool onnx_read_interface(struct import *m, const Onnx__ValueInfoProto *info, str
     if (m->inside && !type)
         return true; /* its type follows from what goes in */
     if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type) {
-        onnx_fault(m, "'%s' is not declared as a tensor", info->name);
+        onnx_fault(m, "'%s' is %s; export with tensors", info->name, kind_name(type));
         return false;
     }
     const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
     out->element = (enum qbc_element)type->tensor_type->elem_type;
     if (!qbc_element_bytes(out->element)) {
-        onnx_fault(m, "'%s' has elements of type %d, which is not supported", info->name,
-                   type->tensor_type->elem_type);
+        onnx_fault(m, "'%s' has elements of type %s; export with tensors of floats, integers or bools", info->name,
+                   onnx_type_name(m, type->tensor_type->elem_type));
         return false;
     }
     if (!shape)

@@ -115,6 +115,7 @@ const char *onnx_domain_of(const Onnx__NodeProto *node);                  /* "" 
 const char *onnx_title_of(struct import *m, const Onnx__NodeProto *node); /* "MatMul (opset 18)" */
 
 /* --- tensors.c: what a TensorProto holds. False after a fault; `name` is for messages. */
+const char *onnx_type_name(struct import *m, int32_t type); /* "8 (text)": of elements that are not supported */
 bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *name,
                       struct qbc_source *out);
 /* Dense elements with what it holds. */

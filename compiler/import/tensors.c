@@ -183,15 +183,22 @@ static bool read_list(struct import *m, const Onnx__TensorProto *t, struct qbc_s
     return true;
 }
 
+const char *onnx_type_name(struct import *m, int32_t type)
+{
+    switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__STRING: return "8 (text)";
+    case ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX64: return "14 (complex numbers)";
+    case ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX128: return "15 (complex numbers)";
+    default: return qbc_text(m->q, "%d", (int)type);
+    }
+}
+
 bool onnx_tensor_read(struct import *m, const Onnx__TensorProto *t, const char *name,
                       struct qbc_source *out)
 {
     *out = (struct qbc_source){.name = name, .element = (enum qbc_element)t->data_type};
     if (!qbc_element_bytes(out->element)) {
-        onnx_fault(m,
-                   "tensor '%s' has elements of type %d, which is not supported; export with "
-                   "float, integer or bool tensors",
-                   name, t->data_type);
+        onnx_fault(m, "tensor '%s' has elements of type %s; export with tensors of floats, integers or bools", name, onnx_type_name(m, t->data_type));
         return false;
     }
     if (!dims_of(m, t, out))
