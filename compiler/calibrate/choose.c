@@ -57,6 +57,24 @@ static const struct qbc_allocator *allocator_of(const struct qbc *q)
     return qbc_find_allocator(q->options.allocator);
 }
 
+static void cannot_be_met(struct qbc *q, const struct qbc_choice *c, int64_t bytes)
+{
+    qbc_error_in(q, c->budget, "cannot be met: with the smallest formats of -formats there are %lld bytes, %.3f bits a weight", (long long)bytes,
+                 8 * (double)bytes / (double)c->parameters);
+}
+
+/* Before hours of measuring. */
+static bool can_be_met(struct qbc *q, const struct qbc_choice *c)
+{
+    int64_t least = c->others;
+    for (size_t i = 0; i < c->items.n; ++i)
+        least += c->items.item[i].candidate[0].bytes;
+    bool good = c->bounded || least <= c->bytes;
+    if (!good)
+        cannot_be_met(q, c, least);
+    return good;
+}
+
 static bool learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)
 {
     enum { LONGEST = 256 };
@@ -76,7 +94,7 @@ static bool learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *ca
 bool qbc_choice_learn(struct qbc *q, MlirOperation graph, struct qbc_calibration *calibration, struct qbc_choice *c)
 {
     *c = (struct qbc_choice){.budget = "-bpw"};
-    if (!qbc_items_find(q, graph, &c->items, &c->parameters, &c->others) || !read_budget(q, c) ||
+    if (!qbc_items_find(q, graph, &c->items, &c->parameters, &c->others) || !read_budget(q, c) || !can_be_met(q, c) ||
         !learn(q, graph, calibration, c))
         return false;
     c->units = qbc_units_create(q, &c->items, allocator_of(q));
@@ -92,13 +110,11 @@ static void complain(struct qbc *q, const struct qbc_choice *c, const struct qbc
     if (!allocator->over_budget)
         qbc_choose_smallest(p, choice);
     int64_t bytes = qbc_choice_bytes(p, choice) + c->bytes - c->target;
-    double bits = 8 * (double)bytes / (double)c->parameters;
     if (allocator->over_budget)
         qbc_error_in(q, c->budget, "is not met: -allocator=%s does not look at the budget, and what it chose takes %lld bytes, %.3f bits "
-                     "a weight; give as many, or other -formats, -share or -metric", allocator->name, (long long)bytes, bits);
+                     "a weight; give as many, or other -formats, -share or -metric", allocator->name, (long long)bytes, 8 * (double)bytes / (double)c->parameters);
     else
-        qbc_error_in(q, c->budget, "cannot be met: with the smallest formats of -formats there are %lld bytes, %.3f bits a "
-                     "weight", (long long)bytes, bits);
+        cannot_be_met(q, c, bytes);
 }
 
 /* For the record. */
