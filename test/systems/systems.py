@@ -29,7 +29,7 @@ FEW, FEW_BYTES = 8, 24000  # windows, bytes of calibration text
 NOT_HERE = 77
 BLOCKS = 4
 MATRICES = [f"{i}.{name}" for i in range(BLOCKS) for name in reference.LINEARS]
-DO_NOT_HOLD = {"finequant", "luq", "quest", "slim_llm"}  # only shrinks
+DO_NOT_HOLD = {"finequant", "luq", "quest"}  # only shrinks
 GPTQ = ("-fit=gptq",)  # learns from the calibration text
 LEARN = ("gptq", "pq", "-bpw", "smooth", "awq", "map", "pow2", "psot", "-act=i8s", "-max-ppl")  # what does
 
