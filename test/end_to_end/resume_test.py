@@ -10,7 +10,7 @@ import time
 import tools
 
 OPTIONS = ["-bpw=4", "-formats=i3g64z,i6g64"]
-INTERRUPTIONS = 6
+INTERRUPTIONS = 10 if os.environ.get("QBC_TEST_ALL") else 6
 
 
 def command(work, calib, folder, output):
