@@ -37,22 +37,13 @@ static int condition_of(struct qbc *q, MlirOperation func, MlirOperation op)
     return known[0] == known[1] ? known[0] : -1;
 }
 
-static MlirOperation last_of(MlirBlock body)
-{
-    MlirOperation last = mlirBlockGetFirstOperation(body);
-    for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last));)
-        last = next;
-    return last;
-}
-
 /* The operations of the branch, in place of the If. False: it yields another number of values. */
 static bool take_branch(MlirOperation op, MlirBlock body)
 {
-    MlirOperation last = last_of(body), first;
+    MlirOperation last = qbc_last_of(body);
     if (mlirOperationGetNumOperands(last) != mlirOperationGetNumResults(op))
         return false;
-    while (!mlirOperationEqual(first = mlirBlockGetFirstOperation(body), last))
-        mlirOperationMoveBefore(first, op);
+    qbc_splice(body, op);
     for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i)
         mlirValueReplaceAllUsesOfWith(mlirOperationGetResult(op, i), mlirOperationGetOperand(last, i));
     mlirOperationDestroy(op);

@@ -179,9 +179,7 @@ static void unfold(struct qbc *q, MlirOperation op)
             qbc_set_int(q, qbc_def_any(now), "to", QBC_BOOL);
         mlirValueReplaceAllUsesOfWith(inside, now);
     }
-    MlirOperation last = mlirBlockGetFirstOperation(body);
-    for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last)); last = next)
-        mlirOperationMoveBefore(last, op);
+    MlirOperation last = qbc_splice(body, op);
     b = qbc_before(q, op);
     intptr_t states = count_states(op), skipped = first_state(op) ? 1 : 0; /* a Loop's yields whether to go on */
     for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) {
@@ -201,9 +199,7 @@ static bool has_arguments(MlirOperation op)
     if (operands < first_state(op) || inputs < 0 || inputs > operands)
         return false;
     MlirBlock body = mlirRegionGetFirstBlock(mlirOperationGetRegion(op, 0));
-    MlirOperation last = mlirBlockGetFirstOperation(body);
-    for (MlirOperation next; !mlirOperationIsNull(next = mlirOperationGetNextInBlock(last));)
-        last = next;
+    MlirOperation last = qbc_last_of(body);
     return mlirBlockGetNumArguments(body) == operands &&
            mlirOperationGetNumOperands(last) == mlirOperationGetNumResults(op) + (first_state(op) ? 1 : 0);
 }

@@ -113,6 +113,8 @@ void qbc_sweep(struct qbc *q, MlirOperation op); /* erase op if unused, then wha
 void qbc_sweep_all(struct qbc *q, MlirOperation root); /* every op in root that is unused and pure */
 MlirOperation qbc_find_func(MlirOperation module, const char *name); /* func.func, null if absent */
 MlirBlock qbc_func_body(MlirOperation func);
+MlirOperation qbc_last_of(MlirBlock body);             /* null: it is empty. Where MLIR knows no terminator: of ONNX's graphs */
+MlirOperation qbc_splice(MlirBlock body, MlirOperation at); /* all but the last one go before `at`; the last one, which stays */
 MlirOperation qbc_module_op(MlirOperation op);         /* the builtin.module around op, or op */
 
 /* attributes; `fallback` when absent */

@@ -121,10 +121,15 @@ static bool take_scale(const struct qbc_coded *c, const struct qbc_format *f, in
     return isfinite(scale) && isfinite(kept) && (g->exact || f->scale == QBC_SCALE_F16);
 }
 
+static int64_t least_code(const struct qbc_coded *c)
+{
+    return c->is_signed ? -((int64_t)1 << (c->bits - 1)) : 0;
+}
+
 /* A minimum instead of a zero point: is every code that `bits` can be the same number, to the last bit? */
 static bool take_min(const struct qbc_coded *c, const struct qbc_format *f, float zero, struct group *g)
 {
-    int64_t least = c->is_signed ? -((int64_t)1 << (c->bits - 1)) : 0;
+    int64_t least = least_code(c);
     float scale = qbc_scale_decode(f->scale, g->scale);
     g->shift = -least;
     g->min = qbc_scale_encode(f->scale, scale * ((float)least - zero));
@@ -152,7 +157,7 @@ static bool take_group(const struct qbc_view *v, const struct qbc_format *f, int
     if (zero != floor(zero) || fabs(zero) > 1 << 20)
         return false;
     /* signed codes count from the least one */
-    int64_t least = c->is_signed ? -((int64_t)1 << (c->bits - 1)) : 0;
+    int64_t least = least_code(c);
     int64_t own = (int64_t)zero - least + f->low;
     bool inside = own >= f->low && own <= f->high;
     g->zero = f->offset == QBC_OFFSET_NONE ? f->bias : inside ? (int)own : f->low;
@@ -176,7 +181,7 @@ static bool codes_fit(const struct qbc_view *v, const struct qbc_format *f, int6
 /* Is every code that `bits` can be inside? Then they need not be looked at. */
 static bool all_codes_fit(const struct qbc_coded *c, const struct qbc_format *f, const struct group *g)
 {
-    int64_t least = c->is_signed ? -((int64_t)1 << (c->bits - 1)) : 0, most = least + ((int64_t)1 << c->bits) - 1;
+    int64_t least = least_code(c), most = least + ((int64_t)1 << c->bits) - 1;
     return c->levels || (least + g->shift >= f->low && most + g->shift <= f->high);
 }
 

@@ -180,6 +180,22 @@ MlirBlock qbc_func_body(MlirOperation func)
     return mlirRegionGetFirstBlock(mlirOperationGetRegion(func, 0));
 }
 
+MlirOperation qbc_last_of(MlirBlock body)
+{
+    MlirOperation op = mlirBlockGetFirstOperation(body), last = op;
+    for (; !mlirOperationIsNull(op); op = mlirOperationGetNextInBlock(op))
+        last = op;
+    return last;
+}
+
+MlirOperation qbc_splice(MlirBlock body, MlirOperation at)
+{
+    MlirOperation last = qbc_last_of(body), first;
+    while (!mlirOperationEqual(first = mlirBlockGetFirstOperation(body), last))
+        mlirOperationMoveBefore(first, at);
+    return last;
+}
+
 MlirOperation qbc_module_op(MlirOperation op)
 {
     while (!qbc_is(op, "builtin.module")) {

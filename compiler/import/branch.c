@@ -35,15 +35,21 @@ static void note(struct reading *r, const struct names *own, char *name)
     r->list[r->n++] = name;
 }
 
+/* What a graph is given: inputs and weights. */
+static void put_given(struct names *names, const Onnx__GraphProto *g)
+{
+    for (size_t i = 0; i < g->n_input; ++i)
+        if (g->input[i]->name)
+            onnx_names_put(names, g->input[i]->name, names);
+    for (size_t i = 0; i < g->n_initializer; ++i)
+        if (g->initializer[i]->name)
+            onnx_names_put(names, g->initializer[i]->name, names);
+}
+
 static void read_graph(struct reading *r, const struct names *outer, const Onnx__GraphProto *g)
 {
     struct names *own = onnx_names_create_inside(r->m->q, outer);
-    for (size_t i = 0; i < g->n_input; ++i)
-        if (g->input[i]->name)
-            onnx_names_put(own, g->input[i]->name, r);
-    for (size_t i = 0; i < g->n_initializer; ++i)
-        if (g->initializer[i]->name)
-            onnx_names_put(own, g->initializer[i]->name, r);
+    put_given(own, g);
     for (size_t i = 0; i < g->n_node; ++i)
         for (size_t k = 0; k < g->node[i]->n_output; ++k)
             onnx_names_put(own, g->node[i]->output[k], r);
@@ -165,21 +171,10 @@ static void add_function(struct import *m, Onnx__FunctionProto *f)
     model->functions = all;
 }
 
-static void note_names(struct import *m, struct names *taken)
-{
-    const Onnx__GraphProto *g = m->model->graph;
-    for (size_t i = 0; i < g->n_initializer; ++i)
-        if (g->initializer[i]->name)
-            onnx_names_put(taken, g->initializer[i]->name, m);
-    for (size_t i = 0; i < g->n_input; ++i)
-        if (g->input[i]->name)
-            onnx_names_put(taken, g->input[i]->name, m);
-}
-
 static void call_branch(struct import *m, Onnx__NodeProto *node, Onnx__GraphProto *branch, size_t i)
 {
     struct names *taken = onnx_names_create(m->q);
-    note_names(m, taken);
+    put_given(taken, m->model->graph);
     hoist_weights(m, branch, taken);
     Onnx__FunctionProto *f = function_from(m, branch, qbc_text(m->q, "branch%zu", i));
     add_function(m, f);

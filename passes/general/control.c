@@ -29,24 +29,15 @@ MlirBlock g_body_of(struct g_op *o, const char *name)
     return body;
 }
 
-/* The last operation of a body; there is no terminator that MLIR would know. */
-static MlirOperation yield_of(MlirBlock body)
-{
-    MlirOperation op = mlirBlockGetFirstOperation(body), next;
-    while (!mlirOperationIsNull(next = mlirOperationGetNextInBlock(op)))
-        op = next;
-    return op;
-}
-
 struct g_tensor *g_body_result(struct general *g, MlirBlock body, size_t i)
 {
-    struct g_tensor *t = g_value(g, mlirOperationGetOperand(yield_of(body), (intptr_t)i));
+    struct g_tensor *t = g_value(g, mlirOperationGetOperand(qbc_last_of(body), (intptr_t)i));
     return t ? g_solid(g, t) : NULL;
 }
 
 size_t g_results_of(MlirBlock body)
 {
-    return (size_t)mlirOperationGetNumOperands(yield_of(body));
+    return (size_t)mlirOperationGetNumOperands(qbc_last_of(body));
 }
 
 struct g_trial g_begin_trial(struct general *g)

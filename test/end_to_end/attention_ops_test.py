@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 
 import tools
-from imported_codes_test import WRITE, weight
+from imported_codes_test import weight
 
 VOCABULARY, WIDTH, HEADS, TOKENS = 40, 32, 4, 11
 HEAD = WIDTH // HEADS
@@ -53,13 +53,12 @@ def check(name, nodes):
              *["input attention_mask i64 1 T"] * ("attention_mask" in text), *(weight(n, "f32", t) for n, t in tensors.items()), *nodes, "node MatMul y,head -> logits"]
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        (folder / "model.txt").write_text("\n".join(lines) + "\n")
-        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.write_model(folder, "\n".join(lines) + "\n")
         tools.compile_model(folder / "m.qbm", "-tokenizer=none", model=folder / "model.onnx")
         ids = random.integers(0, VOCABULARY, TOKENS)
         want = attention(embed[ids].astype(np.float64), w, b) @ head
         for options in ((), ("--chunk", "1"), ("--chunk", "4")):
-            error = np.abs(tools.logits(folder / "m.qbm", ids, *options) - want).max() / np.abs(want).max()
+            error = tools.error_of(folder / "m.qbm", ids, want, *options)
             assert error < 2e-6, f"{name}, {options}: {error}"
     print("ok", name)
 

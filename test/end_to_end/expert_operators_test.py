@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 
 import tools
-from experts_test import EXPERTS, TOKENS, TOP, VOCABULARY, WIDTH, WRITE, error_of, softmax, weight
+from experts_test import EXPERTS, TOKENS, TOP, VOCABULARY, WIDTH, softmax, weight
 from imported_codes_test import pack_rows
 
 INNER = 96
@@ -87,8 +87,7 @@ def write_model(folder, case, random):
     nodes += ["node Sigmoid r -> own"] if case.get("own") else []
     nodes += [f"node {case['op']}@com.microsoft {','.join(inputs).rstrip(',')} -> moe {text}", "node Add x,moe -> y", "node MatMul y,head -> logits"]
     head = ["opset 18", "opset com.microsoft 1", "input input_ids i64 1 T", f"output logits f32 1 T {VOCABULARY}", weight("rows", "i64", np.array([-1, WIDTH]))]
-    (folder / "model.txt").write_text("\n".join([*head, *lines, *nodes]) + "\n")
-    tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+    tools.write_model(folder, "\n".join([*head, *lines, *nodes]) + "\n")
     return t
 
 
@@ -132,7 +131,7 @@ def check(folder, case, options):
     kept = case["op"] == "QMoE"
     for quant in ((), ("-quant=f32",)) if kept else ((),):
         tools.compile_model(folder / "m.qbm", "-tokenizer=none", *quant, model=folder / "model.onnx")
-        errors = [error_of(folder, ids, want, *way, runner=(tools.QBRUN,)) for way in ((), ("--chunk", "1"), ("--chunk", "4"))]
+        errors = [tools.error_of(folder / "m.qbm", ids, want, *way) for way in ((), ("--chunk", "1"), ("--chunk", "4"))]
         assert max(errors) < (2e-2 if kept and not quant else 2e-6), f"{case} {quant}: {errors}"
         print("ok", case, *quant, f"{max(errors):.1e}")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import tools
 from encoder_test import runner_of
-from imported_codes_test import WRITE, weight
+from imported_codes_test import weight
 
 VOCABULARY, WIDTH, INNER, EXPERTS, TOP, TOKENS = 40, 32, 96, 8, 3, 11
 WIDE = 2 * INNER
@@ -119,13 +119,7 @@ def write_model(folder, name, t):
     lines = ["opset 18", "input input_ids i64 1 T", f"output logits f32 1 T {VOCABULARY}", "node Gather embed,input_ids -> x",
              *(weight(n, "f32", v) for n, v in t.items() if n in read), *(weight(n, "i64", np.array(v)) for n, v in ints.items()), *(weight(n, "i64", np.array(v)) for n, v in at.items()),
              *(f"weight {n} f32 - raw {v[0]}" for n, v in floats.items()), *sorted_nodes(nodes, known)]
-    (folder / "model.txt").write_text("\n".join(lines) + "\n")
-    tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
-
-
-def error_of(folder, ids, want, *options, runner):
-    got = tools.logits(folder / "m.qbm", ids, *options, runner=runner)
-    return np.abs(got - want).max() / np.abs(want).max() if np.isfinite(got).all() else np.inf
+    tools.write_model(folder, "\n".join(lines) + "\n")
 
 
 def check(folder, name, target, quant):
@@ -139,7 +133,7 @@ def check(folder, name, target, quant):
     tools.compile_model(folder / "m.qbm", "-tokenizer=none", f"-target={target}", f"-quant={quant}", model=folder / "model.onnx")
     bound = {"f32": 2e-6, "f16": 2e-3, "i8g32": 3e-2}[quant]
     ways = ((), ("--chunk", "1"), ("--chunk", "4"), ("--threads", "2"))
-    errors = [error_of(folder, ids, want, *options, runner=runner) for options in (ways if target == "native" else ways[::2])]
+    errors = [tools.error_of(folder / "m.qbm", ids, want, *options, runner=runner) for options in (ways if target == "native" else ways[::2])]
     assert max(errors) < bound, f"{name}, {target}, {quant}: {errors}"
     print(f"ok {name:12} {target:8} {quant:6} {max(errors):.1e}")
 

@@ -9,10 +9,10 @@ import tempfile
 
 import numpy as np
 
-from tools import BUILD, QBC, QBRUN, ROOT, run
+from tools import BUILD, QBC, QBRUN, run, write_model
 
 VOCABULARY, K, N = 40, 344, 48  # 344: the last group of a row is not full
-DUMP, WRITE = BUILD / "test/qbm_dump", ROOT / "test/tools/onnx_write.py"
+DUMP = BUILD / "test/qbm_dump"
 
 
 def words(array):
@@ -220,8 +220,7 @@ FLOAT_CASES = [("f4", 0, 32, "e8m0", "mxfp4"), ("f4", -2, 16, "nvfp4", "nvfp4"),
 
 def model(folder, embedding, linear):
     head = ["opset 21", "opset com.microsoft 1", "input tokens i64 1 T", f"output y f32 1 T {N}"]
-    (folder / "model.txt").write_text("\n".join(head + embedding + linear) + "\n")
-    run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+    write_model(folder, "\n".join(head + embedding + linear) + "\n")
     return folder / "model.onnx"
 
 

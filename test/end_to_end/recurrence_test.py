@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 
 import tools
-from imported_codes_test import WRITE, weight
+from imported_codes_test import weight
 
 VOCABULARY, WIDTH, TOKENS, TAPS = 40, 32, 17, 4
 HEADS, KEY_HEADS, KEYS, VALUES = 4, 2, 8, 4  # heads of values; of keys and queries
@@ -162,12 +162,11 @@ def check(name, weights, reference, states, nodes, step):
              weight("embed", "f32", embed), *(weight(n, kinds[a.dtype], a) for n, a in w.items()), "node Gather embed,input_ids -> x", *nodes, "node MatMul y,head -> logits"]
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        (folder / "model.txt").write_text("\n".join(lines) + "\n")
-        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.write_model(folder, "\n".join(lines) + "\n")
         tools.compile_model(folder / "m.qbm", "-tokenizer=none", model=folder / "model.onnx")
         want = y @ w["head"]
         for options in ((), ("--chunk", "1"), ("--chunk", "7")):
-            error = np.abs(tools.logits(folder / "m.qbm", ids, *options) - want).max() / np.abs(want).max()
+            error = tools.error_of(folder / "m.qbm", ids, want, *options)
             assert error < 1e-5, f"{name}, {options}: {error}"
     print("ok", name)
 

@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 
 import tools
-from imported_codes_test import WRITE, weight
+from imported_codes_test import weight
 
 VOCABULARY, WIDTH, HIDDEN, CONTEXT, TOKENS = 40, 48, 96, 16, 12
 ERF = np.vectorize(math.erf)
@@ -92,14 +92,13 @@ def check_mixed(random, transposed, quant):
     text, compute = mixed_model(random, transposed)
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        (folder / "model.txt").write_text(text)
-        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.write_model(folder, text)
         graph = tools.run(tools.QBC, folder / "model.onnx", "-emit=graph", "-o", "-").stdout
         assert "onnx." not in graph and graph.count(f"runs = array<i64: {HIDDEN // HEADS}, ") == 6, graph
         tools.compile_model(folder / "m.qbm", "-tokenizer=none", f"-quant={quant}", model=folder / "model.onnx")
         ids = random.integers(0, VOCABULARY, TOKENS)
         want = compute(ids)
-        error = np.abs(tools.logits(folder / "m.qbm", ids) - want).max() / np.abs(want).max()
+        error = tools.error_of(folder / "m.qbm", ids, want)
         assert error < {"f32": 2e-6, "i8g32": 2e-2}[quant], f"mixed, {transposed}, {quant}: {error}"
 
 
@@ -107,15 +106,14 @@ def check(random, activation, kind):
     text, compute = model(random, activation, kind)
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        (folder / "model.txt").write_text(text)
-        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.write_model(folder, text)
         graph = tools.run(tools.QBC, folder / "model.onnx", "-emit=graph", "-o", "-").stdout
         assert "onnx." not in graph and graph.count('"qb.times"') >= 3 and graph.count('"qb.bias"') == 2, graph
         tools.compile_model(folder / "m.qbm", "-tokenizer=none", model=folder / "model.onnx")
         ids = random.integers(0, VOCABULARY, TOKENS)
         want = compute(ids)
         for options in ((), ("--chunk", "1")):
-            error = np.abs(tools.logits(folder / "m.qbm", ids, *options) - want).max() / np.abs(want).max()
+            error = tools.error_of(folder / "m.qbm", ids, want, *options)
             assert error < 2e-6, f"{activation}, {kind}, {options}: {error}"
         p = tools.run(tools.QBRUN, folder / "m.qbm", "--info").stdout
         assert str(CONTEXT) in p, p

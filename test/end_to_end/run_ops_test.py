@@ -9,7 +9,6 @@ import tempfile
 import numpy as np
 
 import tools
-from imported_codes_test import WRITE
 
 KINDS = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
 random = np.random.default_rng(5)
@@ -22,8 +21,7 @@ def normal(*shape):
 def build(folder, lines, inputs, n_results=1):
     ports = [f"input x{i} {KINDS[x.dtype.name]} {' '.join(map(str, x.shape))}" for i, x in enumerate(inputs)]
     text = ["opset 20", "opset ai.onnx.ml 5", "opset ai.onnx.preview.training 1", *ports, *(f"output y{i} f32 none" for i in range(n_results)), *lines]
-    (folder / "model.txt").write_text("\n".join(text) + "\n")
-    tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+    tools.write_model(folder, "\n".join(text) + "\n")
     tools.run(tools.QBC, folder / "model.onnx", "-q", "-o", folder / "m.qbm")
     for i, x in enumerate(inputs):
         np.save(folder / f"x{i}.npy", x)
@@ -135,8 +133,7 @@ def test_short_branch():
              "node If c -> a,b then_branch=graph:short else_branch=graph:short"]
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
-        (folder / "model.txt").write_text("\n".join(lines) + "\n")
-        tools.run(sys.executable, WRITE, folder / "model.txt", folder / "model.onnx")
+        tools.write_model(folder, "\n".join(lines) + "\n")
         told = tools.run(tools.QBC, folder / "model.onnx", "-q", "-o", folder / "m.qbm", code=1).stderr
         assert "its subgraph gives 1 values" in told, told
 

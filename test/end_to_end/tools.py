@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -27,6 +28,12 @@ def run(*command, code=0, **more):
         words = " ".join(map(str, command))
         raise AssertionError(f"exit status {p.returncode}, not {code}: {words}\n{p.stdout[-2000:]}{p.stderr[-2000:]}")
     return p
+
+
+def write_model(folder, text):
+    """folder/model.onnx of what test/tools/onnx_write.py reads."""
+    (folder / "model.txt").write_text(text)
+    run(sys.executable, ROOT / "test/tools/onnx_write.py", folder / "model.txt", folder / "model.onnx")
 
 
 def compile_model(output, *options, model=MODEL):
@@ -57,6 +64,12 @@ def logits(artifact, tokens, *options, runner=(QBRUN,)):
     np.save(folder / "tokens.npy", tokens)
     run(*runner, artifact, "--logits", folder / "tokens.npy", "-o", folder / "logits.npy", *options)
     return np.load(folder / "logits.npy")
+
+
+def error_of(artifact, tokens, want, *options, runner=(QBRUN,)):
+    """The largest error of logits, as a share of the largest one wanted; inf where one is not finite."""
+    got = logits(artifact, tokens, *options, runner=runner)
+    return np.abs(got - want).max() / np.abs(want).max() if np.isfinite(got).all() else np.inf
 
 
 def continued(artifact, tokens, n, *options, runner=(QBRUN,)):
